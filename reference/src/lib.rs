@@ -1,0 +1,1 @@
+//! The pair as it should be.
