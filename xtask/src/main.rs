@@ -1,2 +1,81 @@
-//! The commands.
-fn main() {}
+//! The project's commands, `cargo xtask <command>`: a file for each, this one only reads the command line.
+//!
+//! It knows how to call cargo and the programs that cargo builds. What conforms, what a snapshot holds and how fast is
+//! fast enough is known by those programs alone.
+
+mod bench;
+mod conformance;
+mod steps;
+mod test;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "The project's commands")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Judge a watchdog/server pair: the reference, or yours with `--bin PATH` (`--help` shows all options)
+    // Help is the suite's own, so every word after the command's name belongs to the suite.
+    #[command(disable_help_flag = true)]
+    Conformance {
+        /// Arguments of the suite
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Run all tests: format, lints, tests, documentation
+    Test {
+        /// Further arguments of `cargo test`, after `--`
+        #[arg(last = true)]
+        args: Vec<OsString>,
+    },
+    /// Measure against floors taken in the same run; the status is 1 when a limit is exceeded
+    Bench,
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Conformance { args } => conformance::run(args),
+        Command::Test { args } => test::run(args),
+        Command::Bench => bench::run(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_line_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_word_after_conformance_is_the_suites() {
+        for words in [&["--help"][..], &["-h"], &["--bin", "x", "--list"], &["--version"], &["--only", "D4", "extra"]] {
+            let line = ["cargo xtask", "conformance"].iter().chain(words);
+            let Command::Conformance { args } = Cli::try_parse_from(line).expect("accepted").command else {
+                panic!("not the conformance command");
+            };
+            assert_eq!(args, words);
+        }
+    }
+
+    #[test]
+    fn words_after_the_dashes_are_cargo_tests() {
+        let line = ["cargo xtask", "test", "--", "codec", "--", "--nocapture"];
+        let Command::Test { args } = Cli::try_parse_from(line).expect("accepted").command else {
+            panic!("not the test command");
+        };
+        assert_eq!(args, ["codec", "--", "--nocapture"]);
+        assert!(Cli::try_parse_from(["cargo xtask", "test", "codec"]).is_err(), "a filter needs the dashes");
+    }
+}

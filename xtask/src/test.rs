@@ -1,0 +1,106 @@
+//! `cargo xtask test`: every test there is, in the order in which a failure is cheapest to have.
+//!
+//! What the tests check is not known here; only how they are started, and what they need beyond Rust.
+
+use std::env;
+use std::ffi::OsString;
+use std::process::{Command, ExitCode};
+
+use crate::steps::{self, OnFailure, Step, cargo};
+
+/// The suite drives pairs by pty, pipes and signals as Unix has them; until it knows Windows, only the reference is
+/// tested there.
+const PACKAGES: &[&str] = if cfg!(windows) { &["-p", "reference"] } else { &["--workspace"] };
+
+/// The Python that the pair in `fixtures/pairs/python` is written for.
+const PYTHON_MIN: (u32, u32) = (3, 8);
+
+pub(crate) fn run(cargo_test_args: Vec<OsString>) -> ExitCode {
+    if cfg!(windows) {
+        eprintln!("On Windows only the reference is tested.");
+    } else if let Err(problem) = python() {
+        eprintln!("{problem}: the Python pair is not run. Install Python 3.{} or later.", PYTHON_MIN.1);
+        if is_ci() {
+            eprintln!("In CI nothing may be left out, so this is a failure.");
+            return ExitCode::FAILURE;
+        }
+    }
+    if steps::run(steps(cargo_test_args), OnFailure::Stop) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn steps(cargo_test_args: Vec<OsString>) -> Vec<Step> {
+    let mut clippy = cargo(["clippy", "--quiet", "--all-targets"]);
+    clippy.args(PACKAGES).args(["--", "-D", "warnings"]);
+
+    // Tests of one package start programs of another, and `cargo test` builds programs only for their own package.
+    let mut build = cargo(["build", "--quiet", "--bins"]);
+    build.args(PACKAGES);
+
+    let mut test = cargo(["test", "--quiet"]);
+    test.args(PACKAGES).args(cargo_test_args);
+    // A forced pass would make this command's success worth nothing.
+    test.env_remove("INSTA_FORCE_PASS");
+    if is_ci() {
+        // A pending snapshot is for a person to review; where there is none, only the difference counts.
+        test.env("INSTA_UPDATE", "no");
+    }
+
+    let mut doc = cargo(["doc", "--quiet", "--no-deps"]);
+    doc.args(PACKAGES).env("RUSTDOCFLAGS", "-D warnings");
+
+    vec![
+        Step { name: "fmt", command: cargo(["fmt", "--all", "--check"]) },
+        Step { name: "clippy", command: clippy },
+        Step { name: "build", command: build },
+        Step { name: "test", command: test },
+        Step { name: "doc", command: doc },
+    ]
+}
+
+/// Whether nobody is watching who could install what is missing.
+fn is_ci() -> bool {
+    env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
+}
+
+/// Asks python3 for its version, which also tells a mere placeholder of that name from the real program.
+fn python() -> Result<(), String> {
+    let output = Command::new("python3").arg("--version").output();
+    let Some(output) = output.ok().filter(|output| output.status.success()) else {
+        return Err("python3 not found".to_owned());
+    };
+    let words = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    match python_version(&words) {
+        Some(version) if version >= PYTHON_MIN => Ok(()),
+        _ => Err(format!("python3 is too old or unknown ({words:?})")),
+    }
+}
+
+/// Major and minor of the line that `python3 --version` prints.
+fn python_version(words: &str) -> Option<(u32, u32)> {
+    let mut numbers = words.strip_prefix("Python ")?.split('.');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn python_versions_are_compared_as_numbers() {
+        assert_eq!(python_version("Python 3.11.7"), Some((3, 11)));
+        assert_eq!(python_version("Python 3.13.0rc1"), Some((3, 13)));
+        assert!(python_version("Python 3.7.16") < Some(PYTHON_MIN));
+        assert!(python_version("Python 3.10.0") > Some(PYTHON_MIN));
+        for words in ["", "Python", "Python 3", "pyenv: python3: command not found"] {
+            assert_eq!(python_version(words), None, "{words}");
+        }
+    }
+
+    #[test]
+    fn further_arguments_reach_cargo_test_alone() {
+        for step in steps(vec!["codec".into()]) {
+            let has_it = step.command.get_args().any(|arg| arg == "codec");
+            assert_eq!(has_it, step.name == "test", "{}", step.name);
+        }
+    }
+}
