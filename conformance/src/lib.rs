@@ -1,1 +1,16 @@
-//! The suite.
+//! The conformance suite: drives any watchdog/server pair as a black box and says, sentence by sentence of
+//! a written specification, what conforms and what does not.
+
+pub mod dialect;
+pub mod observe;
+pub mod outcome;
+pub mod cases;
+pub mod probe;
+pub mod profile;
+pub mod record;
+pub mod report;
+pub mod run;
+pub mod spec;
+pub mod stage;
+pub mod subject;
+pub mod verdict;

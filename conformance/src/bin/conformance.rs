@@ -1,2 +1,178 @@
-//! The suite.
-fn main() {}
+//! The `conformance` program: parse, run, report, exit.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use conformance::profile::{Profile, matches};
+use conformance::report::{json, text};
+use conformance::run::{self, Judged, Options, Run};
+use conformance::spec::{Requirement, requirements};
+use conformance::verdict::Answer;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Judges a watchdog/server pair, sentence by sentence of a written specification.
+///
+/// Exit status: 0 conformant, 1 not conformant, 2 wrong usage, 3 the suite itself failed, 4 a graded
+/// requirement could not be judged, 5 nothing ran. When several hold: 2, 5, 3, 1, 4, 0.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    /// A folder that holds `watchdog` and `server`, or the watchdog's path with the server beside it
+    #[arg(long, value_name = "PATH", required_unless_present_any = ["list", "explain"])]
+    bin: Option<PathBuf>,
+    /// The server, when it is not beside the watchdog
+    #[arg(long, value_name = "PATH")]
+    server: Option<PathBuf>,
+    /// What is graded and stated (TOML); by default only the assignment is graded and nothing is stated
+    #[arg(long, value_name = "FILE")]
+    profile: Option<PathBuf>,
+    /// Run only this requirement or area, and what it needs; may be given more than once
+    #[arg(long, value_name = "ID|AREA")]
+    only: Vec<String>,
+    /// List all requirements and exit
+    #[arg(long)]
+    list: bool,
+    /// Explain a requirement and exit
+    #[arg(long, value_name = "ID")]
+    explain: Option<String>,
+    /// Cases that run at a time [default: three for each processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
+    /// Multiply every deadline, for slow machines
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = factor)]
+    timeout_scale: f64,
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Keep what was learned as a profile
+    #[arg(long, value_name = "FILE")]
+    write_profile: Option<PathBuf>,
+    /// Show passing requirements and the evidence of advice too
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+/// How long is waited for what must happen, before `--timeout-scale`.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if cli.list {
+        list();
+        return ExitCode::SUCCESS;
+    }
+    if let Some(id) = &cli.explain {
+        return explain(id);
+    }
+    match judge(&cli) {
+        Ok(run) => show(&cli, &run),
+        Err((answer, problem)) => {
+            eprintln!("conformance: {problem}");
+            ExitCode::from(answer as u8)
+        }
+    }
+}
+
+fn factor(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(factor) if factor.is_finite() && (0.1..=100.0).contains(&factor) => Ok(factor),
+        _ => Err("expected a number from 0.1 to 100".to_owned()),
+    }
+}
+
+fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
+    let usage = |problem| (Answer::Usage, problem);
+    let bin = cli.bin.as_deref().ok_or_else(|| usage("--bin is missing".to_owned()))?;
+    let pair = run::find_pair(bin, cli.server.as_deref()).map_err(usage)?;
+    let profile = cli.profile.as_deref().map_or_else(|| Ok(Profile::default()), Profile::read).map_err(usage)?;
+    let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    let options = Options {
+        pair,
+        profile,
+        only: cli.only.clone(),
+        jobs: cli.jobs.map_or(processors * 3, usize::from),
+        patience: PATIENCE.mul_f64(cli.timeout_scale),
+    };
+    run::check(&options).map_err(usage)?;
+    let bar = progress();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(processors.clamp(2, 8)).enable_all().build();
+    let fault = |problem: String| (Answer::HarnessFault, problem);
+    let tell = |done: usize, total: usize, judged: &Judged| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+        bar.set_message(judged.requirement.id.clone());
+    };
+    let run = runtime.map_err(|e| fault(e.to_string()))?.block_on(run::run(options, &tell)).map_err(fault);
+    bar.finish_and_clear();
+    run
+}
+
+/// A line that is redrawn, on a terminal; nothing in a log.
+fn progress() -> ProgressBar {
+    let target = if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let style = ProgressStyle::with_template("{pos}/{len} {wide_bar} {elapsed} {msg:30}").expect("the template is valid");
+    ProgressBar::with_draw_target(None, target).with_style(style)
+}
+
+fn show(cli: &Cli, run: &Run) -> ExitCode {
+    let style = text::Style {
+        all: cli.verbose,
+        advice: cli.verbose,
+        colour: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    };
+    use std::io::Write;
+    // A reader that has seen enough (`| head`) is no error of ours.
+    let _ = std::io::stdout().write_all(text::report(run, style, &repeat(cli)).as_bytes());
+    let learned = Profile { name: "learned".to_owned(), dialect: Some(run.lesson.learned.dialect.clone()), ..Profile::default() };
+    let profile = toml::to_string_pretty(&learned).expect("a profile has a TOML form");
+    for (file, content) in [(&cli.json, json::report(run)), (&cli.write_profile, profile)] {
+        let Some(file) = file else { continue };
+        if let Err(error) = std::fs::write(file, content) {
+            eprintln!("conformance: {} could not be written: {error}", file.display());
+            return ExitCode::from(Answer::HarnessFault as u8);
+        }
+    }
+    ExitCode::from(run.answer as u8)
+}
+
+/// The command line that judges this pair again, for whoever reads the report.
+fn repeat(cli: &Cli) -> String {
+    let mut words = vec!["cargo xtask conformance".to_owned()];
+    for (option, path) in [("--bin", &cli.bin), ("--server", &cli.server), ("--profile", &cli.profile)] {
+        words.extend(path.iter().map(|path| format!("{option} {}", path.display())));
+    }
+    words.join(" ")
+}
+
+fn list() {
+    for r in requirements() {
+        println!("{:<28} {:<6} {:<7} {}", r.id, r.level.to_string(), r.source.to_string(), r.sentence);
+    }
+}
+
+fn explain(id: &str) -> ExitCode {
+    let all = requirements();
+    let found: Vec<&Requirement> = all.iter().filter(|r| matches(r, id)).collect();
+    if found.is_empty() {
+        eprintln!("conformance: --explain {id}: expected a requirement's id or an area; --list shows them");
+        return ExitCode::from(Answer::Usage as u8);
+    }
+    for r in found {
+        println!("{}  {} {}\n  {}", r.id, r.level, r.source, r.sentence);
+        if let Some(quote) = &r.quote {
+            println!("  the assignment: «{quote}»");
+        }
+        println!("  why: {}", r.rationale);
+        if let Some(reason) = &r.untestable {
+            println!("  untestable: {reason}");
+        }
+        if !r.after.is_empty() {
+            println!("  needs: {}", r.after.join(", "));
+        }
+        println!();
+    }
+    ExitCode::SUCCESS
+}

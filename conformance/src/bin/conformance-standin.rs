@@ -1,0 +1,12 @@
+//! The program that stands where another should be; see `conformance::subject::standin`.
+#![no_main]
+#![expect(unsafe_code, reason = "a C main is how a program starts without Rust's own start-up")]
+
+use std::ffi::{c_char, c_int};
+
+/// The entry point that the C library calls.
+#[unsafe(no_mangle)]
+pub extern "C" fn main(_argc: c_int, argv: *const *const c_char) -> c_int {
+    // SAFETY: argv is what the C library gave.
+    unsafe { conformance::subject::standin::main(argv) }
+}

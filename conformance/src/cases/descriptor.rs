@@ -1,0 +1,170 @@
+//! Descriptors: which the server gets, under which numbers, and who else holds an end.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use super::steps::{must_end, not_learned, ready, text};
+use crate::outcome::{Outcome, Stop};
+use crate::record::{What, Who, servers};
+use crate::stage::{Alone, Stage, Watchdog};
+use crate::subject::handover::{Descriptor, Hello, Kind};
+
+super::cases! {
+    "descriptor.pipe" => pipe,
+    "descriptor.two-way" => two_way,
+    "descriptor.numbers" => numbers,
+    "descriptor.nothing-else" => nothing_else,
+    "descriptor.own-ends" => own_ends,
+    "descriptor.watchdog-ends" => watchdog_ends,
+    "descriptor.inherited" => inherited,
+    "descriptor.without-pipes" => without_pipes,
+}
+
+fn hello(stage: &Stage) -> Result<&Hello, Stop> {
+    stage.lesson.hello.as_ref().ok_or_else(|| Stop::Missing("no start of the server was seen".into()))
+}
+
+/// The server's descriptors for the messages, as the stand-in found them.
+fn ends(stage: &Stage) -> Result<Vec<&Descriptor>, Stop> {
+    let wiring = stage.dialect().wiring;
+    let read = wiring.read.ok_or_else(|| not_learned("the server's descriptors", "[dialect.wiring]\\nread = 3"))?;
+    let wanted = |d: &&Descriptor| d.number == read || Some(d.number) == wiring.write;
+    Ok(hello(stage)?.descriptors.iter().filter(wanted).collect())
+}
+
+fn list(descriptors: &[&Descriptor]) -> String {
+    let one = |d: &&Descriptor| format!("{} ({:?})", d.number, d.kind);
+    descriptors.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+async fn pipe(stage: &Stage) -> Outcome {
+    let ends = ends(stage)?;
+    // A local stream pair is what several languages' libraries call a pipe to a child.
+    if !ends.is_empty() && ends.iter().all(|d| matches!(d.kind, Kind::Pipe | Kind::Socket)) {
+        return Ok(());
+    }
+    Err(Stop::failure("messages pass through pipes that the server inherits", list(&ends)))
+}
+
+async fn two_way(stage: &Stage) -> Outcome {
+    let stderr = 2;
+    let back = |fd: i32| fd != stderr || stage.dialect().wiring.write == Some(stderr);
+    let came = stage.lesson.record.look(|events| {
+        events.iter().any(|e| matches!(e.what, What::Passed { to: Who::Watchdog, fd, .. } if back(fd)))
+    });
+    if came {
+        return Ok(());
+    }
+    ends(stage)?;
+    Err(Stop::failure("bytes pass in both directions", "nothing came from the server"))
+}
+
+async fn numbers(stage: &Stage) -> Outcome {
+    let wiring = stage.dialect().wiring;
+    match wiring.both() {
+        Some((3, 4)) => Ok(()),
+        Some((read, write)) => Err(Stop::failure("the server reads from 3 and writes to 4", format!("{read} and {write}"))),
+        None => Err(not_learned("the server's descriptors", "[dialect.wiring]\\nread = 3\\nwrite = 4")),
+    }
+}
+
+async fn nothing_else(stage: &Stage) -> Outcome {
+    let ends: Vec<i32> = ends(stage)?.iter().map(|d| d.number).collect();
+    let others = hello(stage)?.descriptors.iter().filter(|d| d.number > 2 && !ends.contains(&d.number));
+    let others: Vec<_> = others.collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    Err(Stop::failure("no descriptors but 0, 1, 2 and the two ends", format!("also {}", list(&others))))
+}
+
+async fn own_ends(stage: &Stage) -> Outcome {
+    let all = &hello(stage)?.descriptors;
+    for end in ends(stage)? {
+        let opposite = |d: &&Descriptor| d.identity == end.identity && d.readable != end.readable;
+        if let Some(other) = all.iter().find(opposite) {
+            let seen = format!("{} and {} are both ends of one pipe", end.number, other.number);
+            return Err(Stop::failure("the server holds one end of each pipe", seen));
+        }
+    }
+    Ok(())
+}
+
+/// The ends of a pipe that a process holds, from /proc: for each descriptor whether it can write.
+#[cfg(target_os = "linux")]
+fn holds(pid: i32, inode: u64) -> Vec<bool> {
+    let name = format!("pipe:[{inode}]");
+    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let of_pipe = descriptors.filter(|d| std::fs::read_link(d.path()).is_ok_and(|link| link.as_os_str() == name.as_str()));
+    let writes = |d: std::fs::DirEntry| {
+        let info = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", d.file_name().to_string_lossy())).ok()?;
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?.trim().to_owned();
+        Some(i32::from_str_radix(&flags, 8).ok()? & libc::O_ACCMODE != libc::O_RDONLY)
+    };
+    of_pipe.filter_map(writes).collect()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn holds(_pid: i32, _inode: u64) -> Vec<bool> {
+    Vec::new()
+}
+
+async fn watchdog_ends(stage: &Stage) -> Outcome {
+    let run = ready(stage).await?;
+    let wiring = stage.dialect().wiring;
+    let (read, write) = wiring.both().ok_or_else(|| not_learned("the server's descriptors", "[dialect.wiring]\\nread = 3"))?;
+    let hello = run.hello(0).ok_or_else(|| Stop::Missing("no start of the server was seen".into()))?;
+    for (number, watchdog_writes) in [(read, true), (write, false)] {
+        let Some(end) = hello.descriptors.iter().find(|d| d.number == number && d.kind == Kind::Pipe) else {
+            return Err(Stop::NotApplicable("the two are not connected by pipes".into()));
+        };
+        let held = holds(run.pid, end.identity.1);
+        if held.is_empty() {
+            return Err(Stop::Missing("the watchdog's descriptors could not be seen".into()));
+        }
+        if held.contains(&!watchdog_writes) {
+            let which = if watchdog_writes { "reading" } else { "writing" };
+            return Err(Stop::failure(
+                "the watchdog closes the ends that it gave to the server",
+                format!("it holds the {which} end of the pipe that the server has as {number}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+async fn inherited(stage: &Stage) -> Outcome {
+    let (_reader, writer) = os_pipe::pipe()?;
+    let writer = Arc::new(OwnedFd::from(writer));
+    let stat = rustix::fs::fstat(&*writer).map_err(std::io::Error::from)?;
+    let how = Watchdog { extra: vec![(19, writer)], ..Watchdog::default() };
+    let run = stage.start(how).await?;
+    run.line(&format!("doreq GET {}/wake", run.url)).await?;
+    run.until(|events| servers(events).first().copied()).await;
+    let hello = run.hello(0).ok_or_else(|| Stop::Missing("the server was not started".into()))?;
+    match hello.descriptors.iter().find(|d| d.identity.1 == stat.st_ino) {
+        None => Ok(()),
+        Some(found) => Err(Stop::failure(
+            "a descriptor that the watchdog itself inherited does not reach the server",
+            format!("descriptor 19 of the watchdog is {} of the server", found.number),
+        )),
+    }
+}
+
+async fn without_pipes(stage: &Stage) -> Outcome {
+    if ends(stage)?.iter().any(|d| d.number <= 2) {
+        return Err(Stop::NotApplicable("its pipes are standard input and output, which every program has".into()));
+    }
+    let run = stage.server(Alone::default()).await?;
+    run.close_input().await?;
+    let status = must_end(&run, Who::Server(0), "a start without its pipes").await?;
+    super::steps::must_close(&run).await?;
+    if status == Some(crate::record::Status::Exited(0)) {
+        return Err(Stop::failure("a server without its pipes exits with a status that says so", "exit status 0"));
+    }
+    let complaint = run.record.look(super::steps::complaints);
+    if complaint.trim_ascii().is_empty() {
+        return Err(Stop::failure("a server without its pipes says so on standard error", text(&complaint)));
+    }
+    Ok(())
+}

@@ -1,0 +1,310 @@
+//! Endings: every way in which a pair ends, in order or not, and what must not be left.
+
+use nix::sys::signal::Signal;
+
+use super::steps::{barrier, both_end, exits_with, leave, must_end, not_learned, played, ready, shows, state, text};
+use crate::observe::process::{Facts, facts};
+use crate::observe::rogue::{Manner, Rogue};
+use crate::outcome::{Outcome, Stop};
+use crate::probe::client::Client;
+use crate::record::{Status, What, Who, ended, requests, servers, shown};
+use crate::stage::{Run, Stage, Watchdog};
+use crate::subject::handover::Order;
+use crate::subject::remains;
+
+super::cases! {
+    "end.sigalrm" => sigalrm,
+    "end.sigalrm-busy" => sigalrm_busy,
+    "end.sigalrm-mid-message" => sigalrm_mid_message,
+    "end.exit-server" => exit_server,
+    "end.nothing-left" => nothing_left,
+    "end.sigalrm-status" => sigalrm_status,
+    "end.sigalrm-answer" => sigalrm_answer,
+    "end.sigalrm-twice" => sigalrm_twice,
+    "end.stopped" => stopped,
+    "end.exit-status" => exit_status,
+    "end.ctrl-d" => ctrl_d,
+    "end.input-closed" => input_closed,
+    "end.ctrl-c" => ctrl_c,
+    "end.sigint" => sigint,
+    "end.sigterm" => sigterm,
+    "end.sighup" => sighup,
+    "end.watchdog-killed" => watchdog_killed,
+    "end.server-alone" => server_alone,
+    "end.death-noticed" => death_noticed,
+    "end.death-told" => death_told,
+    "end.status-told" => status_told,
+    "end.stubborn-server" => stubborn_server,
+    "end.output-closed" => output_closed,
+}
+
+/// What the system said of a server before it was to get SIGALRM.
+fn before_alarm(pid: Option<i32>) -> Option<Facts> {
+    pid.and_then(facts)
+}
+
+/// A server must have ended after SIGALRM, and not because nothing was prepared for it.
+fn in_order(before: Option<&Facts>, status: Option<Status>) -> Outcome {
+    let prepared = before.is_none_or(|facts| facts.expects(libc::SIGALRM));
+    let expected = "the server handles SIGALRM and ends";
+    match status {
+        Some(Status::Killed(libc::SIGALRM)) | None if !prepared => {
+            Err(Stop::failure(expected, "it has no handler for SIGALRM: the signal's default action killed it"))
+        }
+        Some(Status::Killed(signal)) if signal != libc::SIGALRM => {
+            Err(Stop::failure(expected, Status::Killed(signal).to_string()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn server_pid(run: &Run) -> Option<i32> {
+    run.record.look(|events| servers(events).first().copied())
+}
+
+/// Sends SIGALRM to a watchdog's server, which must end in order.
+async fn alarm(run: &Run, when: &str) -> Outcome {
+    let before = before_alarm(server_pid(run));
+    run.signal(Who::Server(0), Signal::SIGALRM)?;
+    must_end(run, Who::Server(0), &format!("SIGALRM, {when}")).await?;
+    // The status is known once the watchdog, or whoever inherits the server, has asked for it.
+    run.signal(Who::Watchdog, Signal::SIGKILL)?;
+    let reaped = run.until(|events| {
+        events.iter().find_map(|e| match e.what {
+            What::Reaped { who: Who::Server(0), status } => Some(status),
+            _ => None,
+        })
+    });
+    in_order(before.as_ref(), reaped.await.flatten())
+}
+
+async fn sigalrm(stage: &Stage) -> Outcome {
+    let run = ready(stage).await?;
+    alarm(&run, "idle").await
+}
+
+/// A session whose server has a request under way that is not answered.
+async fn busy(stage: &Stage, rogue: &mut Rogue) -> Result<Run, Stop> {
+    let run = stage.start(Watchdog { untapped: true, ..Watchdog::default() }).await?;
+    barrier(&run, "ready").await?;
+    run.line(&format!("doreq GET {} {{}}", rogue.url())).await?;
+    match tokio::time::timeout(run.patience(), rogue.arrived()).await {
+        Ok(Some(())) => Ok(run),
+        _ => Err(Stop::Missing(format!("the request never reached the silent target; {}", state(&run)))),
+    }
+}
+
+async fn sigalrm_busy(stage: &Stage) -> Outcome {
+    let mut rogue = Rogue::start(Manner::Silent)?;
+    let run = busy(stage, &mut rogue).await?;
+    alarm(&run, "with a request under way").await
+}
+
+/// A server alone that has answered one request, so that it is known to be up.
+async fn alone(stage: &Stage, n: usize) -> Result<(Client, Vec<u8>), Stop> {
+    let message = stage.lesson.replays.get(n).ok_or_else(|| not_learned("requests to replay", "[dialect]\\nend = \"#\""))?;
+    let framed = stage.dialect().framed(message);
+    let client = Client::start(stage, format!("replay-{n}")).await?;
+    client.write(&framed).await?;
+    let come = client.run.until(|events| (!requests(events).is_empty()).then_some(())).await;
+    come.ok_or_else(|| Stop::Missing(format!("a replayed request never arrived; {}", state(&client.run))))?;
+    Ok((client, framed))
+}
+
+async fn sigalrm_mid_message(stage: &Stage) -> Outcome {
+    let (client, framed) = alone(stage, 6).await?;
+    let before = before_alarm(Some(client.run.pid));
+    client.write(&framed[..framed.len() / 2]).await?;
+    client.run.signal(Who::Server(0), Signal::SIGALRM)?;
+    let status = must_end(&client.run, Who::Server(0), "SIGALRM in the middle of a message").await?;
+    in_order(before.as_ref(), status)
+}
+
+async fn exit_server(stage: &Stage) -> Outcome {
+    let events = stage.lesson.record.events();
+    if ended(&events, Who::Watchdog).is_none() {
+        return Err(Stop::Missing("the watchdog did not end after `exit`".into()));
+    }
+    match ended(&events, Who::Server(0)) {
+        Some(_) => Ok(()),
+        None => Err(Stop::failure("the server ends when the watchdog has ended after `exit`", "it was still running")),
+    }
+}
+
+async fn nothing_left(stage: &Stage) -> Outcome {
+    let run = ready(stage).await?;
+    run.line("exit").await?;
+    run.ended(Who::Watchdog).await;
+    run.ended(Who::Server(0)).await;
+    let left = remains::find(&run.folder)?;
+    match left.first() {
+        None => Ok(()),
+        Some(first) => Err(Stop::failure("no process of the pair is left after `exit`", format!("{} (`{}`)", left.len(), first.command))),
+    }
+}
+
+async fn sigalrm_status(stage: &Stage) -> Outcome {
+    let (client, _) = alone(stage, 7).await?;
+    client.run.signal(Who::Server(0), Signal::SIGALRM)?;
+    let status = must_end(&client.run, Who::Server(0), "SIGALRM").await?;
+    match status {
+        Some(Status::Exited(0)) => Ok(()),
+        other => Err(Stop::failure("the server exits with status 0 after SIGALRM", told(other))),
+    }
+}
+
+fn told(status: Option<Status>) -> String {
+    status.map_or_else(|| "a status that could not be seen".to_owned(), |s| s.to_string())
+}
+
+async fn sigalrm_answer(stage: &Stage) -> Outcome {
+    if stage.dialect().prints.body != Some(true) {
+        return Err(Stop::NotApplicable("answers are not shown".into()));
+    }
+    let mut rogue = Rogue::start(Manner::Waits)?;
+    let run = busy(stage, &mut rogue).await?;
+    run.signal(Who::Server(0), Signal::SIGALRM)?;
+    rogue.release();
+    if shows(&run, Rogue::LATE).await {
+        return Ok(());
+    }
+    Err(Stop::failure("a request under way at SIGALRM is still answered when its answer comes soon", state(&run)))
+}
+
+async fn sigalrm_twice(stage: &Stage) -> Outcome {
+    let mut rogue = Rogue::start(Manner::Silent)?;
+    let run = busy(stage, &mut rogue).await?;
+    run.signal(Who::Server(0), Signal::SIGALRM)?;
+    alarm(&run, "for the second time").await
+}
+
+async fn stopped(stage: &Stage) -> Outcome {
+    let run = ready(stage).await?;
+    run.signal(Who::Server(0), Signal::SIGSTOP)?;
+    run.line(&format!("doreq POST {}/while-stopped {{}}", run.url)).await?;
+    run.signal(Who::Server(0), Signal::SIGCONT)?;
+    match super::steps::arrival(&run, "while-stopped").await {
+        Some(_) => Ok(()),
+        None => Err(Stop::failure("a server that was stopped and continued goes on", state(&run))),
+    }
+}
+
+async fn exit_status(stage: &Stage) -> Outcome {
+    match super::command::first_end(stage) {
+        Some(status) => exits_with(status, 0, "`exit`"),
+        None => Err(Stop::Missing("the watchdog did not end after `exit`".into())),
+    }
+}
+
+async fn ctrl_d(stage: &Stage) -> Outcome {
+    let run = ready(stage).await?;
+    run.close_input().await?;
+    both_end(&run, "Ctrl-D").await
+}
+
+async fn input_closed(stage: &Stage) -> Outcome {
+    let run = stage.start(Watchdog::on_pipes()).await?;
+    barrier(&run, "ready").await?;
+    run.close_input().await?;
+    both_end(&run, "the end of its input").await
+}
+
+async fn ctrl_c(stage: &Stage) -> Outcome {
+    let run = ready(stage).await?;
+    run.write(b"\x03").await?;
+    both_end(&run, "Ctrl-C").await
+}
+
+/// A signal to the watchdog stops both, and its status says which.
+async fn signalled(stage: &Stage, signal: Signal) -> Outcome {
+    let run = ready(stage).await?;
+    run.signal(Who::Watchdog, signal)?;
+    let status = must_end(&run, Who::Watchdog, signal.as_str()).await?;
+    must_end(&run, Who::Server(0), signal.as_str()).await?;
+    exits_with(status, 128 + signal as i32, signal.as_str())
+}
+
+async fn sigint(stage: &Stage) -> Outcome {
+    signalled(stage, Signal::SIGINT).await
+}
+
+async fn sigterm(stage: &Stage) -> Outcome {
+    signalled(stage, Signal::SIGTERM).await
+}
+
+async fn sighup(stage: &Stage) -> Outcome {
+    signalled(stage, Signal::SIGHUP).await
+}
+
+async fn watchdog_killed(stage: &Stage) -> Outcome {
+    let run = ready(stage).await?;
+    run.signal(Who::Watchdog, Signal::SIGKILL)?;
+    must_end(&run, Who::Server(0), "SIGKILL to the watchdog").await.map(drop)
+}
+
+async fn server_alone(stage: &Stage) -> Outcome {
+    let (mut client, _) = alone(stage, 8).await?;
+    client.close();
+    match must_end(&client.run, Who::Server(0), "the end of its pipe").await? {
+        Some(Status::Exited(0)) => Ok(()),
+        other => Err(Stop::failure("the server exits with status 0 at the end of its pipe", told(other))),
+    }
+}
+
+async fn death_noticed(stage: &Stage) -> Outcome {
+    let run = ready(stage).await?;
+    run.signal(Who::Server(0), Signal::SIGKILL)?;
+    // Nothing is typed from here on.
+    let status = must_end(&run, Who::Watchdog, "the death of its server, while idle").await?;
+    exits_with(status, 1, "the death of its server")
+}
+
+async fn death_told(stage: &Stage) -> Outcome {
+    let run = ready(stage).await?;
+    run.signal(Who::Server(0), Signal::SIGKILL)?;
+    // Some notice it only with the next command.
+    run.line("setproc 2").await?;
+    must_end(&run, Who::Watchdog, "the death of its server").await?;
+    super::steps::must_close(&run).await?;
+    says(&run, &["SIGKILL", "signal 9", "signal: 9", "-9", "killed"], "the signal that killed the server")
+}
+
+async fn status_told(stage: &Stage) -> Outcome {
+    let (run, server) = played(stage, &[]).await?;
+    run.order(0, &Order::Exit(87))?;
+    drop(server);
+    // Some notice it only with the next command.
+    run.line("setproc 2").await?;
+    must_end(&run, Who::Watchdog, "the end of its server").await?;
+    super::steps::must_close(&run).await?;
+    says(&run, &["87"], "the status that the server exited with")
+}
+
+fn says(run: &Run, words: &[&str], what: &str) -> Outcome {
+    let out = run.record.look(|events| shown(events, None));
+    let said = String::from_utf8_lossy(&out);
+    if words.iter().any(|word| said.contains(word)) {
+        return Ok(());
+    }
+    Err(Stop::failure(format!("the watchdog tells {what}"), text(&out)))
+}
+
+async fn stubborn_server(stage: &Stage) -> Outcome {
+    let deaf = [Signal::SIGALRM, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+    let (run, _server) = played(stage, &deaf).await?;
+    leave(&run).await
+}
+
+async fn output_closed(stage: &Stage) -> Outcome {
+    let run = stage.start(Watchdog::on_pipes()).await?;
+    barrier(&run, "ready").await?;
+    run.close_output();
+    run.line(&format!("doreq POST {}/unseen {{}}", run.url)).await?;
+    run.line("exit").await?;
+    let status = must_end(&run, Who::Watchdog, "`exit`, with its output closed").await?;
+    must_end(&run, Who::Server(0), "`exit`, with its output closed").await?;
+    match status {
+        Some(Status::Killed(libc::SIGPIPE)) => Err(Stop::failure("a closed output does not kill the watchdog", "killed by SIGPIPE")),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,55 @@
+//! The cases, one file an area. A case drives sessions and says what happened; it never sees a verdict.
+//!
+//! The sentence of the requirement stands above each case; a test holds the two together.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::outcome::Outcome;
+use crate::stage::Stage;
+
+mod command;
+mod descriptor;
+mod end;
+mod operation;
+mod request;
+mod start;
+mod steps;
+mod wire;
+
+/// A check of one requirement.
+pub struct Case {
+    /// The requirement's id.
+    pub id: &'static str,
+    /// Drives the sessions.
+    pub run: fn(Arc<Stage>) -> Pin<Box<dyn Future<Output = Outcome> + Send>>,
+}
+
+/// Pairs ids with the functions that check them.
+macro_rules! cases {
+    ($($id:literal => $function:path),* $(,)?) => {
+        pub(super) const CASES: &[crate::cases::Case] = &[
+            $(crate::cases::Case { id: $id, run: |stage| Box::pin(async move { $function(&stage).await }) }),*
+        ];
+    };
+}
+use cases;
+
+/// Every case.
+pub fn all() -> impl Iterator<Item = &'static Case> {
+    let areas = [
+        start::CASES,
+        command::CASES,
+        wire::CASES,
+        descriptor::CASES,
+        operation::CASES,
+        request::CASES,
+        end::CASES,
+    ];
+    areas.into_iter().flatten()
+}
+
+/// The case of a requirement.
+pub fn of(id: &str) -> Option<&'static Case> {
+    all().find(|case| case.id == id)
+}

@@ -1,0 +1,104 @@
+//! Operations whose effect can be seen from outside: the memory limit and the processors.
+
+use super::steps::{arrival, barrier, ready, request, same, shows, state};
+use crate::observe::process::facts;
+use crate::observe::target::Answer;
+use crate::outcome::{Outcome, Stop};
+use crate::record::servers;
+use crate::stage::{Run, Stage, Watchdog};
+
+super::cases! {
+    "operation.memory-request" => memory_request,
+    "operation.memory-answer" => memory_answer,
+    "operation.memory-control" => memory_control,
+    "operation.processors" => processors,
+    "operation.processors-again" => processors_again,
+}
+
+const LIMIT: usize = 1000;
+
+/// The refusal names the limit, and the session goes on.
+async fn is_refused(run: &Run, what: &str) -> Outcome {
+    if !shows(run, &LIMIT.to_string()).await {
+        return Err(Stop::failure(format!("{what} is refused with words that name the limit {LIMIT}"), state(run)));
+    }
+    if request(run, "POST", "small", "{}").await?.is_none() {
+        return Err(Stop::failure(format!("the session goes on after {what}"), state(run)));
+    }
+    Ok(())
+}
+
+async fn memory_request(stage: &Stage) -> Outcome {
+    let run = stage.start(Watchdog::on_pipes()).await?;
+    barrier(&run, "ready").await?;
+    run.line(&format!("setmeml {LIMIT}")).await?;
+    let said = run.record.look(|events| crate::record::shown(events, None).len());
+    run.until(|events| (crate::record::shown(events, None).len() > said).then_some(())).await;
+    run.line(&format!("doreq POST {}/large {}", run.url, "x".repeat(5 * LIMIT))).await?;
+    is_refused(&run, "a request body over the limit").await?;
+    // The small request came after the large one: what was to arrive has arrived.
+    let large = run.record.look(|events| crate::record::requests(events).iter().any(|r| r.path == "/large"));
+    if large {
+        return Err(Stop::failure("a request body over the limit is not sent", "it arrived"));
+    }
+    Ok(())
+}
+
+async fn memory_answer(stage: &Stage) -> Outcome {
+    let answer = Answer { status: 200, body: vec![b'x'; 5 * LIMIT] };
+    let run = stage.start(Watchdog { answer, ..Watchdog::on_pipes() }).await?;
+    run.line(&format!("setmeml {LIMIT}")).await?;
+    run.line(&format!("doreq GET {}/large", run.url)).await?;
+    if arrival(&run, "large").await.is_none() {
+        return Err(Stop::Missing(format!("the request never arrived; {}", state(&run))));
+    }
+    is_refused(&run, "an answer over the limit").await?;
+    let all = run.record.look(|events| crate::record::shown(events, None).len());
+    if all >= 5 * LIMIT {
+        return Err(Stop::failure("an answer over the limit is not shown", format!("{all} bytes were shown")));
+    }
+    Ok(())
+}
+
+async fn memory_control(stage: &Stage) -> Outcome {
+    let run = stage.watchdog().await?;
+    for line in ["setmeml 1", "setproc 1", "setmeml 104857600"] {
+        run.line(line).await?;
+    }
+    if request(&run, "POST", "after", "{}").await?.is_none() {
+        return Err(Stop::failure("a tiny limit refuses no setting, so that it can be raised again", state(&run)));
+    }
+    Ok(())
+}
+
+/// How many processors the server may use after this line.
+async fn after_line(run: &Run, line: &str, name: &str) -> Result<usize, Stop> {
+    run.line(line).await?;
+    barrier(run, name).await?;
+    let pid = run.record.look(|events| servers(events).first().copied());
+    let facts = pid.and_then(facts).ok_or_else(|| Stop::Missing("the server's state could not be read".into()))?;
+    Ok(facts.processors)
+}
+
+/// How many the suite may use, as the server would without a setting.
+fn machine() -> Result<usize, Stop> {
+    let own = std::process::id().cast_signed();
+    let facts = facts(own).ok_or_else(|| Stop::Missing("the machine's processors could not be read".into()))?;
+    if facts.processors < 2 {
+        return Err(Stop::NotApplicable("this machine has one processor".into()));
+    }
+    Ok(facts.processors)
+}
+
+async fn processors(stage: &Stage) -> Outcome {
+    machine()?;
+    let run = ready(stage).await?;
+    same("processors of the server after `setproc 1`", 1, after_line(&run, "setproc 1", "one").await?)
+}
+
+async fn processors_again(stage: &Stage) -> Outcome {
+    let all = machine()?;
+    let run = ready(stage).await?;
+    after_line(&run, "setproc 1", "one").await?;
+    same("processors of the server after `setproc 32`", all.min(32), after_line(&run, "setproc 32", "all").await?)
+}

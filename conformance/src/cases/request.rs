@@ -1,0 +1,94 @@
+//! Requests whose target disagrees: what the user learns of it, and that the session goes on.
+
+use super::steps::{barrier, both_end, complaints, request, shows, state, text};
+use crate::dialect::find;
+use crate::observe::rogue::{Manner, Rogue};
+use crate::observe::target::Answer;
+use crate::outcome::{Outcome, Stop};
+use crate::record::{Stream, shown};
+use crate::stage::{Stage, Watchdog};
+
+super::cases! {
+    "request.refused" => refused,
+    "request.reset" => reset,
+    "request.closed" => closed,
+    "request.truncated" => truncated,
+    "request.garbage" => garbage,
+    "request.status" => status,
+    "request.large-answer" => large_answer,
+    "request.silent-exit" => silent_exit,
+}
+
+/// A target of this manner gives one error, and the next request goes through.
+async fn disagrees(stage: &Stage, manner: Manner) -> Outcome {
+    let rogue = Rogue::start(manner)?;
+    let run = stage.start(Watchdog::on_pipes()).await?;
+    barrier(&run, "before").await?;
+    run.line(&format!("doreq GET {}", rogue.url())).await?;
+    let complained = run.until(|events| (!complaints(events).trim_ascii().is_empty()).then_some(())).await;
+    if complained.is_none() {
+        return Err(Stop::failure("an error on standard error", state(&run)));
+    }
+    if request(&run, "POST", "after", "{}").await?.is_none() {
+        return Err(Stop::failure("the next request goes through", state(&run)));
+    }
+    Ok(())
+}
+
+async fn refused(stage: &Stage) -> Outcome {
+    disagrees(stage, Manner::Refuses).await
+}
+
+async fn reset(stage: &Stage) -> Outcome {
+    disagrees(stage, Manner::Resets).await
+}
+
+async fn closed(stage: &Stage) -> Outcome {
+    disagrees(stage, Manner::Closes).await
+}
+
+async fn truncated(stage: &Stage) -> Outcome {
+    disagrees(stage, Manner::Truncates).await
+}
+
+async fn garbage(stage: &Stage) -> Outcome {
+    disagrees(stage, Manner::Garbage).await
+}
+
+async fn status(stage: &Stage) -> Outcome {
+    let answer = Answer { status: 404, body: b"nothing-of-that-name".to_vec() };
+    let run = stage.start(Watchdog { answer, ..Watchdog::on_pipes() }).await?;
+    barrier(&run, "missing").await?;
+    if !shows(&run, "nothing-of-that-name").await || !shows(&run, "404").await {
+        return Err(Stop::failure("status 404 and the answer's body are shown", state(&run)));
+    }
+    let complaint = run.record.look(complaints);
+    if complaint.is_empty() { Ok(()) } else { Err(Stop::failure("an answer of any status is no error", text(&complaint))) }
+}
+
+async fn large_answer(stage: &Stage) -> Outcome {
+    let mut body: Vec<u8> = (0..300_001u32).map(|n| b'a' + u8::try_from(n % 23).unwrap_or_default()).collect();
+    body.extend_from_slice(b"-the-end");
+    let run = stage.start(Watchdog { answer: Answer { status: 200, body: body.clone() }, ..Watchdog::on_pipes() }).await?;
+    barrier(&run, "large").await?;
+    if !shows(&run, "-the-end").await {
+        return Err(Stop::failure(format!("an answer of {} bytes is shown", body.len()), state(&run)));
+    }
+    let out = run.record.look(|events| shown(events, Some(Stream::Stdout)));
+    if find(&out, &body).is_some() {
+        return Ok(());
+    }
+    Err(Stop::failure(format!("an answer of {} bytes is shown whole", body.len()), format!("{} bytes in all", out.len())))
+}
+
+async fn silent_exit(stage: &Stage) -> Outcome {
+    let mut rogue = Rogue::start(Manner::Silent)?;
+    let run = stage.watchdog().await?;
+    barrier(&run, "before").await?;
+    run.line(&format!("doreq GET {}", rogue.url())).await?;
+    if tokio::time::timeout(run.patience(), rogue.arrived()).await.ok().flatten().is_none() {
+        return Err(Stop::Missing(format!("the request never reached the silent target; {}", state(&run))));
+    }
+    run.line("exit").await?;
+    both_end(&run, "`exit` while a request is unanswered").await
+}

@@ -1,0 +1,245 @@
+//! Starting: options, arguments, environment, and what must not be started.
+
+use std::ffi::OsString;
+
+use super::steps::{same, text};
+use crate::outcome::{Outcome, Stop};
+use crate::probe::lesson::{SARGS, VARIABLE};
+use crate::record::{Record, Stream, Who, servers, shown};
+use crate::stage::{Run, SERVER, Stage, Watchdog};
+use crate::subject::handover::Hello;
+
+super::cases! {
+    "start.server" => server,
+    "start.path-as-it-is" => path_as_it_is,
+    "start.arguments" => arguments,
+    "start.arguments-literal" => arguments_literal,
+    "start.without-arguments" => without_arguments,
+    "start.environment" => environment,
+    "start.environment-exact" => environment_exact,
+    "start.program-name" => program_name,
+    "start.once" => once,
+    "start.sp-missing" => sp_missing,
+    "start.sp-relative" => sp_relative,
+    "start.sp-absent" => sp_absent,
+    "start.sp-not-executable" => sp_not_executable,
+    "start.help" => help,
+    "start.version" => version,
+    "start.option-forms" => option_forms,
+    "start.arguments-split" => arguments_split,
+    "start.arguments-quoted" => arguments_quoted,
+}
+
+fn hello(stage: &Stage) -> Result<&Hello, Stop> {
+    stage.lesson.hello.as_ref().ok_or_else(|| Stop::Missing("no start of the server was seen".into()))
+}
+
+async fn server(stage: &Stage) -> Outcome {
+    let lesson = &stage.lesson;
+    match (&lesson.hello, &lesson.failed) {
+        (Some(_), _) => Ok(()),
+        (None, Some(Stop::Harness(error))) => Err(Stop::Harness(error.clone())),
+        (None, failed) => Err(Stop::failure(
+            "the program named by -sp is started, at the latest for the first command",
+            match failed {
+                Some(Stop::Missing(why)) => why.clone(),
+                _ => format!("it never was; shown: {}", text(&shown(&lesson.record.events(), None))),
+            },
+        )),
+    }
+}
+
+/// Starts a watchdog and waits until its server starts, with a first command for those that start it late.
+async fn started(stage: &Stage, how: Watchdog) -> Result<Option<Run>, Stop> {
+    let run = stage.start(how).await?;
+    run.line(&format!("doreq GET {}/wake", run.url)).await?;
+    let begun = run.until(|events| {
+        let gone = crate::record::ended(events, Who::Watchdog).is_some();
+        (gone || !servers(events).is_empty()).then(|| !servers(events).is_empty())
+    });
+    Ok(begun.await.unwrap_or(false).then_some(run))
+}
+
+/// The server's own view of how it was started.
+async fn started_as(stage: &Stage, how: Watchdog, expected: &str) -> Result<Hello, Stop> {
+    let Some(run) = started(stage, how).await? else {
+        return Err(Stop::failure(expected, "the server was not started"));
+    };
+    super::steps::arrival(&run, "wake").await;
+    run.hello(0).ok_or_else(|| Stop::Harness("a started server left no account".into()))
+}
+
+async fn path_as_it_is(stage: &Stage) -> Outcome {
+    let how = Watchdog { below: Some("a folder, $HOME & 'quotes'"), ..Watchdog::default() };
+    started_as(stage, how, "a path that holds blanks, a comma, quotes and a dollar sign is used as it is").await.map(drop)
+}
+
+async fn arguments(stage: &Stage) -> Outcome {
+    let argv = hello(stage)?.argv.get(1..).unwrap_or_default().join(&b' ');
+    let first = crate::dialect::find(&argv, b"state=c");
+    let second = crate::dialect::find(&argv, b"test=123");
+    match (first, second) {
+        (Some(first), Some(second)) if first < second => Ok(()),
+        _ => Err(Stop::failure(
+            format!("with -sargs \"{SARGS}\", `state=c` and then `test=123` among the server's arguments"),
+            text(&argv),
+        )),
+    }
+}
+
+async fn arguments_literal(stage: &Stage) -> Outcome {
+    let literal = "state=$HOME;$(id)*~&|>x";
+    let expected = format!("with -sargs '{literal}', those very characters in one argument of the server");
+    let hello = started_as(stage, Watchdog::with_sargs(literal), &expected).await?;
+    let found = hello.argv.iter().skip(1).any(|arg| crate::dialect::find(arg, literal.as_bytes()).is_some());
+    if found { Ok(()) } else { Err(Stop::failure(expected, text(&hello.argv.get(1..).unwrap_or_default().join(&b' ')))) }
+}
+
+async fn without_arguments(stage: &Stage) -> Outcome {
+    started_as(stage, Watchdog::default(), "the server is started when -sargs is left out").await.map(drop)
+}
+
+async fn environment(stage: &Stage) -> Outcome {
+    let entry = format!("{}={}", VARIABLE.0, VARIABLE.1);
+    if hello(stage)?.env.iter().any(|e| e == entry.as_bytes()) {
+        return Ok(());
+    }
+    let same_name = |e: &&Vec<u8>| e.starts_with(VARIABLE.0.as_bytes());
+    let seen = hello(stage)?.env.iter().find(same_name);
+    Err(Stop::failure(
+        format!("`{entry}` of the watchdog's environment in the server's"),
+        seen.map_or_else(|| "no such variable".to_owned(), |e| text(e)),
+    ))
+}
+
+async fn environment_exact(stage: &Stage) -> Outcome {
+    let entries = [
+        "CONFORMANCE_BLANKS=  two  blanks ",
+        "CONFORMANCE_EQUALS=a=b==c",
+        "CONFORMANCE_EMPTY=",
+        "CONFORMANCE_LINES=one\ntwo",
+        "CONFORMANCE_QUOTES='\"$HOME`",
+        "CONFORMANCE_WORDS=значение",
+    ];
+    let how = Watchdog { env: entries.iter().map(OsString::from).collect(), ..Watchdog::default() };
+    let hello = started_as(stage, how, "the server is started").await?;
+    for entry in entries {
+        if !hello.env.iter().any(|e| e == entry.as_bytes()) {
+            let name = entry.split('=').next().unwrap_or_default();
+            let seen = hello.env.iter().find(|e| e.starts_with(name.as_bytes()));
+            return Err(Stop::failure(
+                format!("the entry {} in the server's environment", text(entry.as_bytes())),
+                seen.map_or_else(|| "no such variable".to_owned(), |e| text(e)),
+            ));
+        }
+    }
+    Ok(())
+}
+
+async fn program_name(stage: &Stage) -> Outcome {
+    let name = hello(stage)?.argv.first().cloned().unwrap_or_default();
+    let last = name.rsplit(|b| *b == b'/').next().unwrap_or_default();
+    if last == b"server" {
+        return Ok(());
+    }
+    Err(Stop::failure("the server's first argument is its name or path, `…/server`", text(&name)))
+}
+
+async fn once(stage: &Stage) -> Outcome {
+    let starts = stage.lesson.record.look(|events| servers(events).len());
+    same("starts of the server in an undisturbed session", 1, starts)
+}
+
+/// The watchdog must refuse to start anything: say why, exit with status 2.
+async fn refuses(stage: &Stage, how: Watchdog, about: &str) -> Outcome {
+    let run = stage.start(how).await?;
+    // Whoever reads commands nevertheless comes to their end.
+    run.close_input().await?;
+    let status = super::steps::must_end(&run, Who::Watchdog, about).await?;
+    super::steps::must_close(&run).await?;
+    let (complaint, starts) = run.record.look(|events| (shown(events, Some(Stream::Stderr)), servers(events).len()));
+    if starts > 0 {
+        return Err(Stop::failure(format!("nothing is started with {about}"), "a server was started"));
+    }
+    if complaint.trim_ascii().is_empty() {
+        return Err(Stop::failure(format!("standard error says what is wrong with {about}"), "nothing"));
+    }
+    super::steps::exits_with(status, 2, about)
+}
+
+async fn sp_missing(stage: &Stage) -> Outcome {
+    refuses(stage, Watchdog::with(&[]), "no -sp").await
+}
+
+async fn sp_relative(stage: &Stage) -> Outcome {
+    // A stand-in of this name is there, in the working folder: starting it would show.
+    refuses(stage, Watchdog::with(&["-sp", "server"]), "a relative path").await
+}
+
+async fn sp_absent(stage: &Stage) -> Outcome {
+    refuses(stage, Watchdog::with(&["-sp", "/nonexistent/server"]), "a path where nothing is").await
+}
+
+async fn sp_not_executable(stage: &Stage) -> Outcome {
+    refuses(stage, Watchdog::with(&["-sp", "/etc/passwd"]), "a file that is not executable").await
+}
+
+/// The watchdog shows something on standard output and exits with status 0.
+async fn tells(stage: &Stage, option: &str) -> Result<(Run, String), Stop> {
+    let run = stage.start(Watchdog::with(&[option])).await?;
+    run.close_input().await?;
+    let status = super::steps::must_end(&run, Who::Watchdog, option).await?;
+    super::steps::must_close(&run).await?;
+    super::steps::exits_with(status, 0, option)?;
+    let said = out(&run.record);
+    Ok((run, said))
+}
+
+fn out(record: &Record) -> String {
+    String::from_utf8_lossy(&record.look(|events| shown(events, Some(Stream::Stdout)))).into_owned()
+}
+
+async fn help(stage: &Stage) -> Outcome {
+    let (_, said) = tells(stage, "--help").await?;
+    if said.contains("-sp") && said.contains("-sargs") {
+        return Ok(());
+    }
+    Err(Stop::failure("--help explains -sp and -sargs on standard output", text(said.as_bytes())))
+}
+
+async fn version(stage: &Stage) -> Outcome {
+    let (_, said) = tells(stage, "--version").await?;
+    if said.trim().lines().count() == 1 && said.contains(|c: char| c.is_ascii_digit()) {
+        return Ok(());
+    }
+    Err(Stop::failure("--version prints one line with a number on standard output", text(said.as_bytes())))
+}
+
+async fn option_forms(stage: &Stage) -> Outcome {
+    let joined = format!("-sp={SERVER}");
+    for args in [vec![joined.as_str()], vec!["--sp", SERVER]] {
+        let how = Watchdog { terminal: true, ..Watchdog::with(&args) };
+        if started(stage, how).await?.is_none() {
+            return Err(Stop::failure(format!("the server is started with {}", args.join(" ")), "it was not"));
+        }
+    }
+    Ok(())
+}
+
+fn argv_is(hello: &Hello, sargs: &str, expected: &[&str]) -> Outcome {
+    let seen: Vec<String> = hello.argv.iter().skip(1).map(|a| String::from_utf8_lossy(a).into_owned()).collect();
+    if seen == expected {
+        return Ok(());
+    }
+    Err(Stop::failure(format!("with -sargs {sargs:?}, the arguments {expected:?}"), format!("{seen:?}")))
+}
+
+async fn arguments_split(stage: &Stage) -> Outcome {
+    argv_is(hello(stage)?, SARGS, &["state=c", "test=123"])
+}
+
+async fn arguments_quoted(stage: &Stage) -> Outcome {
+    let sargs = r#" "a b" , 'c, d',, plain,"#;
+    let hello = started_as(stage, Watchdog::with_sargs(sargs), "the server is started").await?;
+    argv_is(&hello, sargs, &["a b", "c, d", "plain"])
+}

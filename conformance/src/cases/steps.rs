@@ -1,0 +1,169 @@
+//! Steps that many cases take: type a request and see it arrive, leave, look at what was sent and shown.
+//!
+//! A step that is only the way to a case's point ends in `Missing` when it fails; what is the point itself,
+//! the case asks for and judges.
+
+use std::fmt::Display;
+
+use nix::sys::signal::Signal;
+
+use crate::dialect::{Symbol, cut, find};
+use crate::outcome::Stop;
+use crate::record::{Event, Request, Status, Stream, What, Who, ended, passed, requests, shown};
+use crate::probe::server::Server;
+use crate::stage::{Run, Stage, Watchdog};
+
+/// Types a request and waits until it arrives; `None` when it does not.
+pub(super) async fn request(run: &Run, method: &str, name: &str, body: &str) -> Result<Option<Request>, Stop> {
+    let blank = if body.is_empty() { "" } else { " " };
+    run.line(&format!("doreq {method} {}/{name}{blank}{body}", run.url)).await?;
+    Ok(arrival(run, name).await)
+}
+
+/// Waits until a request with this name arrives.
+pub(super) async fn arrival(run: &Run, name: &str) -> Option<Request> {
+    let path = format!("/{name}");
+    run.until(|events| requests(events).into_iter().find(|r| r.path == path).cloned()).await
+}
+
+/// A request whose arrival shows that everything typed before was handled, and that both sides are up.
+pub(super) async fn barrier(run: &Run, name: &str) -> Result<(), Stop> {
+    match request(run, "POST", name, "{}").await? {
+        Some(_) => Ok(()),
+        None => Err(Stop::Missing(format!("a request typed as a barrier never reached the target; {}", state(run)))),
+    }
+}
+
+/// A session in which a first request has gone through.
+pub(super) async fn ready(stage: &Stage) -> Result<Run, Stop> {
+    let run = stage.watchdog().await?;
+    barrier(&run, "ready").await?;
+    Ok(run)
+}
+
+/// Waits for a subject's end, which must come.
+pub(super) async fn must_end(run: &Run, who: Who, after: &str) -> Result<Option<Status>, Stop> {
+    run.ended(who).await.ok_or_else(|| {
+        Stop::failure(format!("the {who} ends after {after}"), format!("it is still running; {}", state(run)))
+    })
+}
+
+/// Waits until standard output and standard error are closed, so that all that was said has been read.
+pub(super) async fn must_close(run: &Run) -> Result<(), Stop> {
+    run.outputs_closed().await.ok_or_else(|| Stop::Missing("something still holds the watchdog's outputs open".into()))
+}
+
+/// Types `exit` and waits for both ends.
+pub(super) async fn leave(run: &Run) -> Result<(), Stop> {
+    run.line("exit").await?;
+    both_end(run, "`exit`").await
+}
+
+/// Both subjects must end.
+pub(super) async fn both_end(run: &Run, after: &str) -> Result<(), Stop> {
+    must_end(run, Who::Watchdog, after).await?;
+    must_end(run, Who::Server(0), after).await?;
+    Ok(())
+}
+
+/// What a watchdog exits with.
+pub(super) fn exits_with(status: Option<Status>, expected: i32, after: &str) -> Result<(), Stop> {
+    if status == Some(Status::Exited(expected)) {
+        return Ok(());
+    }
+    let seen = status.map_or_else(|| "an unknown status".to_owned(), |s| s.to_string());
+    Err(Stop::failure(format!("the watchdog exits with status {expected} after {after}"), seen))
+}
+
+/// The messages that went to the server; `Missing` when they cannot be told apart.
+pub(super) fn messages(stage: &Stage, events: &[Event]) -> Result<Vec<Vec<u8>>, Stop> {
+    let dialect = stage.dialect();
+    let (Some(fd), Some(end)) = (dialect.wiring.read, &dialect.end) else {
+        return Err(not_learned("the messages to the server", "[dialect]\\nend = \"#\"\\n[dialect.wiring]\\nread = 3"));
+    };
+    Ok(cut(&passed(events, Who::Server(0), fd), end).0.into_iter().map(<[u8]>::to_vec).collect())
+}
+
+/// The replies that went to the watchdog.
+pub(super) fn replies(stage: &Stage, events: &[Event]) -> Result<Vec<Vec<u8>>, Stop> {
+    let dialect = stage.dialect();
+    let (Some(fd), Some(end)) = (dialect.wiring.write, &dialect.reply.end) else {
+        return Err(not_learned("the server's replies", "[dialect.wiring]\\nwrite = 4\\n[dialect.reply]\\nend = \"#\""));
+    };
+    Ok(cut(&passed(events, Who::Watchdog, fd), end).0.into_iter().map(<[u8]>::to_vec).collect())
+}
+
+/// Something was not learned, and a profile could state it.
+pub(super) fn not_learned(what: &str, lines: &str) -> Stop {
+    Stop::Missing(format!("{what} could not be told apart; a profile can state how: {lines}"))
+}
+
+/// Fails unless the two are the same.
+pub(super) fn same<T: PartialEq + Display>(what: &str, expected: T, seen: T) -> Result<(), Stop> {
+    if expected == seen { Ok(()) } else { Err(Stop::failure(format!("{what}: {expected}"), seen.to_string())) }
+}
+
+/// A session in which the suite plays the server, and has answered a first setting as the server had. The
+/// stand-in in the server's place ignores these signals.
+pub(super) async fn played(stage: &Stage, ignore: &[Signal]) -> Result<(Run, Server), Stop> {
+    const LINE: usize = 2;
+    let lesson = &stage.lesson;
+    let line = lesson.typed.get(LINE).ok_or_else(|| Stop::Missing("the first session was too short".into()))?;
+    let held = Some(ignore.iter().map(|signal| *signal as i32).collect());
+    let run = stage.start(Watchdog { held, ..Watchdog::default() }).await?;
+    run.line(line).await?;
+    let server = Server::join(stage, &run).await?;
+    server.message(&run).await?;
+    if lesson.learned.dialect.reply.each == Some(true) {
+        server.reply(&run, &lesson.learned.replies[LINE]).await?;
+    }
+    Ok((run, server))
+}
+
+/// Waits until the words are shown anywhere.
+pub(super) async fn shows(run: &Run, words: &str) -> bool {
+    run.until(|events| find(&shown(events, None), words.as_bytes()).map(drop)).await.is_some()
+}
+
+/// Bytes as a person reads them, cut to a length that fits a report.
+pub(super) fn text(bytes: &[u8]) -> String {
+    const SHOWN_MAX: usize = 300;
+    let cut = &bytes[..bytes.len().min(SHOWN_MAX)];
+    let more = if bytes.len() > SHOWN_MAX { format!("… ({} bytes in all)", bytes.len()) } else { String::new() };
+    format!("`{}`{more}", Symbol(cut.to_vec()))
+}
+
+/// What can be said of a session at a glance, for messages.
+pub(super) fn state(run: &Run) -> String {
+    run.record.look(|events| {
+        let mut said = Vec::new();
+        match ended(events, Who::Watchdog) {
+            Some(status) => said.push(format!("the watchdog has ended ({})", how(status))),
+            None if events.iter().any(|e| matches!(e.what, What::Started { who: Who::Watchdog, .. })) => {
+                said.push("the watchdog is running".to_owned());
+            }
+            None => {}
+        }
+        match crate::record::servers(events).len() {
+            0 => said.push("no server was started".to_owned()),
+            _ => match ended(events, Who::Server(0)) {
+                Some(status) => said.push(format!("the server has ended ({})", how(status))),
+                None => said.push("the server is running".to_owned()),
+            },
+        }
+        let last = shown(events, None);
+        if !last.is_empty() {
+            said.push(format!("shown last: {}", text(&last[last.len().saturating_sub(200)..])));
+        }
+        said.join(", ")
+    })
+}
+
+fn how(status: Option<Status>) -> String {
+    status.map_or_else(|| "status not visible".to_owned(), |status| status.to_string())
+}
+
+/// Standard error so far.
+pub(super) fn complaints(events: &[Event]) -> Vec<u8> {
+    shown(events, Some(Stream::Stderr))
+}

@@ -1,0 +1,297 @@
+//! The wire: what a message is made of, and that a stream of bytes is a stream of bytes.
+
+use super::steps::{barrier, not_learned, played, ready, replies, request, shows, state, text};
+use crate::dialect::payload::{self, Form, Value};
+use crate::dialect::{Dialect, Inside};
+use crate::observe::rogue::{Manner, Rogue};
+use crate::observe::target::Answer;
+use crate::outcome::{Outcome, Stop};
+use crate::probe::client::Client;
+use crate::record::{Who, passed, requests};
+use crate::stage::{Stage, Watchdog};
+
+super::cases! {
+    "wire.end-symbol" => end_symbol,
+    "wire.op" => op,
+    "wire.no-blanks" => no_blanks,
+    "wire.one-message" => one_message,
+    "wire.bytewise" => bytewise,
+    "wire.split-anywhere" => split_anywhere,
+    "wire.coalesced" => coalesced,
+    "wire.as-stated" => as_stated,
+    "wire.end-inside" => end_inside,
+    "wire.example" => example,
+    "wire.reply-each" => reply_each,
+    "wire.reply-op" => reply_op,
+    "wire.reply-error" => reply_error,
+    "wire.unknown-op" => unknown_op,
+    "wire.malformed-payload" => malformed_payload,
+    "wire.quoted-names" => quoted_names,
+    "wire.reply-bytewise" => reply_bytewise,
+    "wire.no-deadlock" => no_deadlock,
+}
+
+async fn end_symbol(stage: &Stage) -> Outcome {
+    let learned = &stage.lesson.learned;
+    let events = stage.lesson.record.events();
+    match &learned.dialect.end {
+        Some(_) if learned.rest.is_empty() => Ok(()),
+        Some(end) => Err(Stop::failure(format!("every message ends with `{end}`"), format!("{} at the end", text(&learned.rest)))),
+        None => {
+            let mut all = Vec::new();
+            for fd in 0..64 {
+                all.extend(passed(&events, Who::Server(0), fd));
+            }
+            if all.is_empty() {
+                return Err(not_learned("messages to the server", "[dialect.wiring]\\nread = 3"));
+            }
+            Err(Stop::failure("messages that end with one and the same symbol, so that each line has its message", text(&all)))
+        }
+    }
+}
+
+/// The messages of the first session, each with the line that it was sent for.
+fn pairs(stage: &Stage) -> Result<Vec<(&str, &[u8])>, Stop> {
+    let lesson = &stage.lesson;
+    let pairs = lesson.typed.iter().zip(&lesson.learned.messages);
+    let pairs: Vec<_> = pairs.filter_map(|(line, message)| Some((line.as_str(), message.as_deref()?))).collect();
+    if pairs.is_empty() { Err(not_learned("messages to the server", "[dialect]\\nend = \"#\"")) } else { Ok(pairs) }
+}
+
+async fn op(stage: &Stage) -> Outcome {
+    let pairs = pairs(stage)?;
+    let word = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+    for (i, (line, message)) in pairs.iter().enumerate() {
+        for (other_line, other) in &pairs[..i] {
+            let same_word = word(line) == word(other_line);
+            if (message.first() == other.first()) != same_word {
+                let expected = if same_word { "the same first byte" } else { "different first bytes" };
+                return Err(Stop::failure(
+                    format!("{expected} in the messages for `{other_line}` and `{line}`"),
+                    format!("{} and {}", text(other), text(message)),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn no_blanks(stage: &Stage) -> Outcome {
+    for (line, message) in pairs(stage)? {
+        let blank = |b: Option<&u8>| b.is_some_and(u8::is_ascii_whitespace);
+        if blank(message.first()) || blank(message.get(1)) || blank(message.last()) {
+            return Err(Stop::failure(
+                format!("no blank between op, data and end symbol in the message for `{line}`"),
+                text(message),
+            ));
+        }
+    }
+    Ok(())
+}
+
+async fn one_message(stage: &Stage) -> Outcome {
+    let lesson = &stage.lesson;
+    let pairs = pairs(stage)?;
+    // `exit` may send a message or none.
+    let others = lesson.learned.others.len();
+    if others <= 1 {
+        return Ok(());
+    }
+    let seen = format!("{} more, the first {}", others, text(&lesson.learned.others[0]));
+    Err(Stop::failure(format!("{} messages for {} commands, and at most one for `exit`", pairs.len(), pairs.len()), seen))
+}
+
+/// A server alone that has answered one request, and the message that made it.
+async fn primed(stage: &Stage, n: usize) -> Result<(Client, Vec<u8>), Stop> {
+    let message = stage.lesson.replays.get(n).ok_or_else(|| not_learned("requests to replay", "[dialect]\\nend = \"#\""))?;
+    let framed = stage.dialect().framed(message);
+    let client = Client::start(stage, format!("replay-{n}")).await?;
+    client.write(&framed).await?;
+    if arrives(&client, 1).await {
+        Ok((client, framed))
+    } else {
+        Err(Stop::Missing(format!("a recorded request, replayed to the server alone, never arrived; {}", state(&client.run))))
+    }
+}
+
+/// Waits until this many requests have arrived.
+async fn arrives(client: &Client, count: usize) -> bool {
+    client.run.until(|events| (requests(events).len() >= count).then_some(())).await.is_some()
+}
+
+async fn must_arrive(client: &Client, count: usize, how: &str) -> Outcome {
+    if arrives(client, count).await {
+        return Ok(());
+    }
+    let come = client.run.record.look(|events| requests(events).len());
+    Err(Stop::failure(format!("{count} requests, {how}"), format!("{come}; {}", state(&client.run))))
+}
+
+async fn bytewise(stage: &Stage) -> Outcome {
+    let (client, framed) = primed(stage, 0).await?;
+    client.write_apart(framed.chunks(1)).await?;
+    must_arrive(&client, 2, "the second message read one byte at a time").await
+}
+
+async fn split_anywhere(stage: &Stage) -> Outcome {
+    let (client, framed) = primed(stage, 1).await?;
+    for at in 1..framed.len() {
+        let (head, tail) = framed.split_at(at);
+        client.write_apart([head, tail]).await?;
+    }
+    must_arrive(&client, framed.len(), "each message read in two parts, split at every position").await
+}
+
+async fn coalesced(stage: &Stage) -> Outcome {
+    const COPIES: usize = 20;
+    let (client, framed) = primed(stage, 2).await?;
+    // A whole number of messages, and one that is cut in the middle, completed by the next write.
+    let many = framed.repeat(COPIES + 1);
+    let cut = many.len() - framed.len() / 2;
+    client.write(&many[..cut]).await?;
+    must_arrive(&client, 1 + COPIES, "many messages in one write").await?;
+    client.write(&many[cut..]).await?;
+    must_arrive(&client, 2 + COPIES, "the last message completed by another write").await
+}
+
+async fn as_stated(stage: &Stage) -> Outcome {
+    let Some(stated) = &stage.suite.profile.dialect else {
+        return Err(Stop::NotApplicable("no dialect is stated".into()));
+    };
+    let differences = Dialect::differences(stated, &stage.lesson.learned.dialect);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(Stop::failure(format!("the dialect that the profile {} states", stage.suite.profile.name), differences.join("; ")))
+}
+
+async fn end_inside(stage: &Stage) -> Outcome {
+    let Some(end) = stage.dialect().end.as_ref().filter(|e| e.0.iter().all(u8::is_ascii_graphic)) else {
+        return Err(Stop::NotApplicable("the end symbol cannot be typed".into()));
+    };
+    let body = format!("before{end}after{end}");
+    let run = ready(stage).await?;
+    let come = request(&run, "POST", "inside", &body).await?.map(|r| r.body);
+    if come.as_deref() == Some(body.as_bytes()) {
+        return Ok(());
+    }
+    let how = match &stage.dialect().end_inside {
+        Some(Inside::Raw) => "; it is sent as it is, which the assignment permits",
+        _ => "",
+    };
+    let seen = come.map_or_else(|| "no request".to_owned(), |body| format!("the body {}", text(&body)));
+    Err(Stop::failure(format!("a request with the body `{body}`"), format!("{seen}{how}")))
+}
+
+async fn example(stage: &Stage) -> Outcome {
+    let run = stage.watchdog().await?;
+    run.line("setmeml 1").await?;
+    let fd = stage.dialect().wiring.read.ok_or_else(|| not_learned("messages to the server", "[dialect.wiring]\\nread = 3"))?;
+    let expected = b"1{Value: 1}#";
+    let stream = run.until(|events| Some(passed(events, Who::Server(0), fd)).filter(|s| s.len() >= expected.len())).await;
+    let stream = stream.unwrap_or_else(|| run.record.look(|events| passed(events, Who::Server(0), fd)));
+    if stream == expected { Ok(()) } else { Err(Stop::failure(text(expected), text(&stream))) }
+}
+
+async fn reply_each(stage: &Stage) -> Outcome {
+    let learned = &stage.lesson.learned;
+    let sent = learned.messages.iter().flatten().count();
+    match learned.dialect.reply.each {
+        Some(true) => Ok(()),
+        _ => Err(Stop::failure(format!("{sent} replies to {sent} messages"), format!("{}", learned.replies.len()))),
+    }
+}
+
+async fn reply_op(stage: &Stage) -> Outcome {
+    match stage.lesson.learned.dialect.reply.same_op {
+        Some(true) => Ok(()),
+        Some(false) => Err(Stop::failure(
+            "each reply begins with the op of its message",
+            text(&stage.lesson.learned.replies.join(&b' ')),
+        )),
+        None => Err(not_learned("which reply belongs to which message", "[dialect.reply]\\neach = true")),
+    }
+}
+
+async fn reply_error(stage: &Stage) -> Outcome {
+    let rogue = Rogue::start(Manner::Refuses)?;
+    let run = ready(stage).await?;
+    run.line(&format!("doreq GET {}", rogue.url())).await?;
+    request(&run, "POST", "after", "{}").await?;
+    let all = replies(stage, &run.record.events())?;
+    let reply = all.get(1).ok_or_else(|| Stop::Missing(format!("no reply to the second request; {}", state(&run))))?;
+    let object = payload::object(reply.get(1..).unwrap_or_default());
+    match object.as_ref().and_then(|object| object.get("Error")) {
+        Some(Value::Text(words)) if !words.is_empty() => Ok(()),
+        _ => Err(Stop::failure("a reply with an `Error` for a request that was refused", text(reply))),
+    }
+}
+
+/// A message that means nothing, then one that does.
+async fn survives(stage: &Stage, n: usize, message: &[u8], what: &str) -> Outcome {
+    let (client, framed) = primed(stage, n).await?;
+    client.write(&stage.dialect().framed(message)).await?;
+    client.write(&framed).await?;
+    must_arrive(&client, 2, &format!("the second after {what}")).await
+}
+
+async fn unknown_op(stage: &Stage) -> Outcome {
+    survives(stage, 3, b"~{Value: 1}", "a message with an unknown op").await
+}
+
+async fn malformed_payload(stage: &Stage) -> Outcome {
+    let op = stage.dialect().op.doreq.clone().ok_or_else(|| not_learned("the op of doreq", "[dialect.op]\\ndoreq = \"3\""))?;
+    survives(stage, 4, &[&op.0[..], b"{\"URL: \\u12 ]\xff"].concat(), "a payload that cannot be read").await
+}
+
+async fn quoted_names(stage: &Stage) -> Outcome {
+    let dialect = stage.dialect();
+    let (Some(Form::BareNames), Some(name), Some(op)) = (dialect.payload, &dialect.value_name, &dialect.op.setmeml) else {
+        return Err(Stop::NotApplicable("the names in its payloads are not bare".into()));
+    };
+    let (client, _) = primed(stage, 5).await?;
+    let message = |payload: String| dialect.framed(&[&op.0[..], payload.as_bytes()].concat());
+    client.write(&message(format!("{{{name}: 104857600}}"))).await?;
+    client.write(&message(format!("{{\"{name}\":104857600}}"))).await?;
+    let got = client.run.until(|events| {
+        let stream = passed(events, Who::Watchdog, client.replies_through());
+        let all: Vec<Vec<u8>> = dialect.replies(&stream).into_iter().map(<[u8]>::to_vec).collect();
+        (all.len() >= 3).then_some(all)
+    });
+    let got = got.await.ok_or_else(|| Stop::Missing(format!("no replies; {}", state(&client.run))))?;
+    if got[1] == got[2] { Ok(()) } else { Err(Stop::failure(format!("the reply {}", text(&got[1])), text(&got[2]))) }
+}
+
+async fn reply_bytewise(stage: &Stage) -> Outcome {
+    let lesson = &stage.lesson;
+    if stage.dialect().prints.body != Some(true) {
+        return Err(Stop::NotApplicable("answers are not shown".into()));
+    }
+    let line = lesson.typed.iter().position(|line| line.starts_with("doreq")).unwrap_or_default();
+    let reply = lesson.learned.replies.get(line).filter(|_| lesson.learned.dialect.reply.each == Some(true));
+    let reply = reply.ok_or_else(|| not_learned("the reply to a request", "[dialect.reply]\\neach = true"))?;
+    let (run, server) = played(stage, &[]).await?;
+    run.line(&lesson.typed[line]).await?;
+    server.message(&run).await?;
+    server.reply_bytewise(&run, reply).await?;
+    if shows(&run, crate::probe::lesson::ANSWER).await {
+        return Ok(());
+    }
+    Err(Stop::failure("the answer is shown when its reply comes one byte at a time", state(&run)))
+}
+
+async fn no_deadlock(stage: &Stage) -> Outcome {
+    const REQUESTS: usize = 24;
+    let body = "x".repeat(48 << 10);
+    let answer = Answer { status: 200, body: body.clone().into_bytes() };
+    let run = stage.start(Watchdog { untapped: true, answer, ..Watchdog::on_pipes() }).await?;
+    barrier(&run, "ready").await?;
+    let lines: Vec<String> = (0..REQUESTS).map(|n| format!("doreq POST {}/n{n} {body}\n", run.url)).collect();
+    run.write(lines.concat().as_bytes()).await?;
+    let all = run.until(|events| (requests(events).len() > REQUESTS).then_some(())).await;
+    if all.is_some() {
+        return Ok(());
+    }
+    let come = run.record.look(|events| requests(events).len());
+    Err(Stop::failure(format!("{REQUESTS} requests and answers of 48 KiB, written at once, all pass"), format!("{come}; {}", state(&run))))
+}

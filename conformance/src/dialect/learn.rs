@@ -1,0 +1,350 @@
+//! From a recorded session to a dialect: which bytes are the messages, where they end, what they begin with.
+//!
+//! The session's lines are known, each with a word that can be found again in what is sent for it. Nothing
+//! here runs anything: the same record gives the same dialect.
+
+use super::payload::{self, Form};
+use super::{Dialect, Inside, Prints, Symbol, Wiring, cut, find};
+use crate::record::{Event, Stream, What, Who, passed, shown};
+
+/// A line that was typed while learning.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// Its command.
+    pub command: Command,
+    /// A word of it that shows in its message, unless that is opaque.
+    pub token: String,
+}
+
+/// The commands of the assignment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// `setmeml`
+    SetMemory,
+    /// `setproc`
+    SetProcessors,
+    /// `doreq`
+    Request,
+    /// `exit`
+    Exit,
+}
+
+/// The words that the target answered with while learning.
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    /// The answer's body.
+    pub body: String,
+    /// The answer's status.
+    pub status: u16,
+}
+
+/// What was learned, and which message was sent for which line.
+#[derive(Debug, Clone, Default)]
+pub struct Learned {
+    /// The dialect.
+    pub dialect: Dialect,
+    /// The message of each line, without its end; `None` where none was found.
+    pub messages: Vec<Option<Vec<u8>>>,
+    /// Messages that belong to no line that was typed.
+    pub others: Vec<Vec<u8>>,
+    /// Bytes after the last message.
+    pub rest: Vec<u8>,
+    /// Every reply.
+    pub replies: Vec<Vec<u8>>,
+}
+
+/// Learns from the whole record of a session in which `lines` were typed.
+pub fn learn(events: &[Event], lines: &[Line], tokens: &Tokens) -> Learned {
+    let mut learned = Learned { messages: vec![None; lines.len()], ..Learned::default() };
+    let server = Who::Server(0);
+    let mut reads = descriptors(events, server);
+    // The stream with the most that can be told apart is the one with the messages.
+    reads.sort_by_key(|fd| std::cmp::Reverse(passed(events, server, *fd).len()));
+    for fd in reads {
+        let stream = passed(events, server, fd);
+        if let Some(aligned) = align(&stream, lines) {
+            learned.dialect.wiring.read = Some(fd);
+            aligned.tell(&mut learned, lines);
+            break;
+        }
+    }
+    learn_replies(events, &mut learned);
+    learned.dialect.prints = learn_prints(events, tokens);
+    learned
+}
+
+/// The descriptors through which anything passed to one side.
+fn descriptors(events: &[Event], side: Who) -> Vec<i32> {
+    let mut all = Vec::new();
+    for event in events {
+        if let What::Passed { to, fd, .. } = event.what
+            && to == side
+            && !all.contains(&fd)
+        {
+            all.push(fd);
+        }
+    }
+    all
+}
+
+/// A way to cut a stream so that its messages belong to the lines.
+struct Aligned {
+    end: Symbol,
+    messages: Vec<Vec<u8>>,
+    /// The message's number for each line.
+    of_line: Vec<Option<usize>>,
+    rest: Vec<u8>,
+}
+
+/// Tries every end symbol that the stream suggests; the first that gives each line its message wins.
+fn align(stream: &[u8], lines: &[Line]) -> Option<Aligned> {
+    let mut candidates: Vec<Vec<u8>> = [&b"#\r\n"[..], b"#\n", b"#", b"\r\n", b"\n", b"\0"].map(<[u8]>::to_vec).into();
+    candidates.extend(stream.last().map(|last| vec![*last]));
+    let tried: Vec<_> = candidates.into_iter().map(|end| try_end(stream, lines, Symbol(end))).collect();
+    let score = |a: &Aligned| a.of_line.iter().flatten().count();
+    let best = tried.iter().map(score).max()?;
+    let enough = lines.iter().filter(|l| l.command != Command::Exit).count().div_ceil(2);
+    tried.into_iter().find(|a| score(a) == best && best >= enough.max(1))
+}
+
+fn try_end(stream: &[u8], lines: &[Line], end: Symbol) -> Aligned {
+    let (messages, rest) = cut(stream, &end);
+    let typed: Vec<usize> = (0..lines.len()).filter(|&i| lines[i].command != Command::Exit).collect();
+    // By their words, each after the one before.
+    let mut of_line = vec![None; lines.len()];
+    let mut next = 0;
+    for &i in &typed {
+        let token = lines[i].token.as_bytes();
+        if let Some(at) = messages[next..].iter().position(|m| holds(m, token)) {
+            of_line[i] = Some(next + at);
+            next += at + 1;
+        }
+    }
+    // Words that cannot be found leave the count, and the same beginning for the same command.
+    if of_line.iter().all(Option::is_none) && (messages.len() == typed.len() || messages.len() == typed.len() + 1) {
+        let same = |a: usize, b: usize| {
+            lines[typed[a]].command != lines[typed[b]].command || messages[a].first() == messages[b].first()
+        };
+        let consistent = (0..typed.len()).all(|a| (0..a).all(|b| same(a, b)));
+        if consistent && messages.iter().all(|m| !m.is_empty()) {
+            typed.iter().enumerate().for_each(|(n, &i)| of_line[i] = Some(n));
+        }
+    }
+    // Two commands cannot be told apart if a cut leaves them the same beginning: then it is no cut.
+    let op = |command| (0..lines.len()).filter(|&i| lines[i].command == command).find_map(|i| messages[of_line[i]?].first());
+    let (memory, processors) = (op(Command::SetMemory), op(Command::SetProcessors));
+    if memory.is_some_and(u8::is_ascii_whitespace) && memory == processors {
+        of_line.fill(None);
+    }
+    Aligned { end, messages: messages.into_iter().map(<[u8]>::to_vec).collect(), of_line, rest: rest.to_vec() }
+}
+
+/// The word stands in the message, not inside a longer number.
+fn holds(message: &[u8], token: &[u8]) -> bool {
+    (0..message.len()).any(|at| {
+        message[at..].starts_with(token)
+            && !(token[0].is_ascii_digit() && at > 1 && message[at - 1].is_ascii_digit())
+            && !message.get(at + token.len()).is_some_and(u8::is_ascii_digit)
+    })
+}
+
+impl Aligned {
+    fn tell(self, learned: &mut Learned, lines: &[Line]) {
+        let dialect = &mut learned.dialect;
+        for (i, message) in self.of_line.iter().enumerate() {
+            learned.messages[i] = message.map(|n| self.messages[n].clone());
+        }
+        let others = (0..self.messages.len()).filter(|n| !self.of_line.contains(&Some(*n)));
+        learned.others = others.map(|n| self.messages[n].clone()).collect();
+        let op = |command: Command| {
+            let mut of = (0..lines.len()).filter(|&i| lines[i].command == command);
+            of.find_map(|i| Some(Symbol(vec![*learned.messages[i].as_ref()?.first()?])))
+        };
+        dialect.op.setmeml = op(Command::SetMemory);
+        dialect.op.setproc = op(Command::SetProcessors);
+        dialect.op.doreq = op(Command::Request);
+        // What comes after the last line's message came for `exit`.
+        let last = self.of_line.iter().flatten().max();
+        let after = last.and_then(|last| self.messages.get(last + 1)).and_then(|m| m.first());
+        dialect.op.exit = after.map(|op| Symbol(vec![*op]));
+        let memory = lines.iter().position(|l| l.command == Command::SetMemory);
+        if let Some(message) = memory.and_then(|i| learned.messages[i].as_ref()) {
+            let token = &lines[memory.expect("found above")].token;
+            let (form, name) = form(message.get(1..).unwrap_or_default(), token);
+            dialect.payload = Some(form);
+            dialect.value_name = name;
+        }
+        dialect.end = Some(self.end);
+        learned.rest = self.rest;
+    }
+}
+
+/// The form of a payload in which `token` was sent, and the name that it has there.
+fn form(payload: &[u8], token: &str) -> (Form, Option<String>) {
+    if let Some(object) = payload::object(payload) {
+        let is = |value: &payload::Value| match value {
+            payload::Value::Bare(word) => word == token,
+            payload::Value::Text(text) => text == token.as_bytes(),
+            payload::Value::Nested(_) => false,
+        };
+        let name = object.fields.iter().find(|(_, value)| is(value)).map(|(name, _)| name.clone());
+        return (if object.quoted { Form::QuotedNames } else { Form::BareNames }, name);
+    }
+    (if holds(payload, token.as_bytes()) { Form::Text } else { Form::Opaque }, None)
+}
+
+fn learn_replies(events: &[Event], learned: &mut Learned) {
+    let sent: Vec<_> = learned.messages.iter().flatten().cloned().collect();
+    let mut candidates: Vec<Vec<u8>> = learned.dialect.end.iter().map(|end| end.0.clone()).collect();
+    candidates.extend([&b"#"[..], b"\n", b"\0"].map(<[u8]>::to_vec));
+    // A captured standard error is a stream towards the watchdog too: replies are what can be cut.
+    for fd in descriptors(events, Who::Watchdog) {
+        let stream = passed(events, Who::Watchdog, fd);
+        for end in candidates.iter().cloned().map(Symbol) {
+            let (replies, rest) = cut(&stream, &end);
+            if replies.is_empty() || !rest.is_empty() {
+                continue;
+            }
+            let each = replies.len() == sent.len() || replies.len() == sent.len() + learned.others.len();
+            if learned.dialect.wiring.write.is_some() && !each {
+                continue;
+            }
+            learned.dialect.wiring.write = Some(fd);
+            learned.dialect.reply.each = Some(each);
+            learned.dialect.reply.same_op =
+                each.then(|| replies.iter().zip(&sent).all(|(reply, message)| reply.first() == message.first()));
+            learned.dialect.reply.end = Some(end);
+            learned.replies = replies.into_iter().map(<[u8]>::to_vec).collect();
+            break;
+        }
+    }
+}
+
+fn learn_prints(events: &[Event], tokens: &Tokens) -> Prints {
+    let all = shown(events, Some(Stream::Terminal));
+    let has = |what: &str| find(&all, what.as_bytes()).is_some();
+    // What is shown before the first answer is what the settings gave.
+    let first = [find(&all, tokens.body.as_bytes()), find(&all, tokens.status.to_string().as_bytes())];
+    let before = String::from_utf8_lossy(&all[..first.into_iter().flatten().min().unwrap_or(0)]);
+    Prints {
+        body: Some(has(&tokens.body)),
+        status: Some(has(&tokens.status.to_string())),
+        setting: (first != [None, None]).then(|| before.lines().count() > 1 && before.contains(char::is_alphanumeric)),
+        prompt: None,
+    }
+}
+
+/// The prompt, from what two sessions showed whose first commands have different answers: what both begin with,
+/// in the line that an answer then follows. Empty when there is none.
+pub fn prompt(one: &[u8], other: &[u8]) -> String {
+    let common = one.iter().zip(other).take_while(|(a, b)| a == b).count();
+    let common = String::from_utf8_lossy(&one[..common]).into_owned();
+    let line = common.rsplit('\n').next().unwrap_or_default();
+    let Some(mark) = line.find(['>', '$', ':', '%', '#', '?']) else { return String::new() };
+    let blanks = line[mark + 1..].chars().take_while(|c| *c == ' ').count();
+    line[..=mark + blanks].to_owned()
+}
+
+/// How the characters between two known words were carried, where the stream holds them in one of the known ways.
+pub fn inside(stream: &[u8], before: &str, symbol: &str, after: &str) -> Option<Inside> {
+    let at = find(stream, before.as_bytes())? + before.len();
+    let length = find(&stream[at..], after.as_bytes())?;
+    let between = String::from_utf8_lossy(&stream[at..at + length]).into_owned();
+    Some(if between == symbol { Inside::Raw } else { Inside::Escaped(between) })
+}
+
+impl Wiring {
+    /// Both directions are known.
+    pub fn both(&self) -> Option<(i32, i32)> {
+        Some((self.read?, self.write?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines() -> Vec<Line> {
+        let line = |command, token: &str| Line { command, token: token.to_owned() };
+        vec![
+            line(Command::SetMemory, "805306368"),
+            line(Command::SetMemory, "1073741824"),
+            line(Command::SetProcessors, "32"),
+            line(Command::SetProcessors, "16"),
+            line(Command::Request, "/a"),
+            line(Command::Request, "/b"),
+            line(Command::Exit, "exit"),
+        ]
+    }
+
+    fn learned(to_server: &[u8], to_watchdog: &[u8]) -> Learned {
+        let event = |to, fd, bytes: &[u8]| Event { at_us: 0, what: What::Passed { to, fd, bytes: bytes.to_vec() } };
+        let events = [event(Who::Server(0), 3, to_server), event(Who::Watchdog, 4, to_watchdog)];
+        learn(&events, &lines(), &Tokens { body: "body".into(), status: 203 })
+    }
+
+    fn symbol(text: &str) -> Option<Symbol> {
+        Some(Symbol(text.as_bytes().to_vec()))
+    }
+
+    #[test]
+    fn the_assignments_own_dialect() {
+        let learned = learned(
+            b"1{Value: 805306368}#1{Value: 1073741824}#2{Value: 32}#2{Value: 16}#3{URL: \"/a\"}#3{URL: \"/b\"}#",
+            b"1{}#1{}#2{}#2{}#3{}#3{}#",
+        );
+        assert_eq!(learned.dialect.end, symbol("#"));
+        assert_eq!(learned.dialect.op.setproc, symbol("2"));
+        assert_eq!(learned.dialect.op.exit, None);
+        assert_eq!(learned.dialect.payload, Some(Form::BareNames));
+        assert_eq!(learned.dialect.value_name.as_deref(), Some("Value"));
+        assert_eq!(learned.dialect.wiring, Wiring { read: Some(3), write: Some(4) });
+        assert_eq!(learned.dialect.reply.same_op, Some(true));
+        assert!(learned.others.is_empty());
+    }
+
+    #[test]
+    fn another_end_a_message_for_exit_and_silence() {
+        let learned = learned(
+            b"M805306368\nM1073741824\nP32\nP16\nR/a\nR/b\nX\n",
+            b"",
+        );
+        assert_eq!(learned.dialect.end, symbol("\n"));
+        assert_eq!(learned.dialect.op.exit, symbol("X"));
+        assert_eq!(learned.dialect.payload, Some(Form::Text));
+        assert_eq!(learned.dialect.wiring.write, None);
+        assert_eq!(learned.others, [b"X"]);
+    }
+
+    #[test]
+    fn an_end_of_two_bytes_is_not_taken_for_a_blank_op() {
+        let learned = learned(
+            b"1{v:805306368}#\n1{v:1073741824}#\n2{v:32}#\n2{v:16}#\n3{u:\"/a\"}#\n3{u:\"/b\"}#\n",
+            b"",
+        );
+        assert_eq!(learned.dialect.end, symbol("#\n"));
+        assert_eq!(learned.dialect.op.setmeml, symbol("1"));
+    }
+
+    #[test]
+    fn an_opaque_payload_is_still_cut() {
+        let learned = learned(b"1QUJD#1REVG#2R0hJ#2SktM#3TU5P#3UFFS#", b"");
+        assert_eq!(learned.dialect.payload, Some(Form::Opaque));
+        assert_eq!(learned.dialect.op.doreq, symbol("3"));
+        assert!(learned.messages[..6].iter().all(Option::is_some));
+    }
+
+    #[test]
+    fn bytes_without_messages_teach_nothing() {
+        assert_eq!(learned(b"nothing of the kind", b"").dialect.end, None);
+    }
+
+    #[test]
+    fn a_prompt_is_what_sessions_begin_with() {
+        assert_eq!(prompt(b"> limit: 1\n> limit: 2\n> ", b"> 203\nbody\n> "), "> ");
+        assert_eq!(prompt(b"Welcome: 2\nwatchdog> ok\n", b"Welcome: 2\nwatchdog> body\n"), "watchdog> ");
+        assert_eq!(prompt(b"> > > > ", b"> > "), "> ");
+        assert_eq!(prompt(b"limit: 1\nlimit: 2\n", b"<- 203\nbody\n"), "");
+        assert_eq!(prompt(b"", b""), "");
+    }
+}

@@ -1,0 +1,10 @@
+//! What watches a pair from outside: its terminal, its target, the pipes in between, its processes.
+//!
+//! Each observer appends to the session's record; none of them knows a requirement or a dialect.
+
+pub mod process;
+pub mod readiness;
+pub mod rogue;
+pub mod tap;
+pub mod target;
+pub mod terminal;

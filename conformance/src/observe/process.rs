@@ -1,0 +1,64 @@
+//! One process seen from outside: when it ended, how, and what the system says of it while it lives.
+//!
+//! The twins for Linux and macOS are the only files that know how a process that is not our child is
+//! awaited. Nothing here knows which subject a process is.
+
+use std::io;
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+
+use crate::record::Status;
+
+#[cfg(target_os = "linux")]
+#[path = "process/linux.rs"]
+mod system;
+#[cfg(not(target_os = "linux"))]
+#[path = "process/kqueue.rs"]
+mod system;
+
+pub use system::{Watch, facts};
+
+/// What the system says of a living process, where it says it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The signals that it handles, as a mask: bit n-1 is signal n.
+    pub handled: u64,
+    /// The signals that it blocks, likewise; a program may await a blocked signal.
+    pub blocked: u64,
+    /// How many processors it may use.
+    pub processors: usize,
+    /// How many threads it has.
+    pub threads: usize,
+    /// Its parent.
+    pub parent_pid: i32,
+    /// It ended and nobody has asked how.
+    pub zombie: bool,
+}
+
+impl Facts {
+    /// The signal would not simply kill it.
+    pub fn expects(&self, signal: i32) -> bool {
+        (self.handled | self.blocked) & (1 << (signal - 1)) != 0
+    }
+}
+
+/// Sends a signal; a process that is gone is not an error here, since its end is seen elsewhere.
+pub fn signal(pid: i32, number: i32) -> io::Result<()> {
+    let signal = Signal::try_from(number).map_err(io::Error::from)?;
+    match kill(Pid::from_raw(pid), signal) {
+        Ok(()) | Err(nix::Error::ESRCH) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Asks how a child of the suite ended, without waiting. `None` while it lives, or when it is not a child.
+pub fn reap(pid: i32) -> Option<Status> {
+    use nix::sys::wait::WaitStatus;
+    match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) {
+        Ok(WaitStatus::Exited(_, status)) => Some(Status::Exited(status)),
+        Ok(WaitStatus::Signaled(_, signal, _)) => Some(Status::Killed(signal as i32)),
+        _ => None,
+    }
+}

@@ -1,0 +1,51 @@
+//! macOS: a kernel queue tells when a process ended. How a process that is not our child ended, and what
+//! it handles, nobody tells.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::Facts;
+use crate::observe::readiness::register;
+use crate::record::Status;
+
+/// A process whose end is awaited.
+#[derive(Debug)]
+pub struct Watch {
+    queue: AsyncFd<OwnedFd>,
+}
+
+impl Watch {
+    /// Watches a process that is known to live at this moment.
+    pub fn new(pid: i32) -> io::Result<Self> {
+        let queue = Kqueue::new()?;
+        let ident = usize::try_from(pid).map_err(io::Error::other)?;
+        let end = KEvent::new(ident, EventFilter::EVFILT_PROC, EvFlags::EV_ADD, FilterFlag::NOTE_EXIT, 0, 0);
+        queue.kevent(&[end], &mut [], None)?;
+        // A kernel queue is itself a descriptor that becomes readable when it holds an event.
+        Ok(Watch { queue: register(queue.as_fd().try_clone_to_owned()?, Interest::READABLE)? })
+    }
+
+    /// Returns once the process has ended. The event is left in the queue, so that every caller sees it.
+    pub async fn ended(&self) -> io::Result<()> {
+        self.queue.ready(Interest::READABLE).await.map(drop)
+    }
+
+    /// Nobody tells here when a process was reaped; its end is the nearest that can be awaited.
+    pub async fn reaped(&self) -> io::Result<()> {
+        self.ended().await
+    }
+
+    /// Nobody but the parent is told.
+    pub fn status(&self) -> Option<Status> {
+        None
+    }
+}
+
+/// Nothing is said here of a process's signals and processors.
+pub fn facts(_pid: i32) -> Option<Facts> {
+    None
+}

@@ -1,0 +1,93 @@
+//! Linux: a pidfd tells when a process ended and when it was reaped, and since 6.15 also how; /proc tells
+//! the rest.
+
+#![expect(unsafe_code, reason = "PIDFD_GET_INFO has no safe call")]
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{Interest, Ready};
+
+use super::Facts;
+use crate::observe::readiness::register;
+use crate::record::Status;
+
+/// A process whose end is awaited.
+#[derive(Debug)]
+pub struct Watch {
+    pidfd: AsyncFd<OwnedFd>,
+}
+
+impl Watch {
+    /// Watches a process that is known to live (or to be unreaped) at this moment.
+    pub fn new(pid: i32) -> io::Result<Self> {
+        let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::other(format!("{pid} is no process id")))?;
+        let pidfd = register(pidfd_open(pid, PidfdFlags::empty())?, Interest::READABLE)?;
+        Ok(Watch { pidfd })
+    }
+
+    /// Returns once the process has ended, reaped or not.
+    pub async fn ended(&self) -> io::Result<()> {
+        self.pidfd.ready(Interest::READABLE).await.map(drop)
+    }
+
+    /// Returns once its parent has asked how it ended.
+    pub async fn reaped(&self) -> io::Result<()> {
+        loop {
+            let mut guard = self.pidfd.ready(Interest::READABLE).await?;
+            if guard.ready().is_read_closed() || self.status().is_some() {
+                return Ok(());
+            }
+            guard.clear_ready_matching(Ready::READABLE);
+        }
+    }
+
+    /// How it ended, where the kernel tells one who is not its parent: after it was reaped.
+    pub fn status(&self) -> Option<Status> {
+        let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
+        // SAFETY: the kernel writes at most the size that the request's number states, which is this struct's.
+        let done = unsafe { libc::ioctl(self.pidfd.as_raw_fd(), PIDFD_GET_INFO, &raw mut info) };
+        (done == 0 && info.mask & PIDFD_INFO_EXIT != 0).then(|| Status::from_raw(info.exit_code))
+    }
+}
+
+const PIDFD_INFO_EXIT: u64 = 1 << 3;
+
+/// `_IOWR(0xff, 11, struct pidfd_info)`.
+const PIDFD_GET_INFO: libc::Ioctl =
+    (3 << 30 | (size_of::<PidfdInfo>() as u64) << 16 | 0xff << 8 | 11) as libc::Ioctl;
+
+/// The kernel's `struct pidfd_info` in its first published size.
+#[repr(C)]
+#[derive(Default)]
+struct PidfdInfo {
+    mask: u64,
+    cgroup_id: u64,
+    ids: [u32; 3],
+    credentials: [u32; 8],
+    exit_code: i32,
+}
+
+const _: () = assert!(size_of::<PidfdInfo>() == 64, "PIDFD_INFO_SIZE_VER0");
+
+/// What /proc says of a process; `None` when it is gone.
+pub fn facts(pid: i32) -> Option<Facts> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let field = |name: &str| status.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+    let mask = |name| field(name).and_then(|v| u64::from_str_radix(v, 16).ok()).unwrap_or(0);
+    Some(Facts {
+        handled: mask("SigCgt"),
+        blocked: mask("SigBlk"),
+        processors: field("Cpus_allowed").map_or(0, count_bits),
+        threads: field("Threads").and_then(|v| v.parse().ok()).unwrap_or(0),
+        parent_pid: field("PPid").and_then(|v| v.parse().ok()).unwrap_or(0),
+        zombie: field("State").is_some_and(|s| s.starts_with('Z')),
+    })
+}
+
+/// The number of ones in a list of hexadecimal words.
+fn count_bits(words: &str) -> usize {
+    words.chars().filter_map(|c| c.to_digit(16)).map(|d| d.count_ones() as usize).sum()
+}

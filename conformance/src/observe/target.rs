@@ -1,0 +1,88 @@
+//! The HTTP endpoint that `doreq` meets: one server for the whole run, a path of its own for each session.
+//!
+//! The port stays the same for the run, so that a request that was recorded in one session can be replayed
+//! in another. Targets that misbehave below HTTP are in `rogue`.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, Respond, ResponseTemplate};
+
+use crate::record::{Record, Request, What};
+
+/// The running endpoint.
+pub struct Target {
+    server: MockServer,
+    slots: Arc<Slots>,
+}
+
+/// What a session's requests are answered with.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Default for Answer {
+    fn default() -> Self {
+        Answer { status: 200, body: b"fine".to_vec() }
+    }
+}
+
+#[derive(Default)]
+struct Slots(Mutex<HashMap<String, Slot>>);
+
+struct Slot {
+    record: Arc<Record>,
+    answer: Answer,
+}
+
+impl Target {
+    /// Starts listening on a free port of 127.0.0.1.
+    pub async fn start() -> Self {
+        let slots = Arc::new(Slots::default());
+        // Requests live in the sessions' records; the server need not keep a copy of each.
+        let server = MockServer::builder().disable_request_recording().start().await;
+        Mock::given(any()).respond_with(Doorkeeper(slots.clone())).mount(&server).await;
+        Target { server, slots }
+    }
+
+    /// Where requests of the session with this path reach, without a slash at the end.
+    pub fn url(&self, slot: &str) -> String {
+        format!("{}/{slot}", self.server.uri())
+    }
+
+    /// From now on requests below `/slot` are noted in `record` and answered so.
+    pub fn open(&self, slot: &str, record: Arc<Record>, answer: Answer) {
+        self.slots.0.lock().expect("nobody panics with it").insert(slot.to_owned(), Slot { record, answer });
+    }
+
+    /// Requests below `/slot` are nobody's any more.
+    pub fn close(&self, slot: &str) {
+        self.slots.0.lock().expect("nobody panics with it").remove(slot);
+    }
+}
+
+struct Doorkeeper(Arc<Slots>);
+
+impl Respond for Doorkeeper {
+    fn respond(&self, request: &wiremock::Request) -> ResponseTemplate {
+        let slots = self.0.0.lock().expect("nobody panics with it");
+        let query = request.url.query().map_or_else(String::new, |query| format!("?{query}"));
+        let path = format!("{}{query}", request.url.path());
+        let Some(slot) = path.split('/').nth(1).and_then(|name| slots.get(name)) else {
+            return ResponseTemplate::new(404);
+        };
+        let Answer { status, body } = slot.answer.clone();
+        slot.record.push(What::Requested(Request {
+            method: request.method.to_string(),
+            path: path.splitn(3, '/').nth(2).map_or_else(String::new, |rest| format!("/{rest}")),
+            body: request.body.clone(),
+            answered: status,
+        }));
+        ResponseTemplate::new(status).set_body_raw(body, "text/plain; charset=utf-8")
+    }
+}

@@ -1,0 +1,97 @@
+//! The terminal in which a watchdog is driven, and the plain pipes that may stand in its place.
+//!
+//! rexpect opens the pseudo terminal and starts the stand-in in it. Reading is ours: by events, so that a
+//! line is seen when it is there, and in bytes. What is read goes to the record; nothing is interpreted.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::sys::termios::{OutputFlags, SetArg, tcgetattr, tcsetattr};
+use rexpect::process::PtyProcess;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::task::JoinHandle;
+
+use super::readiness::register;
+use crate::record::{Record, Stream, What};
+
+/// The suite's side of a pseudo terminal, and the process that was started in it.
+pub struct Terminal {
+    /// Its master is closed, which hangs the terminal up, when this is dropped.
+    process: PtyProcess,
+}
+
+impl Terminal {
+    /// Opens a terminal and starts a program in it that is known to exist, with an empty environment.
+    pub fn start(program: &Path) -> io::Result<Self> {
+        let me = std::process::id();
+        let mut command = Command::new(program);
+        command.env_clear();
+        let process = PtyProcess::new(command);
+        if std::process::id() != me {
+            // The copy of the suite that was to become the program, and could not.
+            std::process::abort();
+        }
+        Ok(Terminal { process: process.map_err(io::Error::other)? })
+    }
+
+    /// The master, for reading and writing without blocking. Output is passed on as it is written, `\n` as `\n`.
+    pub fn master(&self) -> io::Result<OwnedFd> {
+        let master = OwnedFd::from(self.process.get_file_handle().map_err(io::Error::other)?);
+        fcntl(&master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+        let mut settings = tcgetattr(&master)?;
+        settings.output_flags.remove(OutputFlags::OPOST);
+        tcsetattr(&master, SetArg::TCSANOW, &settings)?;
+        Ok(master)
+    }
+}
+
+/// One end of a pipe or terminal that is written to as far as it takes.
+#[derive(Debug)]
+pub struct Input(AsyncFd<OwnedFd>);
+
+impl Input {
+    /// Takes the end over; it no longer blocks.
+    pub fn new(end: OwnedFd) -> io::Result<Self> {
+        unblock(&end)?;
+        Ok(Input(register(end, Interest::READABLE | Interest::WRITABLE)?))
+    }
+
+    /// Writes all of it.
+    pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let written = self.0.async_io(Interest::WRITABLE, |fd| Ok(rustix::io::write(fd, bytes)?)).await?;
+            bytes = &bytes[written..];
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for Input {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.get_ref().as_fd()
+    }
+}
+
+/// Reads an end until it is closed, and notes what comes. A terminal whose other side is gone says EIO.
+pub fn read_into(record: Arc<Record>, end: OwnedFd, stream: Stream) -> io::Result<JoinHandle<()>> {
+    unblock(&end)?;
+    let end = register(end, Interest::READABLE)?;
+    Ok(tokio::spawn(async move {
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(n @ 1..) = end.async_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, &mut buffer)?)).await {
+            record.push(What::Shown { stream, bytes: buffer[..n].to_vec() });
+        }
+    }))
+}
+
+/// Makes reads and writes of a descriptor return at once.
+pub fn unblock(descriptor: &impl AsFd) -> io::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(descriptor, FcntlArg::F_GETFL)?);
+    fcntl(descriptor, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! The first session: the commands of the assignment are typed one after the other under the tap, and what
+//! was seen becomes a [`Lesson`].
+//!
+//! Nothing is judged here. What could not be learned stays unknown, and the cases that need it say so.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::dialect::Dialect;
+use crate::dialect::learn::{self, Command, Learned, Line, Tokens};
+use crate::observe::target::Answer;
+use crate::outcome::Stop;
+use crate::record::{self, Event, Record, Stream, What, Who};
+use crate::stage::{Lesson, Run, Stage, Suite, Watchdog};
+
+/// How many cases replay a request, each with a path of its own.
+pub const REPLAYS: usize = 12;
+
+/// The arguments of the assignment's example, which the first session passes on.
+pub const SARGS: &str = "state=c, test=123";
+
+/// The variable that the first session adds to the environment, and its value.
+pub const VARIABLE: (&str, &str) = ("CONFORMANCE_VARIABLE", "handed on");
+
+/// The body that the target answers with in the first session.
+pub const ANSWER: &str = "an-answer-that-nobody-else-gives";
+
+/// The status beside it.
+const STATUS: u16 = 203;
+
+/// Runs the sessions that teach the pair's dialect.
+pub async fn learn(suite: &Arc<Suite>) -> Lesson {
+    let blank = Arc::new(empty());
+    let stage = Stage::new(suite.clone(), blank, "learn");
+    let mut lesson = empty();
+    let outcome = first(&stage, &mut lesson).await;
+    if let Err(stop) = &outcome {
+        lesson.failed = Some(stop.clone());
+    }
+    let sure = lesson.failed.is_none() && lesson.learned.dialect.end.is_some();
+    if sure && let Err(Stop::Harness(error)) = second(&stage, &mut lesson).await {
+        lesson.failed = Some(Stop::Harness(error));
+    }
+    match stage.finish().await {
+        Ok((_, remains)) => lesson.remains = remains,
+        Err(stop) => lesson.failed = Some(stop),
+    }
+    let stated = suite.profile.dialect.clone().unwrap_or_default();
+    lesson.dialect = stated.over(&lesson.learned.dialect);
+    lesson
+}
+
+fn empty() -> Lesson {
+    Lesson {
+        dialect: Dialect::default(),
+        learned: Learned::default(),
+        typed: Vec::new(),
+        hello: None,
+        record: Arc::default(),
+        remains: Vec::new(),
+        failed: None,
+        replays: Vec::new(),
+    }
+}
+
+/// The settings twice each, requests, and the end.
+async fn first(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
+    let (body, status) = (ANSWER, STATUS);
+    let run = stage
+        .start(Watchdog {
+            env: vec![OsString::from(format!("{}={}", VARIABLE.0, VARIABLE.1))],
+            answer: Answer { status, body: body.into() },
+            ..Watchdog::with_sargs(SARGS)
+        })
+        .await?;
+    lesson.record = run.record.clone();
+    let mut lines = Vec::new();
+    let mut typed = Vec::new();
+    // Large values, which a real runtime does not notice.
+    for (command, word, token) in [
+        (Command::SetMemory, "setmeml", "1073741823"),
+        (Command::SetMemory, "setmeml", "805306368"),
+        (Command::SetProcessors, "setproc", "32"),
+        (Command::SetProcessors, "setproc", "16"),
+    ] {
+        let before = passed_to_server(&run.record);
+        let line = format!("{word} {token}");
+        run.line(&line).await?;
+        // Lazy pairs start the server only for the first request: then there is nothing to wait for yet.
+        wait_for_bytes(&run, before).await;
+        lines.push(Line { command, token: token.to_owned() });
+        typed.push(line);
+    }
+    let slot = run.url.rsplit('/').next().unwrap_or_default().to_owned();
+    for n in 0..REPLAYS + 2 {
+        let (method, path) = match n {
+            0 => ("POST", "/learn-post".to_owned()),
+            1 => ("GET", "/learn-get".to_owned()),
+            _ => ("POST", format!("/replay-{}", n - 2)),
+        };
+        // The target answers a replayed request below the replaying case's own slot.
+        let url = if n < 2 { format!("{}{path}", run.url) } else { stage.suite.target.url(&path[1..]) };
+        if n >= 2 {
+            let answer = Answer { status, body: body.into() };
+            stage.suite.target.open(&path[1..], run.record.clone(), answer);
+        }
+        let line = format!("doreq {method} {url} {{\"arg\": \"body\"}}");
+        let arrived = record::requests(&run.record.events()).len();
+        run.line(&line).await?;
+        let come = run.until(|events| (record::requests(events).len() > arrived).then_some(())).await;
+        lines.push(Line { command: Command::Request, token: if n < 2 { format!("{slot}{path}") } else { path } });
+        typed.push(line);
+        if come.is_none() {
+            // Nothing more will be learned from a pair whose requests do not arrive.
+            break;
+        }
+    }
+    // The last answer, where answers are shown, so that it is not cut off by the end.
+    let times = lines.iter().filter(|l| l.command == Command::Request).count();
+    let shows = run.record.look(|events| shown_times(events, body)) > 0;
+    if shows {
+        run.until(|events| (shown_times(events, body) >= times).then_some(())).await;
+    }
+    run.line("exit").await?;
+    lines.push(Line { command: Command::Exit, token: "exit".to_owned() });
+    typed.push("exit".to_owned());
+    run.ended(Who::Watchdog).await;
+    if !run.record.look(record::servers).is_empty() {
+        run.ended(Who::Server(0)).await;
+    }
+    lesson.hello = run.hello(0);
+    lesson.typed = typed;
+    let tokens = Tokens { body: body.to_owned(), status };
+    // Streams are whole only once the session is over; the terminal's last words come with that.
+    let record = run.record.clone();
+    drop(run);
+    let (_, remains) = stage.finish().await?;
+    lesson.remains = remains;
+    lesson.learned = learn::learn(&record.events(), &lines, &tokens);
+    let requests = lines.iter().enumerate().filter(|(_, l)| l.command == Command::Request);
+    lesson.replays = requests.skip(2).filter_map(|(i, _)| lesson.learned.messages[i].clone()).collect();
+    Ok(())
+}
+
+fn shown_times(events: &[Event], word: &str) -> usize {
+    let all = record::shown(events, Some(Stream::Terminal));
+    all.windows(word.len()).filter(|w| *w == word.as_bytes()).count()
+}
+
+fn passed_to_server(record: &Record) -> usize {
+    record.look(bytes_to_server)
+}
+
+fn bytes_to_server(events: &[Event]) -> usize {
+    let bytes = |e: &Event| match &e.what {
+        What::Passed { to: Who::Server(_), bytes, .. } => bytes.len(),
+        _ => 0,
+    };
+    events.iter().map(bytes).sum()
+}
+
+/// Waits for a message to pass. A pair whose pipes cannot be tapped shows none; then a short wait is lost.
+async fn wait_for_bytes(run: &Run, before: usize) {
+    let soon = Instant::now() + Duration::from_secs(2);
+    run.record.until(soon, |events| (bytes_to_server(events) > before).then_some(())).await;
+}
+
+/// A session that begins with a request, whose body holds the end symbol: how that is carried, and what both
+/// sessions show before they show anything else.
+async fn second(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
+    let Some(end) = lesson.learned.dialect.end.clone().filter(|e| e.0.iter().all(u8::is_ascii_graphic)) else {
+        return Ok(());
+    };
+    let end = end.to_string();
+    let answer = Answer { status: STATUS, body: ANSWER.into() };
+    let run = stage.start(Watchdog { answer, ..Watchdog::default() }).await?;
+    run.line(&format!("doreq POST {}/inside before{end}after", run.url)).await?;
+    let fd = lesson.learned.dialect.wiring.read.unwrap_or_default();
+    let stream = |events: &[Event]| record::passed(events, Who::Server(0), fd);
+    run.until(|events| crate::dialect::find(&stream(events), b"after").map(drop)).await;
+    let sent = run.record.look(stream);
+    lesson.learned.dialect.end_inside = learn::inside(&sent, "before", &end, "after");
+    run.line("exit").await?;
+    run.ended(Who::Watchdog).await;
+    run.outputs_closed().await;
+    let shown = |record: &Record| record.look(|events| record::shown(events, Some(Stream::Terminal)));
+    lesson.learned.dialect.prints.prompt = Some(learn::prompt(&shown(&lesson.record), &shown(&run.record)));
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! The suite in the server's place: a stand-in holds the server's process, the suite its ends of the pipes.
+
+use std::os::fd::OwnedFd;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::dialect::Symbol;
+use crate::observe::readiness::register;
+use crate::observe::terminal::{Input, unblock};
+use crate::outcome::Stop;
+use crate::record::{What, Who, servers};
+use crate::stage::{Run, Stage};
+
+/// A server that says what the suite says.
+pub struct Server {
+    reads: AsyncFd<OwnedFd>,
+    fd_read: i32,
+    fd_write: i32,
+    end: Symbol,
+    reply_end: Symbol,
+    writes: Input,
+}
+
+impl Server {
+    /// Takes the held server's ends once the watchdog has started it.
+    pub async fn join(stage: &Stage, run: &Run) -> Result<Self, Stop> {
+        let Some((fd_read, fd_write)) = stage.dialect().wiring.both() else {
+            return Err(Stop::Missing("the server's descriptors were not learned; a profile states them as [dialect.wiring]".into()));
+        };
+        let dialect = stage.dialect();
+        let end = dialect.end.clone().ok_or_else(|| Stop::Missing("the end of messages was not learned".into()))?;
+        let reply_end = dialect.reply.end.clone().unwrap_or_else(|| end.clone());
+        let missing = |what: &str|  Stop::Missing(format!("{what} where the suite should play it"));
+        run.until(|events| (!servers(events).is_empty()).then_some(())).await.ok_or_else(|| missing("no server was started"))?;
+        let reads = run.take_end(0, fd_read).ok_or_else(|| missing("the server was started in another wiring"))?;
+        let writes = match run.take_end(0, fd_write) {
+            Some(end) => end,
+            None => reads.try_clone()?,
+        };
+        run.drop_ends(0);
+        unblock(&reads)?;
+        let reads = register(reads, Interest::READABLE)?;
+        Ok(Server { reads, fd_read, fd_write, end, reply_end, writes: Input::new(writes)? })
+    }
+
+    /// Reads until a whole message has come.
+    pub async fn message(&self, run: &Run) -> Result<Vec<u8>, Stop> {
+        let mut all = Vec::new();
+        let mut buffer = [0; 4096];
+        while crate::dialect::find(&all, &self.end.0).is_none() {
+            let read = self.reads.async_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, &mut buffer)?));
+            match tokio::time::timeout(run.patience(), read).await {
+                Ok(Ok(n @ 1..)) => {
+                    run.record.push(What::Passed { to: Who::Server(0), fd: self.fd_read, bytes: buffer[..n].to_vec() });
+                    all.extend_from_slice(&buffer[..n]);
+                }
+                _ => return Err(Stop::Missing("the watchdog sent no message to the suite in the server's place".into())),
+            }
+        }
+        Ok(all)
+    }
+
+    /// Writes a reply, with its end.
+    pub async fn reply(&self, run: &Run, reply: &[u8]) -> Result<(), Stop> {
+        let framed = [reply, &self.reply_end.0].concat();
+        self.note(run, &framed);
+        done(tokio::time::timeout(run.patience(), self.writes.write_all(&framed)).await)
+    }
+
+    /// Writes a reply, with its end, so that the watchdog reads each byte apart.
+    pub async fn reply_bytewise(&self, run: &Run, reply: &[u8]) -> Result<(), Stop> {
+        let framed = [reply, &self.reply_end.0].concat();
+        self.note(run, &framed);
+        done(tokio::time::timeout(run.patience(), super::write_apart(&self.writes, &self.writes, framed.chunks(1))).await)
+    }
+
+    fn note(&self, run: &Run, bytes: &[u8]) {
+        run.record.push(What::Passed { to: Who::Watchdog, fd: self.fd_write, bytes: bytes.to_vec() });
+    }
+}
+
+/// What was not taken in time, or by nobody, shows in what does not happen.
+fn done(written: Result<std::io::Result<()>, tokio::time::error::Elapsed>) -> Result<(), Stop> {
+    match written {
+        Ok(Err(error)) if error.raw_os_error() != Some(libc::EPIPE) => Err(error.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,288 @@
+//! What was observed in one session, on one clock.
+//!
+//! Observers append, cases wait for what they need to see, reports render. A record holds facts only: it
+//! knows nothing of requirements, of dialects, or of what any of it means.
+
+use std::fmt;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use serde::Serialize;
+use tokio::sync::Notify;
+
+/// Everything seen in one session, in the order in which the suite saw it.
+#[derive(Debug)]
+pub struct Record {
+    begun: Instant,
+    events: Mutex<Vec<Event>>,
+    changed: Notify,
+}
+
+/// One observation and its time in microseconds since the session began.
+#[derive(Debug, Clone, Serialize)]
+pub struct Event {
+    /// Microseconds since the session began.
+    pub at_us: u64,
+    /// What was seen.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// One observation. Bytes are kept as they came.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case", tag = "what")]
+pub enum What {
+    /// The suite wrote to the watchdog's terminal or standard input.
+    Typed {
+        /// What was written.
+        bytes: Vec<u8>,
+    },
+    /// The suite closed the watchdog's standard input.
+    InputClosed,
+    /// A subject wrote to its terminal, standard output or standard error.
+    Shown {
+        /// Where it was written.
+        stream: Stream,
+        /// What was written.
+        bytes: Vec<u8>,
+    },
+    /// A subject was started.
+    Started {
+        /// Who.
+        who: Who,
+        /// Its process id.
+        pid: i32,
+    },
+    /// A server's program could not be executed.
+    NotExecuted {
+        /// Who.
+        who: Who,
+        /// The system's reason.
+        error: String,
+    },
+    /// Bytes passed through a pipe between the two subjects.
+    Passed {
+        /// Towards whom.
+        to: Who,
+        /// The server's descriptor that they passed through.
+        fd: i32,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// One direction of a pipe came to its end.
+    Closed {
+        /// Who can read nothing more.
+        to: Who,
+        /// The server's descriptor.
+        fd: i32,
+    },
+    /// The target got a request.
+    Requested(Request),
+    /// The suite sent a signal.
+    Signalled {
+        /// To whom.
+        who: Who,
+        /// Its number.
+        signal: i32,
+    },
+    /// Its parent asked how a subject ended; only then may others learn it.
+    Reaped {
+        /// Who.
+        who: Who,
+        /// How it ended, where that can be seen.
+        status: Option<Status>,
+    },
+    /// A subject ended.
+    Ended {
+        /// Who.
+        who: Who,
+        /// How, where that can be seen.
+        status: Option<Status>,
+    },
+}
+
+/// Where a subject's words came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stream {
+    /// The pseudo terminal.
+    Terminal,
+    /// Standard output, a pipe.
+    Stdout,
+    /// Standard error, a pipe.
+    Stderr,
+}
+
+/// One of the two subjects. A watchdog may start its server more than once: they are counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Who {
+    /// The parent.
+    Watchdog,
+    /// The child with this number.
+    Server(usize),
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Who::Watchdog => write!(f, "watchdog"),
+            Who::Server(0) => write!(f, "server"),
+            Who::Server(n) => write!(f, "server {}", n + 1),
+        }
+    }
+}
+
+/// A request as it reached the target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Request {
+    /// The method.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// The body's bytes.
+    pub body: Vec<u8>,
+    /// The status it was answered with.
+    pub answered: u16,
+}
+
+/// How a process ended: what `wait` reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It exited with this status.
+    Exited(i32),
+    /// This signal killed it.
+    Killed(i32),
+}
+
+impl Status {
+    /// From the raw value that `wait` stores.
+    pub fn from_raw(raw: i32) -> Self {
+        if raw & 0x7f == 0 {
+            Status::Exited((raw >> 8) & 0xff)
+        } else {
+            Status::Killed(raw & 0x7f)
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Status::Exited(status) => write!(f, "exit status {status}"),
+            Status::Killed(signal) => write!(f, "killed by {}", signal_name(*signal)),
+        }
+    }
+}
+
+/// `SIGTERM` for 15, and so on; `signal N` for a number without a name here.
+pub fn signal_name(signal: i32) -> String {
+    nix::sys::signal::Signal::try_from(signal)
+        .map_or_else(|_| format!("signal {signal}"), |s| s.as_str().to_owned())
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Record {
+            begun: Instant::now(),
+            events: Mutex::default(),
+            changed: Notify::new(),
+        }
+    }
+}
+
+impl Record {
+    /// Appends an observation and wakes whoever waits.
+    pub fn push(&self, what: What) {
+        let mut events = self.events.lock().expect("no observer panics while it appends");
+        // The time is read under the lock, so that the order of events is the order of their times.
+        let at_us = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        events.push(Event { at_us, what });
+        drop(events);
+        self.changed.notify_waiters();
+    }
+
+    /// Looks at everything seen so far.
+    pub fn look<T>(&self, look: impl FnOnce(&[Event]) -> T) -> T {
+        look(&self.events.lock().expect("no observer panics while it appends"))
+    }
+
+    /// Waits until `see` finds what it looks for; `None` when `deadline` passes first.
+    pub async fn until<T>(&self, deadline: Instant, mut see: impl FnMut(&[Event]) -> Option<T>) -> Option<T> {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Enabled before the look, so that an event between the look and the wait is not missed.
+            changed.as_mut().enable();
+            if let Some(seen) = self.look(&mut see) {
+                return Some(seen);
+            }
+            if tokio::time::timeout_at(deadline.into(), changed).await.is_err() {
+                return self.look(&mut see);
+            }
+        }
+    }
+
+    /// A copy of everything seen so far.
+    pub fn events(&self) -> Vec<Event> {
+        self.look(<[Event]>::to_vec)
+    }
+}
+
+/// All bytes that went `to` one side through the pipe that the server knows as `fd`.
+pub fn passed(events: &[Event], to: Who, fd: i32) -> Vec<u8> {
+    let mut all = Vec::new();
+    for event in events {
+        if let What::Passed { to: t, fd: f, bytes } = &event.what
+            && *t == to
+            && *f == fd
+        {
+            all.extend_from_slice(bytes);
+        }
+    }
+    all
+}
+
+/// All that the subjects showed, in one stream or in all of them.
+pub fn shown(events: &[Event], only: Option<Stream>) -> Vec<u8> {
+    let mut all = Vec::new();
+    for event in events {
+        if let What::Shown { stream, bytes } = &event.what
+            && only.is_none_or(|o| o == *stream)
+        {
+            all.extend_from_slice(bytes);
+        }
+    }
+    all
+}
+
+/// The requests that reached the target, in order.
+pub fn requests(events: &[Event]) -> Vec<&Request> {
+    events
+        .iter()
+        .filter_map(|e| match &e.what {
+            What::Requested(request) => Some(request),
+            _ => None,
+        })
+        .collect()
+}
+
+/// How `who` ended, when it has.
+pub fn ended(events: &[Event], who: Who) -> Option<Option<Status>> {
+    events.iter().find_map(|e| match &e.what {
+        What::Ended { who: w, status } if *w == who => Some(*status),
+        _ => None,
+    })
+}
+
+/// The process ids of the servers that were started, in order.
+pub fn servers(events: &[Event]) -> Vec<i32> {
+    events
+        .iter()
+        .filter_map(|e| match e.what {
+            What::Started { who: Who::Server(_), pid } => Some(pid),
+            _ => None,
+        })
+        .collect()
+}

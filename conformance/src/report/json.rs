@@ -1,0 +1,82 @@
+//! The report for programs. Its schema is versioned: `schema` grows when a field changes its meaning or goes;
+//! new fields may come at any time. The README describes it.
+
+use serde::Serialize;
+
+use super::transcript::timeline;
+use crate::dialect::Dialect;
+use crate::run::Run;
+use crate::spec::{Level, Source};
+use crate::verdict::{Answer, Verdict};
+
+/// The schema's version.
+pub const SCHEMA: u32 = 1;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    schema: u32,
+    family: &'static str,
+    watchdog: String,
+    server: String,
+    system: &'static str,
+    profile: &'a str,
+    answer: Answer,
+    exit_status: u8,
+    total_ms: u128,
+    learning_ms: u128,
+    dialect: &'a Dialect,
+    requirements: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    id: &'a str,
+    level: Level,
+    source: Source,
+    graded: bool,
+    sentence: &'a str,
+    #[serde(flatten)]
+    verdict: &'a Verdict,
+    took_ms: u128,
+    /// Processes that the suite had to end.
+    left: Vec<String>,
+    /// The evidence, one text a session; only for what does not hold.
+    transcripts: Vec<String>,
+}
+
+/// The whole run as JSON, with a line end.
+///
+/// # Panics
+/// Never: every value here has a JSON form.
+pub fn report(run: &Run) -> String {
+    let entries = run.results.iter().map(|judged| {
+        let holds = matches!(judged.verdict, Verdict::Pass | Verdict::NotApplicable { .. } | Verdict::Untestable { .. });
+        let records = if holds { &[][..] } else { &judged.records[..] };
+        Entry {
+            id: &judged.requirement.id,
+            level: judged.requirement.level,
+            source: judged.requirement.source.clone(),
+            graded: judged.graded,
+            sentence: &judged.requirement.sentence,
+            verdict: &judged.verdict,
+            took_ms: judged.took.as_millis(),
+            left: judged.remains.iter().map(|r| r.command.clone()).collect(),
+            transcripts: records.iter().map(|r| timeline(&r.events())).collect(),
+        }
+    });
+    let report = Report {
+        schema: SCHEMA,
+        family: "watchdog",
+        watchdog: run.options.pair.watchdog.display().to_string(),
+        server: run.options.pair.server.display().to_string(),
+        system: std::env::consts::OS,
+        profile: &run.options.profile.name,
+        answer: run.answer,
+        exit_status: run.answer as u8,
+        total_ms: run.total.as_millis(),
+        learning_ms: run.learning.as_millis(),
+        dialect: &run.lesson.dialect,
+        requirements: entries.collect(),
+    };
+    serde_json::to_string_pretty(&report).expect("every value has a JSON form") + "\n"
+}

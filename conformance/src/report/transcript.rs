@@ -1,0 +1,146 @@
+//! A session as text: on one clock for a person who looks for a fault, or normalised for comparison.
+//!
+//! The normalised form has one block a channel, whole lines and whole frames, and no order across channels;
+//! ports, process ids, paths of the run and times are replaced, nothing else.
+
+use std::fmt::Write as _;
+
+use crate::dialect::{Dialect, Symbol, cut};
+use crate::record::{Event, What, Who, passed, requests, shown, signal_name};
+
+/// How many events, and how much of each, a transcript for people shows.
+const EVENTS_SHOWN: usize = 60;
+const BYTES_SHOWN: usize = 160;
+
+/// The events on their clock, one a line. Everything that a subject said is escaped.
+pub fn timeline(events: &[Event]) -> String {
+    let mut out = String::new();
+    let skipped = events.len().saturating_sub(EVENTS_SHOWN);
+    for (n, event) in events.iter().enumerate() {
+        // The beginning and the end tell most; a flood in between is counted.
+        if skipped > 0 && n == EVENTS_SHOWN / 2 {
+            let _ = writeln!(out, "      …    {skipped} events left out");
+        }
+        if n >= EVENTS_SHOWN / 2 && n < EVENTS_SHOWN / 2 + skipped {
+            continue;
+        }
+        let at_ms = event.at_us as f64 / 1000.0;
+        let _ = writeln!(out, "{at_ms:9.3}  {}", line(&event.what));
+    }
+    out
+}
+
+fn line(what: &What) -> String {
+    match what {
+        What::Typed { bytes } => format!("typed              {}", quoted(bytes)),
+        What::InputClosed => "input closed".to_owned(),
+        What::Shown { stream, bytes } => format!("{:<18} {}", format!("{stream:?}").to_lowercase(), quoted(bytes)),
+        What::Started { who, .. } => format!("{who} started"),
+        What::NotExecuted { who, error } => format!("{who} not executed: {error}"),
+        What::Passed { to, fd, bytes } => format!("{:<18} {}", format!("to {to} [{fd}]"), quoted(bytes)),
+        What::Closed { to, fd } => format!("{:<18} end of file", format!("to {to} [{fd}]")),
+        What::Requested(r) => {
+            format!("{:<18} {} {} {} -> {}", "http", r.method, quoted(r.path.as_bytes()), quoted(&r.body), r.answered)
+        }
+        What::Signalled { who, signal } => format!("{:<18} {}", format!("signal to {who}"), signal_name(*signal)),
+        What::Ended { who, status } => match status {
+            Some(status) => format!("{who} ended: {status}"),
+            None => format!("{who} ended"),
+        },
+        What::Reaped { who, status } => match status {
+            Some(status) => format!("{who} reaped: {status}"),
+            None => format!("{who} reaped"),
+        },
+    }
+}
+
+fn quoted(bytes: &[u8]) -> String {
+    let shown = Symbol(bytes[..bytes.len().min(BYTES_SHOWN)].to_vec());
+    if bytes.len() > BYTES_SHOWN { format!("`{shown}`… {} bytes", bytes.len()) } else { format!("`{shown}`") }
+}
+
+/// A session without its accidents, for snapshots.
+pub fn normalised(events: &[Event], dialect: &Dialect) -> String {
+    let mut out = String::new();
+    let mut block = |title: &str, lines: Vec<String>| {
+        if !lines.is_empty() {
+            let _ = writeln!(out, "{title}:");
+            for line in lines {
+                let _ = writeln!(out, "  {line}");
+            }
+        }
+    };
+    let typed: Vec<u8> = events
+        .iter()
+        .filter_map(|e| match &e.what {
+            What::Typed { bytes } => Some(bytes.clone()),
+            What::InputClosed => Some(b"<end of input>\n".to_vec()),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    block("typed", lines_of(&typed));
+    for stream in [crate::record::Stream::Terminal, crate::record::Stream::Stdout, crate::record::Stream::Stderr] {
+        block(&format!("{stream:?}").to_lowercase(), lines_of(&shown(events, Some(stream))));
+    }
+    for (side, end) in [(Who::Server(0), dialect.end.as_ref()), (Who::Watchdog, dialect.reply.end.as_ref())] {
+        let mut descriptors: Vec<i32> = Vec::new();
+        for event in events {
+            if let What::Passed { to, fd, .. } | What::Closed { to, fd } = event.what
+                && to == side
+                && !descriptors.contains(&fd)
+            {
+                descriptors.push(fd);
+            }
+        }
+        for fd in descriptors {
+            block(&format!("to {side} [{fd}]"), frames_of(&passed(events, side, fd), end));
+        }
+    }
+    let arrived = requests(events).into_iter();
+    block("http", arrived.map(|r| format!("{} {} {} -> {}", r.method, r.path, quoted(&r.body), r.answered)).collect());
+    let facts = events.iter().filter_map(|e| match &e.what {
+        What::Signalled { .. } | What::Ended { .. } | What::NotExecuted { .. } => Some(line(&e.what)),
+        _ => None,
+    });
+    let mut facts: Vec<_> = facts.collect();
+    facts.sort();
+    block("processes", facts);
+    out
+}
+
+fn lines_of(bytes: &[u8]) -> Vec<String> {
+    let lines = bytes.split(|b| *b == b'\n').collect::<Vec<_>>();
+    let whole = lines.len() - usize::from(lines.last().is_some_and(|last| last.is_empty()));
+    lines[..whole].iter().map(|line| filtered(line)).collect()
+}
+
+fn frames_of(bytes: &[u8], end: Option<&Symbol>) -> Vec<String> {
+    let Some(end) = end else { return vec![filtered(bytes)] };
+    let (frames, rest) = cut(bytes, end);
+    let mut lines: Vec<_> = frames.iter().map(|frame| format!("{}{end}", filtered(frame))).collect();
+    if !rest.is_empty() {
+        lines.push(filtered(rest));
+    }
+    lines
+}
+
+/// Escapes, shortens, and replaces ports and the run's folder.
+fn filtered(bytes: &[u8]) -> String {
+    let text = quoted(bytes);
+    let text = replace_after(&text, "127.0.0.1:", "PORT", |c| c.is_ascii_digit());
+    let temp = std::env::temp_dir().join("conf-");
+    replace_after(&text, &temp.display().to_string(), "RUN", |c| c.is_ascii_alphanumeric())
+}
+
+fn replace_after(text: &str, marker: &str, with: &str, belongs: impl Fn(char) -> bool) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(marker) {
+        let after = at + marker.len();
+        out.push_str(&rest[..after]);
+        out.push_str(with);
+        rest = rest[after..].trim_start_matches(&belongs);
+    }
+    out + rest
+}

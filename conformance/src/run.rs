@@ -1,0 +1,218 @@
+//! A run: learn, pair every requirement with its case, run them side by side, collect one [`Run`] value.
+//!
+//! What a verdict is, `verdict` decides; how a run is shown, the reports do.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::cases::{self, Case};
+use crate::observe::target::Target;
+use crate::outcome::{Outcome, Stop};
+use crate::probe::lesson;
+use crate::profile::{Profile, matches};
+use crate::record::Record;
+use crate::spec::{Platform, Requirement, requirements};
+use crate::stage::{Lesson, Pair, Stage, Suite};
+use crate::subject::place::RunFolder;
+use crate::subject::remains::Remain;
+use crate::verdict::{Answer, Verdict, answer, judge};
+
+/// What is to be run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The programs.
+    pub pair: Pair,
+    /// What is graded and stated.
+    pub profile: Profile,
+    /// Only these requirements or areas, if any are named.
+    pub only: Vec<String>,
+    /// How many cases run at a time.
+    pub jobs: usize,
+    /// How long is waited for what must happen.
+    pub patience: Duration,
+}
+
+/// Everything that came of a run.
+pub struct Run {
+    /// What was run.
+    pub options: Options,
+    /// What was learned first.
+    pub lesson: Arc<Lesson>,
+    /// One for each selected requirement, in the specification's order.
+    pub results: Vec<Judged>,
+    /// The answer.
+    pub answer: Answer,
+    /// How long learning took.
+    pub learning: Duration,
+    /// How long all of it took.
+    pub total: Duration,
+}
+
+/// A requirement and what became of it.
+pub struct Judged {
+    /// The requirement.
+    pub requirement: Requirement,
+    /// It counts for the exit status.
+    pub graded: bool,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// What was seen in its sessions.
+    pub records: Vec<Arc<Record>>,
+    /// What still ran when its case was over and had to be killed.
+    pub remains: Vec<Remain>,
+    /// How long its case took.
+    pub took: Duration,
+}
+
+/// Why a run could not begin.
+pub type Refusal = String;
+
+/// Tells how far a run is, when each requirement is judged.
+pub type Progress<'a> = &'a (dyn Fn(usize, usize, &Judged) + Send + Sync);
+
+/// Finds the two programs: a folder that holds both, or the watchdog's path with the server beside it or named.
+pub fn find_pair(bin: &std::path::Path, server: Option<&std::path::Path>) -> Result<Pair, Refusal> {
+    let absolute = |path: PathBuf| {
+        let found = path.canonicalize().map_err(|e| format!("{}: {e}", path.display()))?;
+        let executable = nix::unistd::access(&found, nix::unistd::AccessFlags::X_OK).is_ok();
+        if !found.is_file() || !executable {
+            return Err(format!("{}: expected an executable file (chmod +x?)", found.display()));
+        }
+        Ok(found)
+    };
+    let (watchdog, beside) = if bin.is_dir() {
+        (bin.join("watchdog"), bin.join("server"))
+    } else {
+        (bin.to_owned(), bin.parent().unwrap_or(bin).join("server"))
+    };
+    let server = server.map_or(beside, std::path::Path::to_owned);
+    Ok(Pair {
+        watchdog: absolute(watchdog).map_err(|e| format!("no watchdog: {e}"))?,
+        server: absolute(server).map_err(|e| format!("no server: {e}; name it with --server"))?,
+    })
+}
+
+/// Runs all of it.
+pub async fn run(options: Options, progress: Progress<'_>) -> Result<Run, Refusal> {
+    let begun = Instant::now();
+    let selected = select(&options)?;
+    let suite = Arc::new(Suite {
+        pair: options.pair.clone(),
+        profile: options.profile.clone(),
+        target: Target::start().await,
+        folder: RunFolder::new().map_err(|e| e.to_string())?,
+        patience: options.patience,
+    });
+    let lesson = Arc::new(lesson::learn(&suite).await);
+    let learning = begun.elapsed();
+    let mut done: HashMap<String, Judged> = HashMap::new();
+    let total = selected.len();
+    // What a requirement needs is judged before it: wave by wave.
+    let mut waiting = selected.clone();
+    while !waiting.is_empty() {
+        let (ready, later): (Vec<_>, Vec<_>) = waiting
+            .into_iter()
+            .partition(|r| r.after.iter().all(|id| done.contains_key(id) || !selected.iter().any(|s| s.id == *id)));
+        assert!(!ready.is_empty(), "no requirement comes after itself; the tests hold that");
+        waiting = later;
+        wave(&suite, &lesson, &options, ready, &mut done, |judged, count| progress(count, total, judged)).await;
+    }
+    let order: Vec<_> = selected.iter().map(|r| r.id.clone()).collect();
+    let results: Vec<_> = order.iter().map(|id| done.remove(id).expect("each was judged once")).collect();
+    let answer = answer(results.iter().map(|judged| (&judged.verdict, judged.graded)));
+    Ok(Run { options, lesson, results, answer, learning, total: begun.elapsed() })
+}
+
+/// Whether what is asked for exists, before anything is started.
+pub fn check(options: &Options) -> Result<(), Refusal> {
+    select(options).map(drop)
+}
+
+fn select(options: &Options) -> Result<Vec<Requirement>, Refusal> {
+    let all = requirements();
+    for only in &options.only {
+        if !all.iter().any(|r| matches(r, only)) {
+            return Err(format!("--only {only}: expected a requirement's id or an area; --list shows them"));
+        }
+    }
+    let named = |r: &Requirement| options.only.is_empty() || options.only.iter().any(|o| matches(r, o));
+    // What a named requirement needs comes along, so that a failure there is not blamed on it.
+    let mut chosen: Vec<String> = all.iter().filter(|r| named(r)).map(|r| r.id.clone()).collect();
+    let mut at = 0;
+    while at < chosen.len() {
+        let needs = all.iter().find(|r| r.id == chosen[at]).map(|r| r.after.clone()).unwrap_or_default();
+        needs.into_iter().for_each(|n| if !chosen.contains(&n) { chosen.push(n) });
+        at += 1;
+    }
+    Ok(all.into_iter().filter(|r| chosen.contains(&r.id) && options.profile.selects(r)).collect())
+}
+
+async fn wave(
+    suite: &Arc<Suite>,
+    lesson: &Arc<Lesson>,
+    options: &Options,
+    ready: Vec<Requirement>,
+    done: &mut HashMap<String, Judged>,
+    tell: impl Fn(&Judged, usize),
+) {
+    let slots = Arc::new(Semaphore::new(options.jobs));
+    let mut running = JoinSet::new();
+    for requirement in ready {
+        let graded = options.profile.grades(&requirement);
+        let settled = settled(&requirement, done);
+        let (suite, lesson, slots) = (suite.clone(), lesson.clone(), slots.clone());
+        running.spawn(async move {
+            if let Some(verdict) = settled {
+                return Judged { requirement, graded, verdict, records: vec![], remains: vec![], took: Duration::ZERO };
+            }
+            let _slot = slots.acquire().await.expect("the semaphore is never closed");
+            let case = cases::of(&requirement.id).expect("the tests hold that each has one");
+            attend(suite, lesson, requirement, graded, case).await
+        });
+    }
+    while let Some(judged) = running.join_next().await {
+        let judged = judged.expect("a case's panic is caught where it runs");
+        tell(&judged, done.len() + 1);
+        done.insert(judged.requirement.id.clone(), judged);
+    }
+}
+
+/// The verdict on a requirement whose case need not run.
+fn settled(requirement: &Requirement, done: &HashMap<String, Judged>) -> Option<Verdict> {
+    if let Some(reason) = &requirement.untestable {
+        return Some(Verdict::Untestable { reason: reason.clone() });
+    }
+    if !requirement.platforms.contains(&Platform::HERE) {
+        return Some(Verdict::NotApplicable { reason: "not on this operating system".to_owned() });
+    }
+    let blocker = requirement.after.iter().find(|id| done.get(*id).is_some_and(|j| j.verdict.blocks()))?;
+    Some(Verdict::Blocked { by: blocker.clone() })
+}
+
+async fn attend(suite: Arc<Suite>, lesson: Arc<Lesson>, requirement: Requirement, graded: bool, case: &'static Case) -> Judged {
+    let begun = Instant::now();
+    let patience = suite.patience;
+    let stage = Arc::new(Stage::new(suite, lesson, case.id));
+    let outcome = perform(case, stage.clone(), patience).await;
+    let (outcome, records, remains) = match stage.finish().await {
+        Ok((records, remains)) => (outcome, records, remains),
+        Err(stop) => (Err(stop), vec![], vec![]),
+    };
+    let verdict = judge(requirement.level, graded, outcome);
+    Judged { requirement, graded, verdict, records, remains, took: begun.elapsed() }
+}
+
+/// Runs a case in a task of its own, so that its panic is a harness fault, and within bounds.
+async fn perform(case: &'static Case, stage: Arc<Stage>, patience: Duration) -> Outcome {
+    let task = tokio::spawn((case.run)(stage));
+    match tokio::time::timeout(patience * 20, task).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(panic)) => Err(Stop::Harness(format!("the case panicked: {panic}"))),
+        Err(_) => Err(Stop::Harness("the case did not end in time".to_owned())),
+    }
+}

@@ -1,0 +1,167 @@
+//! The specification: every requirement, read from the TOML files in `conformance/spec`, one file an area.
+//!
+//! The files are compiled in. Reading them here fails only when a file breaks the rules that the tests hold.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The areas in the order of reports, each with its file.
+const AREAS: &[(&str, &str)] = &[
+    ("start", include_str!("../spec/start.toml")),
+    ("command", include_str!("../spec/command.toml")),
+    ("wire", include_str!("../spec/wire.toml")),
+    ("descriptor", include_str!("../spec/descriptor.toml")),
+    ("operation", include_str!("../spec/operation.toml")),
+    ("request", include_str!("../spec/request.toml")),
+    ("end", include_str!("../spec/end.toml")),
+];
+
+/// One normative sentence.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Requirement {
+    /// Permanent: `area.name`.
+    pub id: String,
+    /// How binding it is.
+    pub level: Level,
+    /// Where it comes from.
+    pub source: Source,
+    /// The source's own words, where it is the assignment.
+    #[serde(default)]
+    pub quote: Option<String>,
+    /// The sentence.
+    pub sentence: String,
+    /// Why it matters.
+    pub rationale: String,
+    /// Where it holds.
+    #[serde(default = "everywhere")]
+    pub platforms: Vec<Platform>,
+    /// Requirements without which this one's point is not reached.
+    #[serde(default)]
+    pub after: Vec<String>,
+    /// Why nobody outside can see whether it holds; then there is no case.
+    #[serde(default)]
+    pub untestable: Option<String>,
+}
+
+/// How binding a requirement is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Level {
+    /// A pair that does otherwise does not conform.
+    Must,
+    /// There may be reasons to do otherwise; the report warns.
+    Should,
+    /// Free.
+    May,
+}
+
+/// Where a requirement comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Source {
+    /// Sentence `D`n of the assignment.
+    Assignment(u8),
+    /// The notes on Go and processes.
+    Notes,
+    /// What this project fixes where the documents leave it open.
+    House,
+    /// A profile that states a dialect.
+    Profile,
+}
+
+/// An operating system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Platform {
+    /// Linux.
+    Linux,
+    /// macOS.
+    Macos,
+    /// Windows.
+    Windows,
+}
+
+impl Platform {
+    /// The one that this suite was built for.
+    pub const HERE: Platform = if cfg!(target_os = "linux") {
+        Platform::Linux
+    } else if cfg!(windows) {
+        Platform::Windows
+    } else {
+        Platform::Macos
+    };
+}
+
+fn everywhere() -> Vec<Platform> {
+    vec![Platform::Linux, Platform::Macos, Platform::Windows]
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Level::Must => "MUST",
+            Level::Should => "SHOULD",
+            Level::May => "MAY",
+        })
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Assignment(n) => write!(f, "D{n}"),
+            Source::Notes => f.write_str("notes"),
+            Source::House => f.write_str("house"),
+            Source::Profile => f.write_str("profile"),
+        }
+    }
+}
+
+impl From<Source> for String {
+    fn from(source: Source) -> Self {
+        source.to_string()
+    }
+}
+
+impl TryFrom<String> for Source {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "notes" => Ok(Source::Notes),
+            "house" => Ok(Source::House),
+            "profile" => Ok(Source::Profile),
+            _ => match text.strip_prefix('D').and_then(|n| n.parse().ok()) {
+                Some(n @ 1..=14) => Ok(Source::Assignment(n)),
+                _ => Err(format!("`{text}`: expected D1 to D14, notes, house or profile")),
+            },
+        }
+    }
+}
+
+impl Requirement {
+    /// The part of the id before the dot.
+    pub fn area(&self) -> &str {
+        self.id.split('.').next().unwrap_or_default()
+    }
+}
+
+/// Every requirement, area by area.
+///
+/// # Panics
+/// When a file that was compiled in cannot be read as requirements; the tests hold that it can.
+pub fn requirements() -> Vec<Requirement> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Area {
+        requirement: Vec<Requirement>,
+    }
+    let mut all = Vec::new();
+    for (name, text) in AREAS {
+        let area: Area = toml::from_str(text).unwrap_or_else(|error| panic!("conformance/spec/{name}.toml: {error}"));
+        all.extend(area.requirement);
+    }
+    all
+}

@@ -1,0 +1,280 @@
+//! What a case works with: the pair, the target, what was learned, and sessions that end with the case.
+//!
+//! A stage belongs to one case. It knows how a subject is started, not what should happen then.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::dialect::Dialect;
+use crate::dialect::learn::Learned;
+use crate::observe::target::{Answer, Target};
+use crate::outcome::Stop;
+use crate::profile::Profile;
+use crate::record::{Record, Who};
+use crate::subject::handover::Hello;
+use crate::subject::place::{RunFolder, TAP, environment};
+use crate::subject::remains::Remain;
+use crate::subject::session::{Plan, ServerPlan, Session, StartError};
+
+/// The two programs under test, both absolute.
+#[derive(Debug, Clone)]
+pub struct Pair {
+    /// The parent.
+    pub watchdog: PathBuf,
+    /// The child.
+    pub server: PathBuf,
+}
+
+/// What all cases of a run share.
+pub struct Suite {
+    /// The programs.
+    pub pair: Pair,
+    /// What is graded and stated.
+    pub profile: Profile,
+    /// The HTTP endpoint.
+    pub target: Target,
+    /// Where sessions live.
+    pub folder: RunFolder,
+    /// How long is waited for what must happen.
+    pub patience: Duration,
+}
+
+/// What was learned before the cases began.
+pub struct Lesson {
+    /// The dialect, with what the profile states in place of what was seen.
+    pub dialect: Dialect,
+    /// What was seen.
+    pub learned: Learned,
+    /// The lines that were typed, as they were typed.
+    pub typed: Vec<String>,
+    /// What the server was given when it was started.
+    pub hello: Option<Hello>,
+    /// All that was observed.
+    pub record: Arc<Record>,
+    /// What was still running when it was over.
+    pub remains: Vec<Remain>,
+    /// Why there was no lesson at all.
+    pub failed: Option<Stop>,
+    /// Messages for `doreq` that may be replayed, one a case; each reaches the target below `/replay-N`.
+    pub replays: Vec<Vec<u8>>,
+}
+
+/// One case's own view of the suite, and the sessions it started.
+pub struct Stage {
+    /// What all cases share.
+    pub suite: Arc<Suite>,
+    /// What was learned.
+    pub lesson: Arc<Lesson>,
+    id: &'static str,
+    sessions: Mutex<Vec<Arc<Session>>>,
+}
+
+/// A session, and where its requests go.
+#[derive(Clone)]
+pub struct Run {
+    session: Arc<Session>,
+    /// The target's address for this session, without a slash at the end.
+    pub url: String,
+}
+
+impl std::ops::Deref for Run {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.session
+    }
+}
+
+/// Stands for the server's path in a watchdog's arguments.
+pub const SERVER: &str = "{server}";
+
+/// How a watchdog is started, where it differs from the usual.
+#[derive(Debug, Clone)]
+pub struct Watchdog {
+    /// In a terminal, or on plain pipes.
+    pub terminal: bool,
+    /// The arguments; [`SERVER`] stands for the server's path.
+    pub args: Vec<OsString>,
+    /// Entries added to the environment.
+    pub env: Vec<OsString>,
+    /// The server's pipes stay as they are: for what the hop could change, capacity and the order of a last reply
+    /// and the end that follows it.
+    pub untapped: bool,
+    /// The suite plays the server; the stand-in ignores these signals.
+    pub held: Option<Vec<i32>>,
+    /// Where the stand-in is put, below the session's folder, if not directly in it.
+    pub below: Option<&'static str>,
+    /// Further descriptors that the watchdog inherits.
+    pub extra: Vec<(i32, Arc<std::os::fd::OwnedFd>)>,
+    /// What the target answers.
+    pub answer: Answer,
+}
+
+impl Default for Watchdog {
+    fn default() -> Self {
+        Watchdog {
+            terminal: true,
+            args: vec!["-sp".into(), SERVER.into()],
+            env: Vec::new(),
+            untapped: false,
+            held: None,
+            below: None,
+            extra: Vec::new(),
+            answer: Answer::default(),
+        }
+    }
+}
+
+impl Watchdog {
+    /// On plain pipes instead of a terminal.
+    pub fn on_pipes() -> Self {
+        Watchdog { terminal: false, ..Watchdog::default() }
+    }
+
+    /// With these arguments and no others.
+    pub fn with(args: &[&str]) -> Self {
+        Watchdog { terminal: false, args: args.iter().map(Into::into).collect(), ..Watchdog::default() }
+    }
+
+    /// With `-sp PATH` and these arguments for the server.
+    pub fn with_sargs(sargs: &str) -> Self {
+        Watchdog { args: vec!["-sp".into(), SERVER.into(), "-sargs".into(), sargs.into()], ..Watchdog::default() }
+    }
+}
+
+/// How a server is started alone.
+#[derive(Debug, Clone, Default)]
+pub struct Alone {
+    /// Its arguments and environment as the watchdog gave them, or nothing.
+    pub like: Option<Hello>,
+    /// The ends that it gets, with their numbers.
+    pub ends: Vec<(i32, Arc<std::os::fd::OwnedFd>)>,
+    /// The target's path.
+    pub slot: Option<String>,
+}
+
+impl Stage {
+    /// For one case.
+    pub fn new(suite: Arc<Suite>, lesson: Arc<Lesson>, id: &'static str) -> Self {
+        Stage { suite, lesson, id, sessions: Mutex::default() }
+    }
+
+    /// The dialect in force.
+    pub fn dialect(&self) -> &Dialect {
+        &self.lesson.dialect
+    }
+
+    /// Starts the watchdog in a terminal, its server tapped.
+    pub async fn watchdog(&self) -> Result<Run, Stop> {
+        self.start(Watchdog::default()).await
+    }
+
+    /// Starts the watchdog as stated.
+    pub async fn start(&self, how: Watchdog) -> Result<Run, Stop> {
+        self.try_start(how).await?.map_err(|error| {
+            Stop::Missing(format!("{} could not be executed: {error}", self.suite.pair.watchdog.display()))
+        })
+    }
+
+    async fn try_start(&self, how: Watchdog) -> Result<Result<Run, std::io::Error>, Stop> {
+        let folder = self.suite.folder.session()?;
+        let mut home = folder.clone();
+        if let Some(below) = how.below {
+            // A stand-in looks for its socket beside itself: the one above is reached through a link.
+            home.push(below);
+            std::fs::create_dir(&home)?;
+            std::fs::hard_link(folder.join(TAP), home.join(TAP))?;
+            std::os::unix::fs::symlink(folder.join("socket"), home.join("socket"))?;
+        }
+        let in_place = home.join(TAP);
+        let args = how.args.iter().map(|arg| filled(arg, in_place.as_os_str())).collect();
+        let server = self.suite.pair.server.clone();
+        let plan = Plan {
+            program: self.suite.pair.watchdog.clone(),
+            args,
+            env: how.env,
+            terminal: how.terminal,
+            server: match how.held {
+                Some(ignore) => ServerPlan::Held(ignore),
+                None if how.untapped => ServerPlan::Untapped(server),
+                None => ServerPlan::Tapped(server),
+            },
+            extra: how.extra,
+            who: Who::Watchdog,
+        };
+        let slot = self.slot();
+        self.run(folder, plan, slot, how.answer).await
+    }
+
+    /// Starts the server alone, the suite in the watchdog's place.
+    pub async fn server(&self, how: Alone) -> Result<Run, Stop> {
+        let folder = self.suite.folder.session()?;
+        let (args, env) = how.like.as_ref().map_or_else(Default::default, |hello| {
+            let text = |bytes: &Vec<u8>| OsString::from_vec(bytes.clone());
+            let args = hello.argv.iter().skip(1).map(text).collect();
+            // The entries of the fixed environment hold the other session's folder: they come anew.
+            let own = environment(&folder);
+            let fixed = |entry: &&Vec<u8>| own.iter().any(|o| name_of(o.as_bytes()) == name_of(entry));
+            let env = hello.env.iter().filter(|entry| !fixed(entry)).map(text).collect();
+            (args, env)
+        });
+        let plan = Plan {
+            program: self.suite.pair.server.clone(),
+            args,
+            env,
+            terminal: false,
+            server: ServerPlan::Tapped(self.suite.pair.server.clone()),
+            extra: how.ends,
+            who: Who::Server(0),
+        };
+        let slot = how.slot.unwrap_or_else(|| self.slot());
+        self.run(folder, plan, slot, Answer::default())
+            .await?
+            .map_err(|error| Stop::Missing(format!("the server could not be executed: {error}")))
+    }
+
+    async fn run(&self, folder: PathBuf, plan: Plan, slot: String, answer: Answer) -> Result<Result<Run, std::io::Error>, Stop> {
+        let record = Arc::new(Record::default());
+        self.suite.target.open(&slot, record.clone(), answer);
+        let started = Session::start(record, folder, plan, self.suite.patience).await;
+        let session = match started {
+            Ok(session) => Arc::new(session),
+            Err(StartError::Program(error)) => return Ok(Err(error)),
+            Err(StartError::Harness(error)) => return Err(error.into()),
+        };
+        self.sessions.lock().expect("not poisoned").push(session.clone());
+        Ok(Ok(Run { session, url: self.suite.target.url(&slot) }))
+    }
+
+    fn slot(&self) -> String {
+        let n = self.sessions.lock().expect("not poisoned").len();
+        if n == 0 { self.id.to_owned() } else { format!("{}-{}", self.id, n + 1) }
+    }
+
+    /// Ends every session; their records, and what had to be killed.
+    pub async fn finish(&self) -> Result<(Vec<Arc<Record>>, Vec<Remain>), Stop> {
+        let sessions: Vec<_> = self.sessions.lock().expect("not poisoned").drain(..).collect();
+        let mut records = Vec::new();
+        let mut remains = Vec::new();
+        for session in sessions {
+            remains.extend(session.finish().await?);
+            records.push(session.record.clone());
+        }
+        Ok((records, remains))
+    }
+}
+
+fn filled(arg: &OsStr, server: &OsStr) -> OsString {
+    let (arg, place) = (arg.as_bytes(), SERVER.as_bytes());
+    match crate::dialect::find(arg, place) {
+        Some(at) => OsString::from_vec([&arg[..at], server.as_bytes(), &arg[at + place.len()..]].concat()),
+        None => OsString::from_vec(arg.to_vec()),
+    }
+}
+
+fn name_of(entry: &[u8]) -> &[u8] {
+    entry.split(|b| *b == b'=').next().unwrap_or_default()
+}

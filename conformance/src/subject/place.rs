@@ -1,0 +1,81 @@
+//! Where subjects live: a folder of the run with a folder for each session in it, and the fixed environment
+//! that every subject is started with. All of it is gone when the run is dropped.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tempfile::TempDir;
+
+/// The name under which a stand-in starts a subject.
+pub const STARTER: &str = "start";
+
+/// The name under which a stand-in is the server's tap.
+pub const TAP: &str = "server";
+
+/// The folder of one run.
+#[derive(Debug)]
+pub struct RunFolder {
+    folder: TempDir,
+    standin: PathBuf,
+    sessions: AtomicUsize,
+}
+
+impl RunFolder {
+    /// Makes the folder and puts one copy of the stand-in into it, found beside the running program.
+    pub fn new() -> io::Result<Self> {
+        let beside = std::env::current_exe()?;
+        // Test and bench programs stand one folder below the binaries.
+        let built = beside
+            .ancestors()
+            .skip(1)
+            .take(2)
+            .map(|folder| folder.join("conformance-standin"))
+            .find(|path| path.is_file())
+            .ok_or_else(|| {
+                io::Error::other(format!(
+                    "conformance-standin is not beside {}: build all binaries of the package (cargo build -p conformance)",
+                    beside.display()
+                ))
+            })?;
+        let folder = tempfile::Builder::new().prefix("conf-").tempdir()?;
+        // Everybody may pass through: a subject that drops its rights still finds its files.
+        std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        let standin = folder.path().join("standin");
+        std::fs::copy(built, &standin)?;
+        Ok(RunFolder { folder, standin, sessions: AtomicUsize::new(0) })
+    }
+
+    /// A new folder for a session, with the two stand-ins in it.
+    pub fn session(&self) -> io::Result<PathBuf> {
+        let number = self.sessions.fetch_add(1, Ordering::Relaxed);
+        let folder = self.folder.path().join(number.to_string());
+        std::fs::create_dir(&folder)?;
+        std::fs::hard_link(&self.standin, folder.join(STARTER))?;
+        std::fs::hard_link(&self.standin, folder.join(TAP))?;
+        Ok(folder)
+    }
+}
+
+/// The environment of every subject, entry by entry: the search path of the suite's own environment, a home
+/// and a temporary folder of the session, a fixed locale and a terminal without abilities. Nothing else, so
+/// neither proxies nor preloaded libraries.
+pub fn environment(folder: &Path) -> Vec<OsString> {
+    let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
+    let entry = |name: &str, value: &std::ffi::OsStr| OsString::from_vec([name.as_bytes(), b"=", value.as_bytes()].concat());
+    vec![
+        entry("PATH", &path),
+        entry("HOME", folder.as_os_str()),
+        entry("TMPDIR", folder.as_os_str()),
+        entry("LANG", "C.UTF-8".as_ref()),
+        entry("LC_ALL", "C.UTF-8".as_ref()),
+        entry("TERM", "dumb".as_ref()),
+    ]
+}
+
+/// Marks every process of a session, wherever it went: its environment holds this entry.
+pub fn mark(folder: &Path) -> Vec<u8> {
+    [b"HOME=", folder.as_os_str().as_bytes()].concat()
+}

@@ -1,0 +1,75 @@
+//! What is left of a session when it should be over, and its end.
+//!
+//! Whoever descends from a session carries its mark in the environment. Where the system lists no
+//! processes, only those are found that the session knew.
+
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::place::mark;
+use crate::observe::process::{Watch, reap, signal};
+
+/// A process that outlived its session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remain {
+    /// Its process id.
+    pub pid: i32,
+    /// Its command line, as far as it can be read.
+    pub command: String,
+}
+
+/// Every living process that carries the mark of the session in `folder`.
+#[cfg(target_os = "linux")]
+pub fn find(folder: &Path) -> io::Result<Vec<Remain>> {
+    let mark = mark(folder);
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        // A process may be gone, or another user's, by the time it is looked at: then it is not ours.
+        let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else { continue };
+        if environment.split(|b| *b == 0).any(|entry| entry == mark) {
+            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let command = String::from_utf8_lossy(&command).trim_end_matches('\0').replace('\0', " ");
+            found.push(Remain { pid, command });
+        }
+    }
+    Ok(found)
+}
+
+/// This system lists no other process's environment.
+#[cfg(not(target_os = "linux"))]
+pub fn find(_folder: &Path) -> io::Result<Vec<Remain>> {
+    Ok(Vec::new())
+}
+
+/// Kills what is left, `known` processes first, and waits for their ends.
+pub async fn clear(folder: &Path, known: &[i32], patience: Duration) -> io::Result<()> {
+    for &pid in known {
+        end(pid, patience).await?;
+    }
+    let deadline = Instant::now() + patience;
+    loop {
+        let found = find(folder)?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(io::Error::other(format!("{} processes could not be ended: {found:?}", found.len())));
+        }
+        for remain in found {
+            end(remain.pid, patience).await?;
+        }
+    }
+}
+
+async fn end(pid: i32, patience: Duration) -> io::Result<()> {
+    // Watched before it is killed, so that the number cannot mean another process while we wait.
+    let Ok(watch) = Watch::new(pid) else { return Ok(()) };
+    signal(pid, Signal::SIGKILL as i32)?;
+    let ended = tokio::time::timeout(patience, watch.ended()).await;
+    reap(pid);
+    ended.map_err(|_| io::Error::other(format!("process {pid} did not end after SIGKILL")))?
+}

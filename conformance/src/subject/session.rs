@@ -1,0 +1,477 @@
+//! One session: a watchdog that runs in a terminal or on plain pipes, and whatever it starts as its server.
+//!
+//! A session starts the subjects, feeds the observers' findings into its record, and ends everything. What
+//! a session is for, and what should be seen in it, only its case knows.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use tokio::net::UnixListener;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::handover::{self, Become, Hello, Order, SOCKET};
+use super::place::{STARTER, TAP, environment};
+use super::remains::{self, Remain};
+use crate::observe::process::{self, Watch};
+use crate::observe::tap::{Splice, splice};
+use crate::observe::terminal::{Input, Terminal, read_into};
+use crate::record::{Event, Record, Status, Stream, What, Who};
+
+/// What is to be started, and how.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments, without the name.
+    pub args: Vec<OsString>,
+    /// Entries added to the fixed environment.
+    pub env: Vec<OsString>,
+    /// In a terminal, or on three plain pipes.
+    pub terminal: bool,
+    /// What a stand-in in the server's place does.
+    pub server: ServerPlan,
+    /// Descriptors beyond standard input and outputs, with the numbers they are placed under.
+    pub extra: Vec<(i32, Arc<OwnedFd>)>,
+    /// Who the program is, in the record.
+    pub who: Who,
+}
+
+/// What happens when the stand-in in the server's place is started.
+#[derive(Debug, Clone)]
+pub enum ServerPlan {
+    /// It becomes this program, with the tap in its pipes.
+    Tapped(PathBuf),
+    /// It becomes this program, and the pipes stay as they are.
+    Untapped(PathBuf),
+    /// It stays, and the suite has its ends; these signals are ignored.
+    Held(Vec<i32>),
+}
+
+/// A running session.
+pub struct Session {
+    /// What was seen.
+    pub record: Arc<Record>,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The process id of the program that was started.
+    pub pid: i32,
+    patience: Duration,
+    who: Who,
+    input: Mutex<Option<Arc<Input>>>,
+    shared: Arc<Shared>,
+    terminal: Mutex<Option<Terminal>>,
+    readers: Mutex<Vec<JoinHandle<()>>>,
+    _attending: JoinSet<()>,
+}
+
+/// What the session and the tasks that serve its stand-ins share.
+struct Shared {
+    record: Arc<Record>,
+    server: ServerPlan,
+    own: Vec<(u64, u64)>,
+    starts: Mutex<Vec<Start>>,
+    watching: Mutex<JoinSet<()>>,
+}
+
+/// One start of the server, as the stand-in in its place saw it.
+pub struct Start {
+    /// What it was given.
+    pub hello: Hello,
+    /// The copying between the two, when it was tapped.
+    splice: Splice,
+    /// The ends that it inherited with their numbers, when it is held.
+    held: Vec<(i32, OwnedFd)>,
+    /// The way to give a held stand-in another order.
+    control: Option<UnixStream>,
+}
+
+/// Why a session could not be started.
+#[derive(Debug)]
+pub enum StartError {
+    /// The program could not be executed.
+    Program(io::Error),
+    /// The suite failed.
+    Harness(io::Error),
+}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        StartError::Harness(error)
+    }
+}
+
+impl Session {
+    /// Starts the program. Every wait in the session lasts `patience` at most.
+    pub async fn start(record: Arc<Record>, folder: PathBuf, plan: Plan, patience: Duration) -> Result<Self, StartError> {
+        let listener = UnixListener::bind(folder.join(SOCKET))?;
+        let who = plan.who;
+        let mut ends = Vec::new();
+        let mut place = Vec::new();
+        let mut readers = Vec::new();
+        let mut input = None;
+        if !plan.terminal {
+            let (stdin, writer) = os_pipe::pipe()?;
+            let (out, stdout) = os_pipe::pipe()?;
+            let (err, stderr) = os_pipe::pipe()?;
+            readers.push(read_into(record.clone(), out.into(), Stream::Stdout)?);
+            readers.push(read_into(record.clone(), err.into(), Stream::Stderr)?);
+            input = Some(Input::new(writer.into())?);
+            ends = vec![stdin.into(), stdout.into(), stderr.into()];
+            place = vec![0, 1, 2];
+        }
+        let own = ends.iter().map(identity).collect::<io::Result<Vec<_>>>()?;
+        for (number, end) in &plan.extra {
+            // An end that takes the place of standard input or output replaces it.
+            if let Some(at) = place.iter().position(|n| n == number) {
+                ends[at] = end.try_clone()?;
+            } else {
+                place.push(*number);
+                ends.push(end.try_clone()?);
+            }
+        }
+        let argv = std::iter::once(plan.program.clone().into_os_string()).chain(plan.args).map(OsString::into_vec);
+        let env = environment(&folder).into_iter().chain(plan.env).map(OsString::into_vec).collect();
+        let order = Become {
+            place,
+            clean: true,
+            new_session: !plan.terminal,
+            folder: Some(folder.as_os_str().as_bytes().to_vec()),
+            path: plan.program.as_os_str().as_bytes().to_vec(),
+            argv: argv.collect(),
+            env,
+        };
+        drop(plan.extra);
+        let shared = Arc::new(Shared {
+            record: record.clone(),
+            server: plan.server,
+            own,
+            starts: Mutex::default(),
+            watching: Mutex::default(),
+        });
+        let (began, begins) = oneshot::channel();
+        let mut attending = JoinSet::new();
+        attending.spawn(attend(listener, shared.clone(), Starting { order, ends, began, who }));
+
+        // The fork and the exec of a small program: short enough to be done in place.
+        let starter = folder.join(STARTER);
+        let terminal = if plan.terminal { Some(Terminal::start(&starter)?) } else { None };
+        let started_pid = if plan.terminal { None } else { Some(start_on_pipes(&starter)?) };
+        if let Some(terminal) = &terminal {
+            let master = terminal.master()?;
+            readers.push(read_into(record.clone(), master.try_clone()?, Stream::Terminal)?);
+            input = Some(Input::new(master)?);
+        }
+        let began = tokio::time::timeout(patience, begins)
+            .await
+            .map_err(|_| io::Error::other("the starter did not report in time"))?
+            .map_err(|_| io::Error::other("the starter's report was lost"))?;
+        let pid = match began {
+            Ok(pid) => pid,
+            Err(error) => {
+                if let Some(pid) = started_pid {
+                    Watch::new(pid)?.ended().await?;
+                    process::reap(pid);
+                }
+                return Err(error);
+            }
+        };
+        Ok(Session {
+            record,
+            folder,
+            pid,
+            patience,
+            who,
+            input: Mutex::new(input.map(Arc::new)),
+            shared,
+            terminal: Mutex::new(terminal),
+            readers: Mutex::new(readers),
+            _attending: attending,
+        })
+    }
+
+    /// Types a line, with the line's end.
+    pub async fn line(&self, line: &str) -> io::Result<()> {
+        self.write(format!("{line}\n").as_bytes()).await
+    }
+
+    /// Writes bytes to the terminal or to standard input. Nobody there to read is not an error: its end is seen.
+    pub async fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        self.record.push(What::Typed { bytes: bytes.to_vec() });
+        let Some(input) = self.input.lock().expect("not poisoned").clone() else { return Ok(()) };
+        match tokio::time::timeout(self.patience, input.write_all(bytes)).await {
+            Ok(Err(error)) if !matches!(error.raw_os_error(), Some(libc::EPIPE | libc::EIO)) => Err(error),
+            // What is not taken in time shows in what does not happen.
+            _ => Ok(()),
+        }
+    }
+
+    /// Closes standard input; in a terminal, types Ctrl-D at the beginning of a line.
+    pub async fn close_input(&self) -> io::Result<()> {
+        let terminal = self.terminal.lock().expect("not poisoned").is_some();
+        if terminal {
+            self.write(b"\x04").await
+        } else {
+            self.record.push(What::InputClosed);
+            self.input.lock().expect("not poisoned").take();
+            Ok(())
+        }
+    }
+
+    /// Stops listening to what is shown: whoever writes from now on finds a broken pipe.
+    pub fn close_output(&self) {
+        self.readers.lock().expect("not poisoned").drain(..).for_each(|reader| reader.abort());
+    }
+
+    /// Waits until nobody holds the terminal or the outputs any more: then all that was shown has been read.
+    pub async fn outputs_closed(&self) -> Option<()> {
+        let readers: Vec<_> = self.readers.lock().expect("not poisoned").drain(..).collect();
+        let all = async {
+            for reader in readers {
+                let _ = reader.await;
+            }
+        };
+        tokio::time::timeout(self.patience, all).await.ok()
+    }
+
+    /// Sends a signal to one of the subjects.
+    pub fn signal(&self, who: Who, signal: Signal) -> io::Result<()> {
+        let pid = match who {
+            w if w == self.who => Some(self.pid),
+            Who::Server(n) => self.record.look(|events| crate::record::servers(events).get(n).copied()),
+            Who::Watchdog => None,
+        };
+        let pid = pid.ok_or_else(|| io::Error::other(format!("there is no {who} to signal")))?;
+        self.record.push(What::Signalled { who, signal: signal as i32 });
+        process::signal(pid, signal as i32)
+    }
+
+    /// How long each wait lasts at most.
+    pub fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// Waits until `see` finds what it looks for; `None` when patience ends first.
+    pub async fn until<T>(&self, see: impl FnMut(&[Event]) -> Option<T>) -> Option<T> {
+        self.record.until(Instant::now() + self.patience, see).await
+    }
+
+    /// What the `n`th stand-in in the server's place was given.
+    pub fn hello(&self, n: usize) -> Option<Hello> {
+        self.shared.starts.lock().expect("not poisoned").get(n).map(|s| s.hello.clone())
+    }
+
+    /// Takes the end that the held server inherited under a number.
+    pub fn take_end(&self, n: usize, number: i32) -> Option<OwnedFd> {
+        let mut starts = self.shared.starts.lock().expect("not poisoned");
+        let held = &mut starts.get_mut(n)?.held;
+        let at = held.iter().position(|(h, _)| *h == number)?;
+        Some(held.swap_remove(at).1)
+    }
+
+    /// Closes every end of the held server that was not taken.
+    pub fn drop_ends(&self, n: usize) {
+        if let Some(start) = self.shared.starts.lock().expect("not poisoned").get_mut(n) {
+            start.held.clear();
+        }
+    }
+
+    /// Gives a held stand-in another order.
+    pub fn order(&self, n: usize, order: &Order) -> io::Result<()> {
+        let starts = self.shared.starts.lock().expect("not poisoned");
+        let control = starts.get(n).and_then(|s| s.control.as_ref());
+        handover::send(control.ok_or_else(|| io::Error::other("there is no held server"))?, order, &[])
+    }
+
+    /// Waits for the end of the process that the session started, and says how it ended.
+    pub async fn ended(&self, who: Who) -> Option<Option<Status>> {
+        self.until(|events| crate::record::ended(events, who)).await
+    }
+
+    /// Ends whatever still runs. The record is complete afterwards. What had outlived the program that was started,
+    /// and so would have stayed, is returned.
+    pub async fn finish(&self) -> io::Result<Vec<Remain>> {
+        self.input.lock().expect("not poisoned").take();
+        let over = self.record.look(|events| crate::record::ended(events, self.who)).is_some();
+        let outlived = if over { remains::find(&self.folder)? } else { Vec::new() };
+        let mut known = self.record.look(still_running);
+        if !over {
+            known.insert(0, self.pid);
+        }
+        remains::clear(&self.folder, &known, self.patience).await?;
+        // The end of the terminal's last user ends the reading; a pipe that something still holds does not.
+        let readers: Vec<_> = self.readers.lock().expect("not poisoned").drain(..).collect();
+        for mut reader in readers {
+            if tokio::time::timeout(Duration::from_secs(1), &mut reader).await.is_err() {
+                reader.abort();
+            }
+        }
+        self.shared.starts.lock().expect("not poisoned").clear();
+        Ok(outlived)
+    }
+}
+
+impl Drop for Session {
+    /// A session that was not finished (its case was cut off) must not leave anybody either.
+    fn drop(&mut self) {
+        let servers = self.record.look(crate::record::servers);
+        for pid in servers.into_iter().chain([self.pid]) {
+            if remains::find(&self.folder).is_ok_and(|found| found.iter().any(|r| r.pid == pid)) {
+                let _ = process::signal(pid, Signal::SIGKILL as i32);
+            }
+        }
+        process::reap(self.pid);
+    }
+}
+
+/// The servers that were started and are not known to have ended.
+fn still_running(events: &[Event]) -> Vec<i32> {
+    let running = |(n, pid)| crate::record::ended(events, Who::Server(n)).is_none().then_some(pid);
+    crate::record::servers(events).into_iter().enumerate().filter_map(running).collect()
+}
+
+fn identity(end: &OwnedFd) -> io::Result<(u64, u64)> {
+    let stat = rustix::fs::fstat(end)?;
+    Ok((stat.st_dev as u64, stat.st_ino as u64))
+}
+
+fn start_on_pipes(starter: &Path) -> io::Result<i32> {
+    let mut command = Command::new(starter);
+    command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
+    Ok(command.spawn()?.id().cast_signed())
+}
+
+/// What the first stand-in of a session is told, and who waits for its report.
+struct Starting {
+    order: Become,
+    ends: Vec<OwnedFd>,
+    began: oneshot::Sender<Result<i32, StartError>>,
+    who: Who,
+}
+
+/// Serves the stand-ins of a session as they come: one starter, then the servers.
+async fn attend(listener: UnixListener, shared: Arc<Shared>, starting: Starting) {
+    let mut starting = Some(starting);
+    while let Ok((stream, _)) = listener.accept().await {
+        let Ok(stream) = stream.into_std() else { continue };
+        let greeted = tokio::task::spawn_blocking(move || {
+            stream.set_nonblocking(false)?;
+            let hello = handover::receive::<Hello>(&stream)?;
+            io::Result::Ok((stream, hello))
+        });
+        // A stand-in that is killed before it has said anything is no news of its own.
+        let Ok(Ok((stream, Some((hello, handed))))) = greeted.await else { continue };
+        if hello.name == STARTER {
+            if let Some(starting) = starting.take() {
+                begin(stream, &hello, starting, &shared).await;
+            }
+        } else if hello.name == TAP {
+            if let Err(error) = serve(stream, hello, handed, &shared).await {
+                eprintln!("conformance: a server could not be tapped: {error}");
+            }
+        }
+    }
+}
+
+async fn begin(stream: UnixStream, hello: &Hello, starting: Starting, shared: &Arc<Shared>) {
+    let Starting { order, ends, began, who } = starting;
+    let pid = hello.pid;
+    let watch = Watch::new(pid);
+    shared.record.push(What::Started { who, pid });
+    let told = tokio::task::spawn_blocking(move || {
+        let borrowed: Vec<_> = ends.iter().map(AsFd::as_fd).collect();
+        handover::send(&stream, &Order::Become(order), &borrowed)?;
+        drop(ends);
+        handover::receive::<i32>(&stream)
+    });
+    let result = match (told.await, watch) {
+        (Ok(Ok(None)), Ok(watch)) => {
+            let record = shared.record.clone();
+            shared.watching.lock().expect("not poisoned").spawn(async move {
+                if watch.ended().await.is_ok() {
+                    record.push(What::Ended { who, status: process::reap(pid) });
+                }
+            });
+            Ok(pid)
+        }
+        (Ok(Ok(Some((errno, _)))), _) => Err(StartError::Program(io::Error::from_raw_os_error(errno))),
+        (Ok(Err(error)), _) | (_, Err(error)) => Err(StartError::Harness(error)),
+        (Err(error), _) => Err(StartError::Harness(io::Error::other(error))),
+    };
+    // Whoever started it may have given up.
+    let _ = began.send(result);
+}
+
+async fn serve(stream: UnixStream, hello: Hello, handed: Vec<OwnedFd>, shared: &Arc<Shared>) -> io::Result<()> {
+    let watch = Watch::new(hello.pid)?;
+    let pid = hello.pid;
+    let number = shared.starts.lock().expect("not poisoned").len();
+    let who = Who::Server(number);
+    let mut start = Start { hello, splice: Splice::default(), held: Vec::new(), control: None };
+    let (order, ends, executes) = match &shared.server {
+        ServerPlan::Tapped(program) => {
+            start.splice = splice(&start.hello, handed, &shared.own, &shared.record, number)?;
+            let order = become_server(&start.hello, program, std::mem::take(&mut start.splice.place));
+            (order, std::mem::take(&mut start.splice.ends), true)
+        }
+        ServerPlan::Untapped(program) => (become_server(&start.hello, program, Vec::new()), Vec::new(), true),
+        ServerPlan::Held(ignore) => {
+            let numbers = start.hello.descriptors.iter().filter(|d| d.handed).map(|d| d.number);
+            start.held = numbers.zip(handed).collect();
+            start.control = Some(stream.try_clone()?);
+            (Order::Hold { ignore: ignore.clone() }, Vec::new(), false)
+        }
+    };
+    // Complete before it is told of: whoever waits for the start looks at it at once.
+    shared.starts.lock().expect("not poisoned").push(start);
+    shared.record.push(What::Started { who, pid });
+    shared.watching.lock().expect("not poisoned").spawn(watch_server(watch, who, shared.record.clone()));
+    let told = tokio::task::spawn_blocking(move || {
+        let borrowed: Vec<_> = ends.iter().map(AsFd::as_fd).collect();
+        handover::send(&stream, &order, &borrowed)?;
+        drop(ends);
+        // A stand-in that became the server closes the socket by that; one that could not says why.
+        if executes { handover::receive::<i32>(&stream) } else { Ok(None) }
+    });
+    if let Some((errno, _)) = told.await.map_err(io::Error::other)?? {
+        let error = io::Error::from_raw_os_error(errno);
+        shared.record.push(What::NotExecuted { who, error: error.to_string() });
+    }
+    Ok(())
+}
+
+async fn watch_server(watch: Watch, who: Who, record: Arc<Record>) {
+    if watch.ended().await.is_ok() {
+        record.push(What::Ended { who, status: watch.status() });
+        if watch.reaped().await.is_ok() {
+            record.push(What::Reaped { who, status: watch.status() });
+        }
+    }
+}
+
+/// The server's own program, with what the watchdog gave, and its own path where the stand-in's was.
+fn become_server(hello: &Hello, program: &Path, place: Vec<i32>) -> Order {
+    let mut argv = hello.argv.clone();
+    if let Some(name) = argv.first_mut()
+        && Path::new(OsStr::from_bytes(name)).file_name() == Some(OsStr::new(TAP))
+    {
+        *name = program.as_os_str().as_bytes().to_vec();
+    }
+    Order::Become(Become {
+        place,
+        clean: false,
+        new_session: false,
+        folder: None,
+        path: program.as_os_str().as_bytes().to_vec(),
+        argv,
+        env: hello.env.clone(),
+    })
+}

@@ -1,0 +1,245 @@
+//! The stand-in: a program that is started where another should be, and then becomes it.
+//!
+//! It is both the starter of every subject and the tap in the place of the server. It runs without Rust's
+//! own start-up (which would set SIGPIPE to ignored and open closed descriptors 0 to 2), in one thread, and
+//! leaves arguments, environment, process id and parent as they are. It knows nothing of what it starts.
+
+#![expect(unsafe_code, reason = "execve with the very pointers that were given, and signal dispositions, have no safe call")]
+
+use std::ffi::{CStr, CString, OsStr, c_char, c_int};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use super::handover::{self, Become, DESCRIPTORS_MAX, Descriptor, Hello, Kind, Order, SOCKET};
+
+/// Exit status when the stand-in could not do its work; the reason goes to standard error.
+const BROKEN: c_int = 127;
+
+/// The lowest number that the socket to the suite takes.
+const SUITE_FD_MIN: RawFd = 100;
+
+/// The whole program: connect, say what was given, do as told.
+///
+/// # Safety
+/// `argv` must be what `main` was given: a null-terminated array of C strings.
+pub unsafe fn main(argv: *const *const c_char) -> c_int {
+    // SAFETY: the caller hands on main's own argument, and `environ` is the process's own, in one thread.
+    let (argv, env) = unsafe { (strings(argv), strings(environ)) };
+    match attend(argv, env) {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("conformance stand-in: {error}");
+            BROKEN
+        }
+    }
+}
+
+unsafe extern "C" {
+    static environ: *const *const c_char;
+}
+
+/// Copies a null-terminated array of C strings.
+unsafe fn strings(mut array: *const *const c_char) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    // SAFETY: the array ends with a null pointer, and each entry before it is a C string.
+    unsafe {
+        while !array.is_null() && !(*array).is_null() {
+            all.push(CStr::from_ptr(*array).to_bytes().to_vec());
+            array = array.add(1);
+        }
+    }
+    all
+}
+
+fn attend(argv: Vec<Vec<u8>>, env: Vec<Vec<u8>>) -> io::Result<c_int> {
+    let me = own_path()?;
+    let folder = me.parent().unwrap_or(Path::new("/"));
+    let descriptors = open_descriptors()?;
+    // High up, so that it is in the way of no number that a server expects.
+    let suite = UnixStream::from(above(UnixStream::connect(folder.join(SOCKET))?.into(), SUITE_FD_MIN)?);
+    let hello = Hello {
+        name: me.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        pid: std::process::id().cast_signed(),
+        parent_pid: std::os::unix::process::parent_id().cast_signed(),
+        argv,
+        env,
+        descriptors,
+    };
+    let handed: Vec<RawFd> = hello.descriptors.iter().filter(|d| d.handed).map(|d| d.number).collect();
+    // SAFETY: these numbers were found open a moment ago, and nothing else runs that could close them.
+    let borrowed: Vec<_> = handed.iter().map(|&n| unsafe { BorrowedFd::borrow_raw(n) }).collect();
+    handover::send(&suite, &hello, &borrowed)?;
+    loop {
+        match handover::receive::<Order>(&suite)? {
+            None => return Ok(0),
+            Some((Order::Exit(status), _)) => return Ok(status),
+            Some((Order::Raise(signal), _)) => raise(signal),
+            Some((Order::Hold { ignore }, _)) => {
+                // SAFETY: closing numbers and setting dispositions of this one-threaded process, no pointers.
+                unsafe {
+                    ignore.iter().for_each(|&s| _ = libc::signal(s, libc::SIG_IGN));
+                    handed.iter().for_each(|&n| _ = libc::close(n));
+                }
+            }
+            Some((Order::Become(program), placed)) => {
+                let error = execute(&program, placed, &suite);
+                handover::send(&suite, &error.raw_os_error().unwrap_or(libc::EIO), &[])?;
+                return Ok(BROKEN);
+            }
+        }
+    }
+}
+
+/// The file that this process was started from, by the name it was started under.
+fn own_path() -> io::Result<PathBuf> {
+    std::env::current_exe()
+}
+
+/// Every open descriptor, each marked as handed when it is a pipe or a local stream that can be taken over.
+fn open_descriptors() -> io::Result<Vec<Descriptor>> {
+    let mut numbers: Vec<RawFd> = std::fs::read_dir("/dev/fd")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    numbers.sort_unstable();
+    let mut handed = 0;
+    Ok(numbers
+        .into_iter()
+        .filter_map(|number| {
+            let mut descriptor = describe(number)?;
+            descriptor.handed &= handed < DESCRIPTORS_MAX;
+            handed += usize::from(descriptor.handed);
+            Some(descriptor)
+        })
+        .collect())
+}
+
+/// `None` when the number is not open (the folder's own descriptor is closed by now).
+fn describe(number: RawFd) -> Option<Descriptor> {
+    // SAFETY: fstat and fcntl only read through the pointer to a local of the right type.
+    let (stat, flags) = unsafe {
+        let mut stat = std::mem::zeroed::<libc::stat>();
+        if libc::fstat(number, &raw mut stat) != 0 {
+            return None;
+        }
+        (stat, libc::fcntl(number, libc::F_GETFL))
+    };
+    let kind = match stat.st_mode & libc::S_IFMT {
+        libc::S_IFIFO => Kind::Pipe,
+        libc::S_IFSOCK => Kind::Socket,
+        libc::S_IFCHR => Kind::Device,
+        _ => Kind::Other,
+    };
+    let access = flags & libc::O_ACCMODE;
+    Some(Descriptor {
+        number,
+        kind,
+        readable: access != libc::O_WRONLY,
+        writable: access != libc::O_RDONLY,
+        nonblocking: flags & libc::O_NONBLOCK != 0,
+        #[allow(clippy::useless_conversion, clippy::cast_sign_loss, reason = "the types differ between systems")]
+        identity: (stat.st_dev as u64, u64::from(stat.st_ino)),
+        handed: kind == Kind::Pipe || (kind == Kind::Socket && is_local_stream(number)),
+    })
+}
+
+/// A connected local stream socket: what some languages give for a pipe.
+fn is_local_stream(number: RawFd) -> bool {
+    // SAFETY: the number is open, and getpeername and getsockopt write into locals of the stated size.
+    let socket = unsafe { BorrowedFd::borrow_raw(number) };
+    rustix::net::getpeername(socket).is_ok_and(|peer| {
+        peer.is_none_or(|p| p.address_family() == rustix::net::AddressFamily::UNIX)
+            && rustix::net::sockopt::socket_type(socket) == Ok(rustix::net::SocketType::STREAM)
+    })
+}
+
+/// Replaces this process; returns only when that failed.
+fn execute(program: &Become, placed: Vec<OwnedFd>, suite: &UnixStream) -> io::Error {
+    let prepared = (|| {
+        let path = CString::new(program.path.clone())?;
+        let argv = program.argv.iter().map(|a| CString::new(a.clone())).collect::<Result<Vec<_>, _>>()?;
+        let env = program.env.iter().map(|e| CString::new(e.clone())).collect::<Result<Vec<_>, _>>()?;
+        if let Some(folder) = &program.folder {
+            std::env::set_current_dir(OsStr::from_bytes(folder))?;
+        }
+        if program.new_session {
+            rustix::process::setsid()?;
+        }
+        place(&program.place, placed, program.clean, suite.as_raw_fd())?;
+        io::Result::Ok((path, argv, env))
+    })();
+    let (path, argv, env) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => return error,
+    };
+    let pointers = |all: &[CString]| -> Vec<*const c_char> {
+        all.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    let (argv, env) = (pointers(&argv), pointers(&env));
+    if program.clean {
+        default_signals();
+    }
+    // SAFETY: path, and both null-terminated arrays of C strings, live until the call returns, if it does.
+    unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), env.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Moves a descriptor to a number that is at least `least`, closed on exec.
+fn above(descriptor: OwnedFd, least: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: fcntl makes a new descriptor, or says that it could not.
+    let moved = unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_DUPFD_CLOEXEC, least) };
+    if moved < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: just made, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(moved) })
+}
+
+/// Puts the descriptors under their numbers. The socket to the suite, closed on exec, must not be in the way.
+fn place(numbers: &[i32], placed: Vec<OwnedFd>, clean: bool, suite: RawFd) -> io::Result<()> {
+    let free = numbers.iter().max().map_or(3, |max| max + 1).max(3);
+    // First out of the way of every number that is to be taken, then into place.
+    let safe = placed.into_iter().map(|d| above(d, free)).collect::<io::Result<Vec<_>>>()?;
+    if numbers.contains(&suite) {
+        return Err(io::Error::other(format!("descriptor {suite} is wanted and in use by the stand-in itself")));
+    }
+    for (descriptor, &number) in safe.iter().zip(numbers) {
+        // SAFETY: dup2 onto a number that only this process's own orders speak of.
+        if unsafe { libc::dup2(descriptor.as_raw_fd(), number) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    if clean {
+        for descriptor in open_descriptors()? {
+            if descriptor.number > 2 && descriptor.number != suite && !numbers.contains(&descriptor.number) {
+                // SAFETY: marking a number to be closed on exec; nothing of this process depends on it later.
+                unsafe { libc::fcntl(descriptor.number, libc::F_SETFD, libc::FD_CLOEXEC) };
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every signal to its default action, none blocked: both survive exec.
+fn default_signals() {
+    // SAFETY: dispositions of a one-threaded process, and a mask that is written before it is read.
+    unsafe {
+        for signal in 1..=64 {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        let mut none = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+    }
+}
+
+fn raise(signal: i32) -> ! {
+    default_signals();
+    // SAFETY: no pointers; if the signal's default action is not to end, the exit below is the end.
+    unsafe {
+        libc::raise(signal);
+        libc::_exit(BROKEN)
+    }
+}

@@ -1,0 +1,202 @@
+//! What an outcome is worth: all policy, in one place.
+//!
+//! Cases say what happened; this file alone says what follows from it for a requirement and for the exit
+//! status.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::outcome::{Outcome, Stop};
+use crate::spec::Level;
+
+/// What became of a requirement in a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "verdict")]
+pub enum Verdict {
+    /// It holds.
+    Pass,
+    /// A graded MUST does not hold.
+    Fail(Finding),
+    /// A graded SHOULD does not hold.
+    Warn(Finding),
+    /// What is not graded does not hold.
+    Advice(Finding),
+    /// There is nothing to judge here, for this reason.
+    NotApplicable {
+        /// The reason.
+        reason: String,
+    },
+    /// Its point could not be reached, because this requirement does not hold.
+    Blocked {
+        /// The requirement's id.
+        by: String,
+    },
+    /// Its point was not reached, and nothing that was judged says why.
+    Inconclusive {
+        /// What was missing.
+        missing: String,
+    },
+    /// The suite failed.
+    HarnessFault {
+        /// How.
+        error: String,
+    },
+    /// Nobody outside can see it, for this reason.
+    Untestable {
+        /// The reason.
+        reason: String,
+    },
+}
+
+/// What was expected and what was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What the requirement makes one expect.
+    pub expected: String,
+    /// What was seen instead.
+    pub seen: String,
+}
+
+/// The verdict on a requirement of this level, when `graded` says whether it counts.
+pub fn judge(level: Level, graded: bool, outcome: Outcome) -> Verdict {
+    match outcome {
+        Ok(()) => Verdict::Pass,
+        Err(Stop::Failure { expected, seen }) => {
+            let finding = Finding { expected, seen };
+            match level {
+                _ if !graded => Verdict::Advice(finding),
+                Level::Must => Verdict::Fail(finding),
+                Level::Should => Verdict::Warn(finding),
+                Level::May => Verdict::Advice(finding),
+            }
+        }
+        Err(Stop::Missing(missing)) => Verdict::Inconclusive { missing },
+        Err(Stop::NotApplicable(reason)) => Verdict::NotApplicable { reason },
+        Err(Stop::Harness(error)) => Verdict::HarnessFault { error },
+    }
+}
+
+impl Verdict {
+    /// Whatever needs this requirement cannot be reached.
+    pub fn blocks(&self) -> bool {
+        matches!(
+            self,
+            Verdict::Fail(_)
+                | Verdict::Warn(_)
+                | Verdict::Advice(_)
+                | Verdict::Blocked { .. }
+                | Verdict::Inconclusive { .. }
+                | Verdict::HarnessFault { .. }
+        )
+    }
+
+    /// A case ran, or was to run, and its answer counts as one.
+    fn ran(&self) -> bool {
+        !matches!(self, Verdict::NotApplicable { .. } | Verdict::Untestable { .. })
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Verdict::Pass => "pass",
+            Verdict::Fail(_) => "FAIL",
+            Verdict::Warn(_) => "warn",
+            Verdict::Advice(_) => "advice",
+            Verdict::NotApplicable { .. } => "not applicable",
+            Verdict::Blocked { .. } => "blocked",
+            Verdict::Inconclusive { .. } => "inconclusive",
+            Verdict::HarnessFault { .. } => "HARNESS FAULT",
+            Verdict::Untestable { .. } => "untestable",
+        })
+    }
+}
+
+/// A whole run's answer, and the exit status that says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Answer {
+    /// Every graded requirement that can be judged here holds.
+    Conformant = 0,
+    /// A graded MUST does not hold.
+    NotConformant = 1,
+    /// The command line was wrong. Not the outcome of a run.
+    Usage = 2,
+    /// The suite failed somewhere.
+    HarnessFault = 3,
+    /// A graded requirement could not be judged.
+    Inconclusive = 4,
+    /// No case ran.
+    NothingRan = 5,
+}
+
+/// The run's answer from its verdicts, each with whether its requirement is graded.
+pub fn answer<'a>(verdicts: impl IntoIterator<Item = (&'a Verdict, bool)>) -> Answer {
+    let all: Vec<_> = verdicts.into_iter().collect();
+    let any = |is: fn(&Verdict, bool) -> bool| all.iter().any(|(verdict, graded)| is(verdict, *graded));
+    // In this order, after the command line (2):
+    // 1. nothing ran;
+    if !any(|v, _| v.ran()) {
+        return Answer::NothingRan;
+    }
+    // 2. the suite accuses itself first;
+    if any(|v, _| matches!(v, Verdict::HarnessFault { .. })) {
+        return Answer::HarnessFault;
+    }
+    // 3. a failure is a failure, whatever else is not known;
+    if any(|v, _| matches!(v, Verdict::Fail(_))) {
+        return Answer::NotConformant;
+    }
+    // 4. what is graded and not known is no success;
+    if any(|v, graded| graded && matches!(v, Verdict::Inconclusive { .. } | Verdict::Blocked { .. })) {
+        return Answer::Inconclusive;
+    }
+    // 5. all that is left.
+    Answer::Conformant
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure() -> Outcome {
+        Err(Stop::failure("this", "that"))
+    }
+
+    #[test]
+    fn a_failure_is_as_grave_as_its_level_and_only_when_graded() {
+        assert!(matches!(judge(Level::Must, true, failure()), Verdict::Fail(_)));
+        assert!(matches!(judge(Level::Should, true, failure()), Verdict::Warn(_)));
+        assert!(matches!(judge(Level::May, true, failure()), Verdict::Advice(_)));
+        assert!(matches!(judge(Level::Must, false, failure()), Verdict::Advice(_)));
+    }
+
+    #[test]
+    fn what_was_not_reached_is_neither_pass_nor_failure() {
+        let missing = Err(Stop::Missing("a reply".into()));
+        assert!(matches!(judge(Level::Must, true, missing), Verdict::Inconclusive { .. }));
+        let harness = Err(Stop::Harness("no pipes left".into()));
+        assert!(matches!(judge(Level::Must, false, harness), Verdict::HarnessFault { .. }));
+    }
+
+    #[test]
+    fn the_precedence_of_answers() {
+        let pass = Verdict::Pass;
+        let fail = judge(Level::Must, true, failure());
+        let warn = judge(Level::Should, true, failure());
+        let fault = Verdict::HarnessFault { error: String::new() };
+        let open = Verdict::Inconclusive { missing: String::new() };
+        let blocked = Verdict::Blocked { by: String::new() };
+        let nowhere = Verdict::NotApplicable { reason: String::new() };
+        assert_eq!(answer([]), Answer::NothingRan);
+        assert_eq!(answer([(&nowhere, true)]), Answer::NothingRan);
+        assert_eq!(answer([(&fault, false), (&fail, true), (&open, true)]), Answer::HarnessFault);
+        assert_eq!(answer([(&fail, true), (&open, true), (&pass, true)]), Answer::NotConformant);
+        assert_eq!(answer([(&open, true), (&pass, true)]), Answer::Inconclusive);
+        assert_eq!(answer([(&blocked, true), (&pass, true)]), Answer::Inconclusive);
+        assert_eq!(answer([(&open, false), (&pass, true)]), Answer::Conformant);
+        assert_eq!(answer([(&pass, true), (&warn, true), (&nowhere, true)]), Answer::Conformant);
+    }
+}
