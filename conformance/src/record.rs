@@ -60,6 +60,11 @@ pub enum What {
         /// The system's reason.
         error: String,
     },
+    /// The suite could not put its tap into the pipes: whatever follows is its own fault.
+    TapFailed {
+        /// Why.
+        error: String,
+    },
     /// Bytes passed through a pipe between the two subjects.
     Passed {
         /// Towards whom.

@@ -15,7 +15,7 @@ use crate::observe::target::Target;
 use crate::outcome::{Outcome, Stop};
 use crate::probe::lesson;
 use crate::profile::{Profile, matches};
-use crate::record::Record;
+use crate::record::{Record, What};
 use crate::spec::{Platform, Requirement, requirements};
 use crate::stage::{Lesson, Pair, Stage, Suite};
 use crate::subject::place::RunFolder;
@@ -198,13 +198,29 @@ async fn attend(suite: Arc<Suite>, lesson: Arc<Lesson>, requirement: Requirement
     let begun = Instant::now();
     let patience = suite.patience;
     let stage = Arc::new(Stage::new(suite, lesson, case.id));
-    let outcome = perform(case, stage.clone(), patience).await;
+    let mut outcome = perform(case, stage.clone(), patience).await;
+    if outcome.is_ok() {
+        outcome = stage.settle().await;
+    }
     let (outcome, records, remains) = match stage.finish().await {
         Ok((records, remains)) => (outcome, records, remains),
         Err(stop) => (Err(stop), vec![], vec![]),
     };
-    let verdict = judge(requirement.level, graded, outcome);
+    let verdict = judge(requirement.level, graded, blame(outcome, &records));
     Judged { requirement, graded, verdict, records, remains, took: begun.elapsed() }
+}
+
+/// What did not hold under a tap that failed is the suite's own fault.
+fn blame(outcome: Outcome, records: &[Arc<Record>]) -> Outcome {
+    let failed = |what: &What| match what {
+        What::TapFailed { error } => Some(error.clone()),
+        _ => None,
+    };
+    let failure = records.iter().find_map(|r| r.look(|events| events.iter().find_map(|e| failed(&e.what))));
+    match (outcome, failure) {
+        (Err(Stop::Failure { .. } | Stop::Missing(_)), Some(error)) => Err(Stop::Harness(format!("the tap failed: {error}"))),
+        (outcome, _) => outcome,
+    }
 }
 
 /// Runs a case in a task of its own, so that its panic is a harness fault, and within bounds.

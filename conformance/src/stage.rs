@@ -254,6 +254,15 @@ impl Stage {
         if n == 0 { self.id.to_owned() } else { format!("{}-{}", self.id, n + 1) }
     }
 
+    /// Lets every session come to its own end.
+    pub async fn settle(&self) -> Result<(), Stop> {
+        let sessions = self.sessions.lock().expect("not poisoned").clone();
+        for session in sessions {
+            session.settle().await?;
+        }
+        Ok(())
+    }
+
     /// Ends every session; their records, and what had to be killed.
     pub async fn finish(&self) -> Result<(Vec<Arc<Record>>, Vec<Remain>), Stop> {
         let sessions: Vec<_> = self.sessions.lock().expect("not poisoned").drain(..).collect();

@@ -52,10 +52,12 @@ fn sent_for(stage: &Stage, word: &str) -> Outcome {
     Ok(())
 }
 
+/// `setmeml <digit>` sends the server a message.
 async fn setmeml(stage: &Stage) -> Outcome {
     sent_for(stage, "setmeml")
 }
 
+/// `setproc <digit>` sends the server a message.
 async fn setproc(stage: &Stage) -> Outcome {
     sent_for(stage, "setproc")
 }
@@ -79,10 +81,12 @@ fn learned_request(stage: &Stage, method: &str, name: &str) -> Result<Request, S
     Err(Stop::failure(format!("the method {method} after `{typed}`"), seen.method))
 }
 
+/// `doreq GET <url> <body>` makes the server send a GET request to that URL.
 async fn doreq_get(stage: &Stage) -> Outcome {
     learned_request(stage, "GET", "learn-get").map(drop)
 }
 
+/// `doreq POST <url> <body>` makes the server send a POST request to that URL.
 async fn doreq_post(stage: &Stage) -> Outcome {
     learned_request(stage, "POST", "learn-post").map(drop)
 }
@@ -97,6 +101,7 @@ fn body_is(request: &Request, expected: &[u8]) -> Outcome {
     ))
 }
 
+/// The body is the rest of the line, blanks, quotes and braces included.
 async fn body_as_typed(stage: &Stage) -> Outcome {
     body_is(&learned_request(stage, "POST", "learn-post")?, br#"{"arg": "body"}"#)?;
     let run = ready(stage).await?;
@@ -107,10 +112,12 @@ async fn body_as_typed(stage: &Stage) -> Outcome {
     }
 }
 
+/// The body is sent with a GET request too.
 async fn get_body(stage: &Stage) -> Outcome {
     body_is(&learned_request(stage, "GET", "learn-get")?, br#"{"arg": "body"}"#)
 }
 
+/// `exit` ends the watchdog.
 async fn exit(stage: &Stage) -> Outcome {
     let events = stage.lesson.record.events();
     if stage.lesson.typed.last().is_none_or(|line| line != "exit") {
@@ -122,6 +129,7 @@ async fn exit(stage: &Stage) -> Outcome {
     Err(Stop::failure("the watchdog ends after `exit`", "it was still running"))
 }
 
+/// The commands of the example work one after the other in one session.
 async fn sequence(stage: &Stage) -> Outcome {
     let run = stage.watchdog().await?;
     run.line("setmeml 123000").await?;
@@ -136,6 +144,7 @@ async fn sequence(stage: &Stage) -> Outcome {
     leave(&run).await
 }
 
+/// Commands take effect in the order in which they were typed, also when they are typed ahead.
 async fn order(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
     let names: Vec<String> = (0..6).map(|n| format!("ahead-{n}")).collect();
@@ -155,6 +164,7 @@ async fn order(stage: &Stage) -> Outcome {
     if places.is_sorted() { Ok(()) } else { Err(Stop::failure("messages in the order of their lines", format!("{places:?}"))) }
 }
 
+/// PUT, DELETE and PATCH are sent as they are typed.
 async fn methods(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
     for method in ["PUT", "DELETE", "PATCH"] {
@@ -164,6 +174,7 @@ async fn methods(stage: &Stage) -> Outcome {
     Ok(())
 }
 
+/// Path and query of the URL reach the target as they were typed.
 async fn url_as_typed(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
     let name = "a/b%20c/%D1%8F?x=1&y=a%2Fb";
@@ -176,6 +187,7 @@ async fn url_as_typed(stage: &Stage) -> Outcome {
     }
 }
 
+/// The body may be absent; then the request has none.
 async fn body_absent(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
     match request(&run, "GET", "bare", "").await? {
@@ -184,6 +196,7 @@ async fn body_absent(stage: &Stage) -> Outcome {
     }
 }
 
+/// Many lines that arrive in one read are all commands.
 async fn many_at_once(stage: &Stage) -> Outcome {
     const LINES: usize = 40;
     let run = stage.start(Watchdog::on_pipes()).await?;
@@ -218,22 +231,27 @@ async fn are_refused(stage: &Stage, lines: &[&str]) -> Outcome {
     Ok(())
 }
 
+/// An unknown command is answered with words, nothing is sent, and the session goes on.
 async fn unknown(stage: &Stage) -> Outcome {
     are_refused(stage, &["frobnicate 12", "SETMEML1", "exitnow"]).await
 }
 
+/// A number that is not one is answered with words, and nothing is sent.
 async fn number_malformed(stage: &Stage) -> Outcome {
     are_refused(stage, &["setmeml twelve", "setmeml 1.5", "setproc 2x", "setmeml 1 2"]).await
 }
 
+/// A number out of range is answered with words, and nothing is sent.
 async fn number_range(stage: &Stage) -> Outcome {
     are_refused(stage, &["setmeml 99999999999999999999999", "setmeml -5", "setproc 0", "setproc 4294967297"]).await
 }
 
+/// A command without its arguments is answered with words, and nothing is sent.
 async fn argument_missing(stage: &Stage) -> Outcome {
     are_refused(stage, &["setmeml", "setproc", "doreq", "doreq GET"]).await
 }
 
+/// Blank lines are ignored.
 async fn blank_lines(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
     run.write(b"\n   \n\t\n").await?;
@@ -244,6 +262,7 @@ async fn blank_lines(stage: &Stage) -> Outcome {
     super::steps::same("messages for two requests and three blank lines", 2, sent.len())
 }
 
+/// A last line without a line end is a command.
 async fn last_line(stage: &Stage) -> Outcome {
     let run = stage.start(Watchdog::on_pipes()).await?;
     run.write(format!("doreq POST {}/last end", run.url).as_bytes()).await?;
@@ -254,6 +273,7 @@ async fn last_line(stage: &Stage) -> Outcome {
     }
 }
 
+/// A carriage return before the line end does not belong to the line.
 async fn crlf(stage: &Stage) -> Outcome {
     let run = stage.start(Watchdog::on_pipes()).await?;
     run.write(format!("doreq POST {}/crlf body\r\n", run.url).as_bytes()).await?;
@@ -274,17 +294,20 @@ async fn body_arrives(stage: &Stage, body: &[u8]) -> Outcome {
     }
 }
 
+/// A body of 200 KB arrives whole.
 async fn long_body(stage: &Stage) -> Outcome {
     // Beyond the capacity of any pipe on the way, and not a multiple of a buffer's size.
     let body: Vec<u8> = (0..200_003u32).map(|n| b'a' + u8::try_from(n % 26).unwrap_or_default()).collect();
     body_arrives(stage, &body).await
 }
 
+/// A body that is not UTF-8 arrives byte for byte.
 async fn body_bytes(stage: &Stage) -> Outcome {
     let body: Vec<u8> = (1..=255).filter(|b| !matches!(b, b'\n' | b'\r' | b'#')).collect();
     body_arrives(stage, &body).await
 }
 
+/// A prompt is shown only in a terminal.
 async fn prompt(stage: &Stage) -> Outcome {
     let prompt = match stage.dialect().prints.prompt.as_deref() {
         Some("") | None => return Err(Stop::NotApplicable("it shows no prompt in a terminal either".into())),
@@ -301,6 +324,7 @@ async fn prompt(stage: &Stage) -> Outcome {
     Ok(())
 }
 
+/// Status and body of the answer are shown.
 async fn shows_answer(stage: &Stage) -> Outcome {
     let prints = &stage.dialect().prints;
     let seen = match (prints.status, prints.body) {
@@ -322,6 +346,7 @@ async fn answered(stage: &Stage, body: &[u8]) -> Result<Run, Stop> {
     Ok(run)
 }
 
+/// No control character of an answer reaches the terminal raw.
 async fn output_escaped(stage: &Stage) -> Outcome {
     let run = answered(stage, b"begin\x1b]0;title\x07\x1b[2J\x9b31m\x08\x7f\rend-of-body").await?;
     if !shows(&run, "end-of-body").await {

@@ -37,6 +37,7 @@ fn list(descriptors: &[&Descriptor]) -> String {
     descriptors.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
+/// Messages pass through pipes of the operating system that the server inherits.
 async fn pipe(stage: &Stage) -> Outcome {
     let ends = ends(stage)?;
     // A local stream pair is what several languages' libraries call a pipe to a child.
@@ -46,6 +47,7 @@ async fn pipe(stage: &Stage) -> Outcome {
     Err(Stop::failure("messages pass through pipes that the server inherits", list(&ends)))
 }
 
+/// Bytes pass in both directions.
 async fn two_way(stage: &Stage) -> Outcome {
     let stderr = 2;
     let back = |fd: i32| fd != stderr || stage.dialect().wiring.write == Some(stderr);
@@ -59,6 +61,7 @@ async fn two_way(stage: &Stage) -> Outcome {
     Err(Stop::failure("bytes pass in both directions", "nothing came from the server"))
 }
 
+/// The server reads from descriptor 3 and writes to descriptor 4.
 async fn numbers(stage: &Stage) -> Outcome {
     let wiring = stage.dialect().wiring;
     match wiring.both() {
@@ -68,6 +71,7 @@ async fn numbers(stage: &Stage) -> Outcome {
     }
 }
 
+/// The server gets no descriptors but 0, 1, 2 and its two ends.
 async fn nothing_else(stage: &Stage) -> Outcome {
     let ends: Vec<i32> = ends(stage)?.iter().map(|d| d.number).collect();
     let others = hello(stage)?.descriptors.iter().filter(|d| d.number > 2 && !ends.contains(&d.number));
@@ -78,6 +82,7 @@ async fn nothing_else(stage: &Stage) -> Outcome {
     Err(Stop::failure("no descriptors but 0, 1, 2 and the two ends", format!("also {}", list(&others))))
 }
 
+/// The server holds one end of each pipe, not both.
 async fn own_ends(stage: &Stage) -> Outcome {
     let all = &hello(stage)?.descriptors;
     for end in ends(stage)? {
@@ -109,6 +114,7 @@ fn holds(_pid: i32, _inode: u64) -> Vec<bool> {
     Vec::new()
 }
 
+/// The watchdog closes the ends that it gave to the server.
 async fn watchdog_ends(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
     let wiring = stage.dialect().wiring;
@@ -133,6 +139,7 @@ async fn watchdog_ends(stage: &Stage) -> Outcome {
     Ok(())
 }
 
+/// A descriptor that the watchdog itself inherited does not reach the server.
 async fn inherited(stage: &Stage) -> Outcome {
     let (_reader, writer) = os_pipe::pipe()?;
     let writer = Arc::new(OwnedFd::from(writer));
@@ -151,6 +158,7 @@ async fn inherited(stage: &Stage) -> Outcome {
     }
 }
 
+/// A server that was started without its pipes says so and exits with a status other than 0.
 async fn without_pipes(stage: &Stage) -> Outcome {
     if ends(stage)?.iter().any(|d| d.number <= 2) {
         return Err(Stop::NotApplicable("its pipes are standard input and output, which every program has".into()));

@@ -1,13 +1,15 @@
 //! Endings: every way in which a pair ends, in order or not, and what must not be left.
 
+use std::time::{Duration, Instant};
+
 use nix::sys::signal::Signal;
 
-use super::steps::{barrier, both_end, exits_with, leave, must_end, not_learned, played, ready, shows, state, text};
+use super::steps::{both_end, exits_with, idle, leave, must_end, not_learned, played, ready, shows, state, text};
 use crate::observe::process::{Facts, facts};
 use crate::observe::rogue::{Manner, Rogue};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::client::Client;
-use crate::record::{Status, What, Who, ended, requests, servers, shown};
+use crate::record::{Event, Status, What, Who, ended, requests, servers, shown};
 use crate::stage::{Run, Stage, Watchdog};
 use crate::subject::handover::Order;
 use crate::subject::remains;
@@ -67,17 +69,26 @@ async fn alarm(run: &Run, when: &str) -> Outcome {
     let before = before_alarm(server_pid(run));
     run.signal(Who::Server(0), Signal::SIGALRM)?;
     must_end(run, Who::Server(0), &format!("SIGALRM, {when}")).await?;
-    // The status is known once the watchdog, or whoever inherits the server, has asked for it.
-    run.signal(Who::Watchdog, Signal::SIGKILL)?;
-    let reaped = run.until(|events| {
+    in_order(before.as_ref(), status_of_server(run).await?)
+}
+
+/// How a watchdog's server ended, which is known once the watchdog, or whoever inherits the server, has asked for it.
+async fn status_of_server(run: &Run) -> Result<Option<Status>, Stop> {
+    let reaped = |events: &[Event]| {
         events.iter().find_map(|e| match e.what {
             What::Reaped { who: Who::Server(0), status } => Some(status),
             _ => None,
         })
-    });
-    in_order(before.as_ref(), reaped.await.flatten())
+    };
+    let soon = Instant::now() + Duration::from_secs(1);
+    if let Some(status) = run.record.until(soon, reaped).await {
+        return Ok(status);
+    }
+    run.signal(Who::Watchdog, Signal::SIGKILL)?;
+    Ok(run.until(reaped).await.flatten())
 }
 
+/// The server ends in order when it gets SIGALRM while idle.
 async fn sigalrm(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
     alarm(&run, "idle").await
@@ -86,7 +97,7 @@ async fn sigalrm(stage: &Stage) -> Outcome {
 /// A session whose server has a request under way that is not answered.
 async fn busy(stage: &Stage, rogue: &mut Rogue) -> Result<Run, Stop> {
     let run = stage.start(Watchdog { untapped: true, ..Watchdog::default() }).await?;
-    barrier(&run, "ready").await?;
+    idle(stage, &run, "ready").await?;
     run.line(&format!("doreq GET {} {{}}", rogue.url())).await?;
     match tokio::time::timeout(run.patience(), rogue.arrived()).await {
         Ok(Some(())) => Ok(run),
@@ -94,6 +105,7 @@ async fn busy(stage: &Stage, rogue: &mut Rogue) -> Result<Run, Stop> {
     }
 }
 
+/// The server ends when it gets SIGALRM while a request is under way.
 async fn sigalrm_busy(stage: &Stage) -> Outcome {
     let mut rogue = Rogue::start(Manner::Silent)?;
     let run = busy(stage, &mut rogue).await?;
@@ -111,6 +123,7 @@ async fn alone(stage: &Stage, n: usize) -> Result<(Client, Vec<u8>), Stop> {
     Ok((client, framed))
 }
 
+/// The server ends when it gets SIGALRM in the middle of a message.
 async fn sigalrm_mid_message(stage: &Stage) -> Outcome {
     let (client, framed) = alone(stage, 6).await?;
     let before = before_alarm(Some(client.run.pid));
@@ -120,6 +133,7 @@ async fn sigalrm_mid_message(stage: &Stage) -> Outcome {
     in_order(before.as_ref(), status)
 }
 
+/// The server has ended when the watchdog has ended after `exit`, or does so without further help.
 async fn exit_server(stage: &Stage) -> Outcome {
     let events = stage.lesson.record.events();
     if ended(&events, Who::Watchdog).is_none() {
@@ -131,6 +145,7 @@ async fn exit_server(stage: &Stage) -> Outcome {
     }
 }
 
+/// No process of the pair is left after `exit`.
 async fn nothing_left(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
     run.line("exit").await?;
@@ -143,6 +158,7 @@ async fn nothing_left(stage: &Stage) -> Outcome {
     }
 }
 
+/// The server exits with status 0 after SIGALRM.
 async fn sigalrm_status(stage: &Stage) -> Outcome {
     let (client, _) = alone(stage, 7).await?;
     client.run.signal(Who::Server(0), Signal::SIGALRM)?;
@@ -157,6 +173,7 @@ fn told(status: Option<Status>) -> String {
     status.map_or_else(|| "a status that could not be seen".to_owned(), |s| s.to_string())
 }
 
+/// A request under way at SIGALRM is still answered when its answer comes soon.
 async fn sigalrm_answer(stage: &Stage) -> Outcome {
     if stage.dialect().prints.body != Some(true) {
         return Err(Stop::NotApplicable("answers are not shown".into()));
@@ -171,6 +188,7 @@ async fn sigalrm_answer(stage: &Stage) -> Outcome {
     Err(Stop::failure("a request under way at SIGALRM is still answered when its answer comes soon", state(&run)))
 }
 
+/// A second SIGALRM ends the server all the more.
 async fn sigalrm_twice(stage: &Stage) -> Outcome {
     let mut rogue = Rogue::start(Manner::Silent)?;
     let run = busy(stage, &mut rogue).await?;
@@ -178,6 +196,7 @@ async fn sigalrm_twice(stage: &Stage) -> Outcome {
     alarm(&run, "for the second time").await
 }
 
+/// A server that was stopped and continued goes on.
 async fn stopped(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
     run.signal(Who::Server(0), Signal::SIGSTOP)?;
@@ -189,6 +208,7 @@ async fn stopped(stage: &Stage) -> Outcome {
     }
 }
 
+/// The watchdog exits with status 0 after `exit`.
 async fn exit_status(stage: &Stage) -> Outcome {
     match super::command::first_end(stage) {
         Some(status) => exits_with(status, 0, "`exit`"),
@@ -196,19 +216,22 @@ async fn exit_status(stage: &Stage) -> Outcome {
     }
 }
 
+/// Ctrl-D in a terminal ends both.
 async fn ctrl_d(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
     run.close_input().await?;
     both_end(&run, "Ctrl-D").await
 }
 
+/// The end of its input ends both.
 async fn input_closed(stage: &Stage) -> Outcome {
     let run = stage.start(Watchdog::on_pipes()).await?;
-    barrier(&run, "ready").await?;
+    idle(stage, &run, "ready").await?;
     run.close_input().await?;
     both_end(&run, "the end of its input").await
 }
 
+/// Ctrl-C in a terminal ends both.
 async fn ctrl_c(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
     run.write(b"\x03").await?;
@@ -224,24 +247,29 @@ async fn signalled(stage: &Stage, signal: Signal) -> Outcome {
     exits_with(status, 128 + signal as i32, signal.as_str())
 }
 
+/// SIGINT to the watchdog ends both, and its status is 130.
 async fn sigint(stage: &Stage) -> Outcome {
     signalled(stage, Signal::SIGINT).await
 }
 
+/// SIGTERM to the watchdog ends both, and its status is 143.
 async fn sigterm(stage: &Stage) -> Outcome {
     signalled(stage, Signal::SIGTERM).await
 }
 
+/// SIGHUP to the watchdog ends both, and its status is 129.
 async fn sighup(stage: &Stage) -> Outcome {
     signalled(stage, Signal::SIGHUP).await
 }
 
+/// The server ends when the watchdog is killed.
 async fn watchdog_killed(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
     run.signal(Who::Watchdog, Signal::SIGKILL)?;
     must_end(&run, Who::Server(0), "SIGKILL to the watchdog").await.map(drop)
 }
 
+/// The server exits with status 0 at the end of its pipe.
 async fn server_alone(stage: &Stage) -> Outcome {
     let (mut client, _) = alone(stage, 8).await?;
     client.close();
@@ -251,6 +279,7 @@ async fn server_alone(stage: &Stage) -> Outcome {
     }
 }
 
+/// The watchdog notices the death of its server while idle, and exits with status 1.
 async fn death_noticed(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
     run.signal(Who::Server(0), Signal::SIGKILL)?;
@@ -259,6 +288,7 @@ async fn death_noticed(stage: &Stage) -> Outcome {
     exits_with(status, 1, "the death of its server")
 }
 
+/// The watchdog tells which signal killed its server.
 async fn death_told(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
     run.signal(Who::Server(0), Signal::SIGKILL)?;
@@ -269,6 +299,7 @@ async fn death_told(stage: &Stage) -> Outcome {
     says(&run, &["SIGKILL", "signal 9", "signal: 9", "-9", "killed"], "the signal that killed the server")
 }
 
+/// The watchdog tells the status that its server exited with.
 async fn status_told(stage: &Stage) -> Outcome {
     let (run, server) = played(stage, &[]).await?;
     run.order(0, &Order::Exit(87))?;
@@ -289,15 +320,17 @@ fn says(run: &Run, words: &[&str], what: &str) -> Outcome {
     Err(Stop::failure(format!("the watchdog tells {what}"), text(&out)))
 }
 
+/// `exit` ends a server that ignores every signal it can.
 async fn stubborn_server(stage: &Stage) -> Outcome {
     let deaf = [Signal::SIGALRM, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
     let (run, _server) = played(stage, &deaf).await?;
     leave(&run).await
 }
 
+/// A closed output does not kill the watchdog before it has ended its server.
 async fn output_closed(stage: &Stage) -> Outcome {
     let run = stage.start(Watchdog::on_pipes()).await?;
-    barrier(&run, "ready").await?;
+    idle(stage, &run, "ready").await?;
     run.close_output();
     run.line(&format!("doreq POST {}/unseen {{}}", run.url)).await?;
     run.line("exit").await?;

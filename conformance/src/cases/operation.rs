@@ -28,6 +28,7 @@ async fn is_refused(run: &Run, what: &str) -> Outcome {
     Ok(())
 }
 
+/// A request body over the memory limit is refused with words that name the limit, and the session goes on.
 async fn memory_request(stage: &Stage) -> Outcome {
     let run = stage.start(Watchdog::on_pipes()).await?;
     barrier(&run, "ready").await?;
@@ -44,6 +45,7 @@ async fn memory_request(stage: &Stage) -> Outcome {
     Ok(())
 }
 
+/// An answer over the memory limit is refused with words that name the limit, and the session goes on.
 async fn memory_answer(stage: &Stage) -> Outcome {
     let answer = Answer { status: 200, body: vec![b'x'; 5 * LIMIT] };
     let run = stage.start(Watchdog { answer, ..Watchdog::on_pipes() }).await?;
@@ -60,6 +62,7 @@ async fn memory_answer(stage: &Stage) -> Outcome {
     Ok(())
 }
 
+/// Settings are never refused for the memory limit.
 async fn memory_control(stage: &Stage) -> Outcome {
     let run = stage.watchdog().await?;
     for line in ["setmeml 1", "setproc 1", "setmeml 104857600"] {
@@ -90,12 +93,14 @@ fn machine() -> Result<usize, Stop> {
     Ok(facts.processors)
 }
 
+/// After `setproc 1` the server runs on one processor.
 async fn processors(stage: &Stage) -> Outcome {
     machine()?;
     let run = ready(stage).await?;
     same("processors of the server after `setproc 1`", 1, after_line(&run, "setproc 1", "one").await?)
 }
 
+/// After `setproc 32` the server runs on as many processors as the machine has, up to 32.
 async fn processors_again(stage: &Stage) -> Outcome {
     let all = machine()?;
     let run = ready(stage).await?;

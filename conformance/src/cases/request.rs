@@ -35,26 +35,32 @@ async fn disagrees(stage: &Stage, manner: Manner) -> Outcome {
     Ok(())
 }
 
+/// A refused connection gives an error on standard error, and the next request goes through.
 async fn refused(stage: &Stage) -> Outcome {
     disagrees(stage, Manner::Refuses).await
 }
 
+/// A connection that is reset gives an error on standard error, and the next request goes through.
 async fn reset(stage: &Stage) -> Outcome {
     disagrees(stage, Manner::Resets).await
 }
 
+/// A connection that is closed without an answer gives an error on standard error, and the next request goes through.
 async fn closed(stage: &Stage) -> Outcome {
     disagrees(stage, Manner::Closes).await
 }
 
+/// An answer that ends in the middle of its body gives an error on standard error, and the next request goes through.
 async fn truncated(stage: &Stage) -> Outcome {
     disagrees(stage, Manner::Truncates).await
 }
 
+/// An answer that is not HTTP gives an error on standard error, and the next request goes through.
 async fn garbage(stage: &Stage) -> Outcome {
     disagrees(stage, Manner::Garbage).await
 }
 
+/// An answer of any status is shown and is no error.
 async fn status(stage: &Stage) -> Outcome {
     let answer = Answer { status: 404, body: b"nothing-of-that-name".to_vec() };
     let run = stage.start(Watchdog { answer, ..Watchdog::on_pipes() }).await?;
@@ -66,6 +72,7 @@ async fn status(stage: &Stage) -> Outcome {
     if complaint.is_empty() { Ok(()) } else { Err(Stop::failure("an answer of any status is no error", text(&complaint))) }
 }
 
+/// An answer of 300 KB is shown whole.
 async fn large_answer(stage: &Stage) -> Outcome {
     let mut body: Vec<u8> = (0..300_001u32).map(|n| b'a' + u8::try_from(n % 23).unwrap_or_default()).collect();
     body.extend_from_slice(b"-the-end");
@@ -81,6 +88,7 @@ async fn large_answer(stage: &Stage) -> Outcome {
     Err(Stop::failure(format!("an answer of {} bytes is shown whole", body.len()), format!("{} bytes in all", out.len())))
 }
 
+/// `exit` ends both while a request is unanswered.
 async fn silent_exit(stage: &Stage) -> Outcome {
     let mut rogue = Rogue::start(Manner::Silent)?;
     let run = stage.watchdog().await?;

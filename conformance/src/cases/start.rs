@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use super::steps::{same, text};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::lesson::{SARGS, VARIABLE};
-use crate::record::{Record, Stream, Who, servers, shown};
+use crate::record::{Event, Record, Stream, What, Who, servers, shown};
 use crate::stage::{Run, SERVER, Stage, Watchdog};
 use crate::subject::handover::Hello;
 
@@ -17,6 +17,7 @@ super::cases! {
     "start.without-arguments" => without_arguments,
     "start.environment" => environment,
     "start.environment-exact" => environment_exact,
+    "start.session" => session,
     "start.program-name" => program_name,
     "start.once" => once,
     "start.sp-missing" => sp_missing,
@@ -34,6 +35,7 @@ fn hello(stage: &Stage) -> Result<&Hello, Stop> {
     stage.lesson.hello.as_ref().ok_or_else(|| Stop::Missing("no start of the server was seen".into()))
 }
 
+/// The watchdog starts the program whose absolute path follows `-sp`, at the latest for its first command.
 async fn server(stage: &Stage) -> Outcome {
     let lesson = &stage.lesson;
     match (&lesson.hello, &lesson.failed) {
@@ -69,11 +71,13 @@ async fn started_as(stage: &Stage, how: Watchdog, expected: &str) -> Result<Hell
     run.hello(0).ok_or_else(|| Stop::Harness("a started server left no account".into()))
 }
 
+/// The path after `-sp` is used as it is, whatever characters it holds.
 async fn path_as_it_is(stage: &Stage) -> Outcome {
     let how = Watchdog { below: Some("a folder, $HOME & 'quotes'"), ..Watchdog::default() };
     started_as(stage, how, "a path that holds blanks, a comma, quotes and a dollar sign is used as it is").await.map(drop)
 }
 
+/// What `-sargs` holds reaches the server among its arguments, in its order.
 async fn arguments(stage: &Stage) -> Outcome {
     let argv = hello(stage)?.argv.get(1..).unwrap_or_default().join(&b' ');
     let first = crate::dialect::find(&argv, b"state=c");
@@ -87,6 +91,7 @@ async fn arguments(stage: &Stage) -> Outcome {
     }
 }
 
+/// No character of `-sargs` is interpreted as a shell would.
 async fn arguments_literal(stage: &Stage) -> Outcome {
     let literal = "state=$HOME;$(id)*~&|>x";
     let expected = format!("with -sargs '{literal}', those very characters in one argument of the server");
@@ -95,10 +100,12 @@ async fn arguments_literal(stage: &Stage) -> Outcome {
     if found { Ok(()) } else { Err(Stop::failure(expected, text(&hello.argv.get(1..).unwrap_or_default().join(&b' ')))) }
 }
 
+/// The server is started when `-sargs` is left out.
 async fn without_arguments(stage: &Stage) -> Outcome {
     started_as(stage, Watchdog::default(), "the server is started when -sargs is left out").await.map(drop)
 }
 
+/// The variables of the watchdog's environment are in the server's.
 async fn environment(stage: &Stage) -> Outcome {
     let entry = format!("{}={}", VARIABLE.0, VARIABLE.1);
     if hello(stage)?.env.iter().any(|e| e == entry.as_bytes()) {
@@ -112,6 +119,7 @@ async fn environment(stage: &Stage) -> Outcome {
     ))
 }
 
+/// Inherited variables keep their values byte for byte: blanks, equals signs, line ends, quotes and empty values included.
 async fn environment_exact(stage: &Stage) -> Outcome {
     let entries = [
         "CONFORMANCE_BLANKS=  two  blanks ",
@@ -136,6 +144,22 @@ async fn environment_exact(stage: &Stage) -> Outcome {
     Ok(())
 }
 
+/// One watchdog takes commands for its server until it is told to end.
+async fn session(stage: &Stage) -> Outcome {
+    let events = stage.lesson.record.events();
+    let typed = |e: &Event, line: &[u8]| matches!(&e.what, What::Typed { bytes } if bytes == line);
+    let exit = events.iter().position(|e| typed(e, b"exit\n")).unwrap_or(events.len());
+    let early = events[..exit].iter().find(|e| matches!(e.what, What::Ended { who: Who::Watchdog, .. }));
+    match early {
+        None => Ok(()),
+        Some(_) => Err(Stop::failure(
+            "the watchdog stays for the next command",
+            format!("it ended before `exit`; shown: {}", text(&shown(&events, None))),
+        )),
+    }
+}
+
+/// The server's first argument is its own name or path.
 async fn program_name(stage: &Stage) -> Outcome {
     let name = hello(stage)?.argv.first().cloned().unwrap_or_default();
     let last = name.rsplit(|b| *b == b'/').next().unwrap_or_default();
@@ -145,6 +169,7 @@ async fn program_name(stage: &Stage) -> Outcome {
     Err(Stop::failure("the server's first argument is its name or path, `…/server`", text(&name)))
 }
 
+/// The server is started once in an undisturbed session.
 async fn once(stage: &Stage) -> Outcome {
     let starts = stage.lesson.record.look(|events| servers(events).len());
     same("starts of the server in an undisturbed session", 1, starts)
@@ -167,19 +192,23 @@ async fn refuses(stage: &Stage, how: Watchdog, about: &str) -> Outcome {
     super::steps::exits_with(status, 2, about)
 }
 
+/// A watchdog without `-sp` says so on standard error, starts nothing and exits with status 2.
 async fn sp_missing(stage: &Stage) -> Outcome {
     refuses(stage, Watchdog::with(&[]), "no -sp").await
 }
 
+/// A relative path after `-sp` is refused on standard error, nothing is started, and the status is 2.
 async fn sp_relative(stage: &Stage) -> Outcome {
     // A stand-in of this name is there, in the working folder: starting it would show.
     refuses(stage, Watchdog::with(&["-sp", "server"]), "a relative path").await
 }
 
+/// A path where nothing is, is refused on standard error with status 2.
 async fn sp_absent(stage: &Stage) -> Outcome {
     refuses(stage, Watchdog::with(&["-sp", "/nonexistent/server"]), "a path where nothing is").await
 }
 
+/// A file that is not executable is refused on standard error with status 2.
 async fn sp_not_executable(stage: &Stage) -> Outcome {
     refuses(stage, Watchdog::with(&["-sp", "/etc/passwd"]), "a file that is not executable").await
 }
@@ -199,6 +228,7 @@ fn out(record: &Record) -> String {
     String::from_utf8_lossy(&record.look(|events| shown(events, Some(Stream::Stdout)))).into_owned()
 }
 
+/// `--help` explains `-sp` and `-sargs` on standard output and exits with status 0.
 async fn help(stage: &Stage) -> Outcome {
     let (_, said) = tells(stage, "--help").await?;
     if said.contains("-sp") && said.contains("-sargs") {
@@ -207,6 +237,7 @@ async fn help(stage: &Stage) -> Outcome {
     Err(Stop::failure("--help explains -sp and -sargs on standard output", text(said.as_bytes())))
 }
 
+/// `--version` prints one line with a number and exits with status 0.
 async fn version(stage: &Stage) -> Outcome {
     let (_, said) = tells(stage, "--version").await?;
     if said.trim().lines().count() == 1 && said.contains(|c: char| c.is_ascii_digit()) {
@@ -215,6 +246,7 @@ async fn version(stage: &Stage) -> Outcome {
     Err(Stop::failure("--version prints one line with a number on standard output", text(said.as_bytes())))
 }
 
+/// `-sp=PATH` and `--sp PATH` mean the same as `-sp PATH`.
 async fn option_forms(stage: &Stage) -> Outcome {
     let joined = format!("-sp={SERVER}");
     for args in [vec![joined.as_str()], vec!["--sp", SERVER]] {
@@ -234,10 +266,12 @@ fn argv_is(hello: &Hello, sargs: &str, expected: &[&str]) -> Outcome {
     Err(Stop::failure(format!("with -sargs {sargs:?}, the arguments {expected:?}"), format!("{seen:?}")))
 }
 
+/// `-sargs` is split at commas; blanks around an argument are dropped, and so are empty arguments.
 async fn arguments_split(stage: &Stage) -> Outcome {
     argv_is(hello(stage)?, SARGS, &["state=c", "test=123"])
 }
 
+/// Quotes in `-sargs` keep commas and blanks inside an argument.
 async fn arguments_quoted(stage: &Stage) -> Outcome {
     let sargs = r#" "a b" , 'c, d',, plain,"#;
     let hello = started_as(stage, Watchdog::with_sargs(sargs), "the server is started").await?;

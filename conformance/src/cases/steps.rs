@@ -8,6 +8,7 @@ use std::fmt::Display;
 use nix::sys::signal::Signal;
 
 use crate::dialect::{Symbol, cut, find};
+use crate::observe::target::Answer;
 use crate::outcome::Stop;
 use crate::record::{Event, Request, Status, Stream, What, Who, ended, passed, requests, shown};
 use crate::probe::server::Server;
@@ -34,11 +35,20 @@ pub(super) async fn barrier(run: &Run, name: &str) -> Result<(), Stop> {
     }
 }
 
-/// A session in which a first request has gone through.
+/// A session in which a first request has gone through, and the pair is idle again.
 pub(super) async fn ready(stage: &Stage) -> Result<Run, Stop> {
     let run = stage.watchdog().await?;
-    barrier(&run, "ready").await?;
+    idle(stage, &run, "ready").await?;
     Ok(run)
+}
+
+/// A request that arrives, and its answer shown where answers are: then nothing is under way.
+pub(super) async fn idle(stage: &Stage, run: &Run, name: &str) -> Result<(), Stop> {
+    barrier(run, name).await?;
+    if stage.dialect().prints.body == Some(true) && !shows(run, Answer::BODY).await {
+        return Err(Stop::Missing(format!("the answer to a first request was not shown; {}", state(run))));
+    }
+    Ok(())
 }
 
 /// Waits for a subject's end, which must come.

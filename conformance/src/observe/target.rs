@@ -26,9 +26,14 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+impl Answer {
+    /// The body of the usual answer.
+    pub const BODY: &str = "fine";
+}
+
 impl Default for Answer {
     fn default() -> Self {
-        Answer { status: 200, body: b"fine".to_vec() }
+        Answer { status: 200, body: Answer::BODY.into() }
     }
 }
 

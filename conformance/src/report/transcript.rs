@@ -1,11 +1,12 @@
 //! A session as text: on one clock for a person who looks for a fault, or normalised for comparison.
 //!
 //! The normalised form has one block a channel, whole lines and whole frames, and no order across channels;
-//! ports, process ids, paths of the run and times are replaced, nothing else.
+//! prompts are left out; ports, process ids, paths of the run and times are replaced, nothing else.
 
 use std::fmt::Write as _;
 
 use crate::dialect::{Dialect, Symbol, cut};
+use crate::run::Run;
 use crate::record::{Event, What, Who, passed, requests, shown, signal_name};
 
 /// How many events, and how much of each, a transcript for people shows.
@@ -37,6 +38,7 @@ fn line(what: &What) -> String {
         What::Shown { stream, bytes } => format!("{:<18} {}", format!("{stream:?}").to_lowercase(), quoted(bytes)),
         What::Started { who, .. } => format!("{who} started"),
         What::NotExecuted { who, error } => format!("{who} not executed: {error}"),
+        What::TapFailed { error } => format!("the tap failed: {error}"),
         What::Passed { to, fd, bytes } => format!("{:<18} {}", format!("to {to} [{fd}]"), quoted(bytes)),
         What::Closed { to, fd } => format!("{:<18} end of file", format!("to {to} [{fd}]")),
         What::Requested(r) => {
@@ -57,6 +59,17 @@ fn line(what: &What) -> String {
 fn quoted(bytes: &[u8]) -> String {
     let shown = Symbol(bytes[..bytes.len().min(BYTES_SHOWN)].to_vec());
     if bytes.len() > BYTES_SHOWN { format!("`{shown}`… {} bytes", bytes.len()) } else { format!("`{shown}`") }
+}
+
+/// Every case's sessions, normalised, each under its requirement's id; the first session is `learn`.
+pub fn all(run: &Run) -> Vec<(String, String)> {
+    let dialect = &run.lesson.dialect;
+    let learning = ("learn".to_owned(), normalised(&run.lesson.record.events(), dialect));
+    let cases = run.results.iter().filter(|judged| !judged.records.is_empty()).map(|judged| {
+        let sessions: Vec<_> = judged.records.iter().map(|r| normalised(&r.events(), dialect)).collect();
+        (judged.requirement.id.clone(), sessions.join("\n"))
+    });
+    std::iter::once(learning).chain(cases).collect()
 }
 
 /// A session without its accidents, for snapshots.
@@ -81,7 +94,8 @@ pub fn normalised(events: &[Event], dialect: &Dialect) -> String {
         .collect();
     block("typed", lines_of(&typed));
     for stream in [crate::record::Stream::Terminal, crate::record::Stream::Stdout, crate::record::Stream::Stderr] {
-        block(&format!("{stream:?}").to_lowercase(), lines_of(&shown(events, Some(stream))));
+        let lines = lines_of(&without_prompts(&shown(events, Some(stream)), dialect));
+        block(&format!("{stream:?}").to_lowercase(), lines);
     }
     for (side, end) in [(Who::Server(0), dialect.end.as_ref()), (Who::Watchdog, dialect.reply.end.as_ref())] {
         let mut descriptors: Vec<i32> = Vec::new();
@@ -97,8 +111,12 @@ pub fn normalised(events: &[Event], dialect: &Dialect) -> String {
             block(&format!("to {side} [{fd}]"), frames_of(&passed(events, side, fd), end));
         }
     }
+    // Requests under way side by side arrive in any order.
     let arrived = requests(events).into_iter();
-    block("http", arrived.map(|r| format!("{} {} {} -> {}", r.method, r.path, quoted(&r.body), r.answered)).collect());
+    let mut arrived: Vec<_> =
+        arrived.map(|r| format!("{} {} {} -> {}", r.method, r.path, quoted(&r.body), r.answered)).collect();
+    arrived.sort();
+    block("http", arrived);
     let facts = events.iter().filter_map(|e| match &e.what {
         What::Signalled { .. } | What::Ended { .. } | What::NotExecuted { .. } => Some(line(&e.what)),
         _ => None,
@@ -107,6 +125,24 @@ pub fn normalised(events: &[Event], dialect: &Dialect) -> String {
     facts.sort();
     block("processes", facts);
     out
+}
+
+/// A prompt is shown when the watchdog is idle, which is a matter of time.
+fn without_prompts(bytes: &[u8], dialect: &Dialect) -> Vec<u8> {
+    let prompt = dialect.prints.prompt.as_deref().unwrap_or_default().as_bytes();
+    if prompt.is_empty() {
+        return bytes.to_vec();
+    }
+    let stripped = |line: &'_ [u8]| {
+        let mut rest = line;
+        while let Some(after) = rest.strip_prefix(prompt) {
+            rest = after;
+        }
+        // A line that was a prompt and no more was ended by whatever came next.
+        (!rest.is_empty() || line.is_empty()).then(|| rest.to_vec())
+    };
+    let lines: Vec<_> = bytes.split(|b| *b == b'\n').filter_map(stripped).collect();
+    lines.join(&b'\n')
 }
 
 fn lines_of(bytes: &[u8]) -> Vec<String> {

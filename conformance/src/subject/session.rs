@@ -296,6 +296,28 @@ impl Session {
         self.until(|events| crate::record::ended(events, who)).await
     }
 
+    /// Lets a session whose case is done come to its own end, so that its record does too. One that does not is ended
+    /// by [`Session::finish`].
+    pub async fn settle(&self) -> io::Result<()> {
+        const ORDERLY: Duration = Duration::from_secs(5);
+        const NOTICE: Duration = Duration::from_millis(500);
+        let over = |events: &[Event]| crate::record::ended(events, self.who).map(drop);
+        let alone = |events: &[Event]| !crate::record::servers(events).is_empty() && still_running(events).is_empty();
+        if self.record.look(alone) {
+            // A watchdog that notices the death of its server ends without a word from us.
+            self.record.until(Instant::now() + NOTICE, over).await;
+        }
+        if self.record.look(over).is_none() {
+            if self.who == Who::Watchdog {
+                self.line("exit").await?;
+            }
+            self.record.until(Instant::now() + ORDERLY, over).await;
+        }
+        let none_left = |events: &[Event]| still_running(events).is_empty().then_some(());
+        self.record.until(Instant::now() + ORDERLY, none_left).await;
+        Ok(())
+    }
+
     /// Ends whatever still runs. The record is complete afterwards. What had outlived the program that was started,
     /// and so would have stayed, is returned.
     pub async fn finish(&self) -> io::Result<Vec<Remain>> {
@@ -374,8 +396,11 @@ async fn attend(listener: UnixListener, shared: Arc<Shared>, starting: Starting)
                 begin(stream, &hello, starting, &shared).await;
             }
         } else if hello.name == TAP {
-            if let Err(error) = serve(stream, hello, handed, &shared).await {
-                eprintln!("conformance: a server could not be tapped: {error}");
+            match serve(stream, hello, handed, &shared).await {
+                // A stand-in that was killed while it was told what to do: its end is seen.
+                Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {}
+                Err(error) => shared.record.push(What::TapFailed { error: error.to_string() }),
+                Ok(()) => {}
             }
         }
     }
@@ -416,31 +441,42 @@ async fn serve(stream: UnixStream, hello: Hello, handed: Vec<OwnedFd>, shared: &
     let number = shared.starts.lock().expect("not poisoned").len();
     let who = Who::Server(number);
     let mut start = Start { hello, splice: Splice::default(), held: Vec::new(), control: None };
-    let (order, ends, executes) = match &shared.server {
+    let (order, ends) = match &shared.server {
         ServerPlan::Tapped(program) => {
             start.splice = splice(&start.hello, handed, &shared.own, &shared.record, number)?;
             let order = become_server(&start.hello, program, std::mem::take(&mut start.splice.place));
-            (order, std::mem::take(&mut start.splice.ends), true)
+            (order, std::mem::take(&mut start.splice.ends))
         }
-        ServerPlan::Untapped(program) => (become_server(&start.hello, program, Vec::new()), Vec::new(), true),
+        ServerPlan::Untapped(program) => (become_server(&start.hello, program, Vec::new()), Vec::new()),
         ServerPlan::Held(ignore) => {
             let numbers = start.hello.descriptors.iter().filter(|d| d.handed).map(|d| d.number);
             start.held = numbers.zip(handed).collect();
             start.control = Some(stream.try_clone()?);
-            (Order::Hold { ignore: ignore.clone() }, Vec::new(), false)
+            (Order::Hold { ignore: ignore.clone() }, Vec::new())
         }
     };
-    // Complete before it is told of: whoever waits for the start looks at it at once.
-    shared.starts.lock().expect("not poisoned").push(start);
-    shared.record.push(What::Started { who, pid });
-    shared.watching.lock().expect("not poisoned").spawn(watch_server(watch, who, shared.record.clone()));
+    let executes = !matches!(shared.server, ServerPlan::Held(_));
     let told = tokio::task::spawn_blocking(move || {
         let borrowed: Vec<_> = ends.iter().map(AsFd::as_fd).collect();
         handover::send(&stream, &order, &borrowed)?;
         drop(ends);
-        // A stand-in that became the server closes the socket by that; one that could not says why.
-        if executes { handover::receive::<i32>(&stream) } else { Ok(None) }
+        // A stand-in that became the server closes the socket by that; one that could not, or that stays, answers.
+        handover::receive::<i32>(&stream)
     });
+    let begun = |start| {
+        // Complete before it is told of: whoever waits for the start looks at it at once.
+        shared.starts.lock().expect("not poisoned").push(start);
+        shared.record.push(What::Started { who, pid });
+        let watching = watch_server(watch, who, shared.record.clone());
+        shared.watching.lock().expect("not poisoned").spawn(watching);
+    };
+    if !executes {
+        // What it ignores, it ignores from the moment that it counts as started.
+        told.await.map_err(io::Error::other)??;
+        begun(start);
+        return Ok(());
+    }
+    begun(start);
     if let Some((errno, _)) = told.await.map_err(io::Error::other)?? {
         let error = io::Error::from_raw_os_error(errno);
         shared.record.push(What::NotExecuted { who, error: error.to_string() });
@@ -450,7 +486,8 @@ async fn serve(stream: UnixStream, hello: Hello, handed: Vec<OwnedFd>, shared: &
 
 async fn watch_server(watch: Watch, who: Who, record: Arc<Record>) {
     if watch.ended().await.is_ok() {
-        record.push(What::Ended { who, status: watch.status() });
+        // How it ended is known once its parent has asked, which may be at once or never.
+        record.push(What::Ended { who, status: None });
         if watch.reaped().await.is_ok() {
             record.push(What::Reaped { who, status: watch.status() });
         }

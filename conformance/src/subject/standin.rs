@@ -83,6 +83,7 @@ fn attend(argv: Vec<Vec<u8>>, env: Vec<Vec<u8>>) -> io::Result<c_int> {
                     ignore.iter().for_each(|&s| _ = libc::signal(s, libc::SIG_IGN));
                     handed.iter().for_each(|&n| _ = libc::close(n));
                 }
+                handover::send(&suite, &0, &[])?;
             }
             Some((Order::Become(program), placed)) => {
                 let error = execute(&program, placed, &suite);

@@ -1,0 +1,198 @@
+//! What the tests that run the suite as a program share: the program, a Python to run pairs with, the pair in
+//! Python, the JSON report, and a look at whether anything was left running.
+
+#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
+
+use serde::Deserialize;
+use tempfile::TempDir;
+
+/// The fixtures' folder.
+pub fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures")
+}
+
+/// The pair in Python.
+pub fn python_pair() -> PathBuf {
+    fixtures().join("pairs/python")
+}
+
+/// A search path on which the real interpreter comes first: some `python3` are slow scripts that look for one.
+/// Without Python there is nothing to run: that is said, and in CI it is a failure.
+pub fn python_path() -> Option<OsString> {
+    let asked = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
+    let Some(found) = asked.ok().filter(|asked| asked.status.success()) else {
+        assert!(std::env::var_os("CI").is_none(), "python3 not found: in CI it must be there");
+        println!("python3 not found: not run");
+        return None;
+    };
+    let interpreter = PathBuf::from(String::from_utf8(found.stdout).expect("a path in UTF-8").trim_end());
+    let first = interpreter.parent().expect("an interpreter lives in a folder").to_owned();
+    let others = std::env::var_os("PATH").unwrap_or_default();
+    let all = std::iter::once(first).chain(std::env::split_paths(&others));
+    Some(std::env::join_paths(all).expect("these were entries of a search path"))
+}
+
+/// Writes a program that may be executed.
+pub fn write_program(path: &Path, text: &str) {
+    std::fs::write(path, text).expect("the test's own folder can be written to");
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).expect("the file is ours");
+}
+
+/// A run of the suite in a temporary folder of its own, where its subjects have their homes.
+pub struct Bench {
+    folder: TempDir,
+    path: OsString,
+}
+
+/// What came of a run.
+pub struct Judgement {
+    /// The exit status.
+    pub status: i32,
+    /// The JSON report; empty when there was no run.
+    pub report: Report,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Bench {
+    /// With this search path for the suite and its subjects.
+    pub fn new(path: &OsString) -> Self {
+        let folder = TempDir::new().expect("a temporary folder can be made");
+        std::fs::create_dir(folder.path().join("tmp")).expect("the folder is new");
+        Bench { folder, path: path.clone() }
+    }
+
+    /// A place for files of the test.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The suite, to be given arguments.
+    pub fn suite(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_conformance"));
+        command.env("PATH", &self.path).env("TMPDIR", self.temporary()).stdin(Stdio::null());
+        command
+    }
+
+    /// Where the suite keeps what it needs during a run.
+    fn temporary(&self) -> PathBuf {
+        self.folder.path().join("tmp")
+    }
+
+    /// Judges a pair, and holds that nothing outlives the run.
+    pub fn judge(&self, bin: &Path, args: &[&str]) -> Judgement {
+        let file = self.folder.path().join("report.json");
+        let Output { status, stdout, stderr } =
+            self.suite().arg("--bin").arg(bin).arg("--json").arg(&file).args(args).output().expect("the suite was built");
+        self.assert_nothing_left();
+        let report = std::fs::read_to_string(&file).unwrap_or_default();
+        Judgement {
+            status: status.code().unwrap_or(-1),
+            report: serde_json::from_str(&report).unwrap_or_default(),
+            stdout: String::from_utf8_lossy(&stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&stderr).into_owned(),
+        }
+    }
+
+    /// No process of the run is left, and no file.
+    pub fn assert_nothing_left(&self) {
+        let left = processes_of(&self.temporary());
+        assert!(left.is_empty(), "the run left processes behind: {left:?}");
+        let files: Vec<_> = std::fs::read_dir(self.temporary()).expect("still there").flatten().map(|e| e.path()).collect();
+        assert!(files.is_empty(), "the run left files behind: {files:?}");
+    }
+}
+
+/// The processes whose home is below a folder. Only Linux lists other processes' environments.
+fn processes_of(folder: &Path) -> Vec<String> {
+    let home = format!("HOME={}/", folder.display());
+    let belongs = |pid: &String| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|b| *b == 0).any(|entry| entry.starts_with(home.as_bytes()))
+    };
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(belongs);
+    let command = |pid: String| String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()).into_owned();
+    pids.map(command).collect()
+}
+
+/// The JSON report, as far as tests look at it.
+#[derive(Debug, Default, Deserialize)]
+pub struct Report {
+    /// One for each requirement that was selected.
+    pub requirements: Vec<Entry>,
+}
+
+/// A requirement's entry in the JSON report.
+#[derive(Debug, Deserialize)]
+pub struct Entry {
+    /// Its id.
+    pub id: String,
+    /// It counts.
+    pub graded: bool,
+    /// `pass`, `fail`, `warn` and so on.
+    pub verdict: String,
+    /// What blocks it.
+    pub by: Option<String>,
+    /// What was expected of it, where it does not hold.
+    pub expected: Option<String>,
+    /// What was seen instead.
+    pub seen: Option<String>,
+    /// What was missing, where it could not be judged.
+    pub missing: Option<String>,
+    /// How the suite failed.
+    pub error: Option<String>,
+}
+
+impl std::fmt::Display for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.id, self.verdict)?;
+        for (name, value) in [
+            ("expected", &self.expected),
+            ("seen", &self.seen),
+            ("by", &self.by),
+            ("missing", &self.missing),
+            ("error", &self.error),
+        ] {
+            if let Some(value) = value {
+                write!(f, "; {name}: {value}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    /// The requirement of this id.
+    pub fn entry(&self, id: &str) -> Option<&Entry> {
+        self.requirements.iter().find(|entry| entry.id == id)
+    }
+
+    /// Every requirement's verdict.
+    pub fn verdicts(&self) -> BTreeMap<&str, &str> {
+        self.requirements.iter().map(|entry| (entry.id.as_str(), entry.verdict.as_str())).collect()
+    }
+}
+
+/// Does something with each of many things, so many at a time, and gathers the complaints.
+pub fn side_by_side<T: Sync>(at_a_time: usize, all: &[T], each: impl Fn(&T) -> Vec<String> + Sync) -> Vec<String> {
+    let next = Mutex::new(all.iter());
+    let complaints = Mutex::new(Vec::new());
+    let work = || {
+        while let Some(one) = { next.lock().expect("not poisoned").next() } {
+            let said = each(one);
+            complaints.lock().expect("not poisoned").extend(said);
+        }
+    };
+    std::thread::scope(|scope| (0..at_a_time).for_each(|_| drop(scope.spawn(work))));
+    complaints.into_inner().expect("not poisoned")
+}

@@ -1,0 +1,126 @@
+//! The rules that the specification, the cases and the source keep, as tests.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use conformance::cases;
+use conformance::spec::{Level, Requirement, Source, requirements};
+
+fn package() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+#[test]
+fn every_requirement_has_a_case_or_says_why_not() {
+    let all = requirements();
+    for r in &all {
+        assert_eq!(r.untestable.is_none(), cases::of(&r.id).is_some(), "{}: a case or `untestable`, not both", r.id);
+    }
+    for case in cases::all() {
+        assert!(all.iter().any(|r| r.id == case.id), "{}: a case without a requirement", case.id);
+    }
+    let ids: HashSet<_> = cases::all().map(|c| c.id).collect();
+    assert_eq!(ids.len(), cases::all().count(), "two cases for one requirement");
+}
+
+#[test]
+fn ids_are_unique_and_begin_with_their_area() {
+    let all = requirements();
+    let ids: HashSet<_> = all.iter().map(|r| &r.id).collect();
+    assert_eq!(ids.len(), all.len());
+    for r in &all {
+        let file = package().join(format!("spec/{}.toml", r.area()));
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(&format!("id = \"{}\"", r.id)), "{} is not in {}", r.id, file.display());
+    }
+    assert!(all.len() >= 60, "only {} requirements", all.len());
+}
+
+#[test]
+fn every_sentence_of_the_assignment_is_covered() {
+    let all = requirements();
+    for n in 1..=14 {
+        assert!(all.iter().any(|r| r.source == Source::Assignment(n)), "nothing cites D{n}");
+    }
+}
+
+#[test]
+fn what_the_assignment_asks_for_quotes_its_words() {
+    for r in requirements() {
+        let quotes = r.quote.as_ref().is_some_and(|q| q.chars().any(|c| ('а'..='я').contains(&c)) || q.contains('`'));
+        let cites = matches!(r.source, Source::Assignment(_));
+        assert_eq!(quotes, cites, "{}: a quotation if, and only if, it is the assignment's", r.id);
+    }
+}
+
+#[test]
+fn what_comes_first_exists_and_never_comes_round() {
+    let all = requirements();
+    fn depth(all: &[Requirement], id: &str, below: usize) -> usize {
+        assert!(below <= all.len(), "{id} comes after itself");
+        let r = all.iter().find(|r| r.id == id).unwrap_or_else(|| panic!("{id} is named in `after` and does not exist"));
+        r.after.iter().map(|a| depth(all, a, below + 1)).max().unwrap_or(below)
+    }
+    for r in &all {
+        depth(&all, &r.id, 0);
+    }
+}
+
+#[test]
+fn a_graded_requirement_never_waits_for_a_house_rule() {
+    // Else a rule of this project could keep the assignment's own from being judged.
+    let all = requirements();
+    for r in all.iter().filter(|r| matches!(r.source, Source::Assignment(_))) {
+        for after in &r.after {
+            let needed = all.iter().find(|n| n.id == *after).unwrap();
+            assert!(matches!(needed.source, Source::Assignment(_)), "{} waits for {}", r.id, needed.id);
+            assert_eq!(needed.level, Level::Must, "{} waits for {}, which is free to fail", r.id, needed.id);
+        }
+    }
+}
+
+#[test]
+fn the_sentence_stands_above_its_case() {
+    let text: String = sources(&package().join("src/cases")).iter().map(|f| std::fs::read_to_string(f).unwrap()).collect();
+    let words = |s: &str| s.split_whitespace().filter(|w| *w != "///").collect::<Vec<_>>().join(" ");
+    let text = words(&text);
+    for r in requirements().iter().filter(|r| r.untestable.is_none()) {
+        let above = format!("{} async fn ", words(&r.sentence));
+        assert!(text.contains(&above), "{}: its sentence is not above a case: {}", r.id, r.sentence);
+    }
+}
+
+#[test]
+fn nothing_sleeps() {
+    for file in sources(&package().join("src")) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(!text.contains("sleep("), "{}: waiting is for an event with a deadline", file.display());
+    }
+}
+
+#[test]
+fn the_judge_shares_no_code_with_the_accused() {
+    let manifest = std::fs::read_to_string(package().join("Cargo.toml")).unwrap();
+    assert!(!manifest.contains("reference"), "conformance must not depend on reference");
+}
+
+#[test]
+fn every_file_opens_with_what_it_is_for() {
+    for file in sources(package()) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with("//! "), "{}", file.display());
+    }
+}

@@ -1,0 +1,47 @@
+//! What the reference does, case by case: each case's sessions, normalised, are snapshots.
+//!
+//! `cargo insta review` shows what a change of the reference or of a case does to them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use conformance::profile::Profile;
+use conformance::report::transcript;
+use conformance::run::{self, Options};
+use conformance::verdict::{Answer, Verdict};
+
+/// Builds the reference, and says where cargo put it: beside the folder of this test's own program.
+fn reference() -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo).args(["build", "--quiet", "--package", "reference", "--bins"]).status().unwrap();
+    assert!(built.success(), "the reference could not be built");
+    std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned()
+}
+
+#[test]
+fn the_reference_case_by_case() {
+    let profile = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/profiles/reference.toml");
+    let options = Options {
+        pair: run::find_pair(&reference(), None).unwrap(),
+        profile: Profile::read(&profile).unwrap(),
+        only: Vec::new(),
+        jobs: 4,
+        patience: Duration::from_secs(60),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let run = runtime.block_on(run::run(options, &|_, _, _| {})).unwrap();
+
+    let failing = |v: &Verdict| !matches!(v, Verdict::Pass | Verdict::Untestable { .. } | Verdict::NotApplicable { .. });
+    let failed: Vec<_> = run.results.iter().filter(|j| failing(&j.verdict)).map(|j| (&j.requirement.id, &j.verdict)).collect();
+    assert!(failed.is_empty(), "the reference passes all requirements, but not {failed:#?}");
+    assert_eq!(run.answer, Answer::Conformant);
+    let left: Vec<_> = run.results.iter().flat_map(|j| &j.remains).collect();
+    assert!(left.is_empty(), "processes were left: {left:?}");
+
+    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true, snapshot_path => "snapshots" }, {
+        for (name, text) in transcript::all(&run) {
+            insta::assert_snapshot!(name, text);
+        }
+    });
+}

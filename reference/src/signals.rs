@@ -1,0 +1,75 @@
+//! Signals as something an event loop can wait for: a flag for each, and one descriptor that becomes readable when
+//! any of them has come. It does not know what a signal means to whoever waits.
+
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::sys::signal::{SigSet, Signal};
+use signal_hook::{flag, low_level};
+
+/// The signals that a process waits for.
+#[derive(Debug)]
+pub struct Signals {
+    flags: Vec<(Signal, Arc<AtomicBool>)>,
+    wake: UnixStream,
+}
+
+impl Signals {
+    /// From here on `signals` end nothing by themselves; they are seen here. Every signal is unblocked, because a mask
+    /// that was inherited would keep them away.
+    pub fn watch(signals: &[Signal]) -> io::Result<Self> {
+        let (wake, waker) = UnixStream::pair()?;
+        wake.set_nonblocking(true)?;
+        let mut flags = Vec::new();
+        for &signal in signals {
+            let flag = Arc::new(AtomicBool::new(false));
+            // The flag first: whoever is woken must find it set.
+            flag::register(signal as i32, Arc::clone(&flag))?;
+            low_level::pipe::register(signal as i32, waker.try_clone()?)?;
+            flags.push((signal, flag));
+        }
+        SigSet::empty().thread_set_mask()?;
+        Ok(Self { flags, wake })
+    }
+
+    /// A signal that has come and was not taken yet. Costs no system call.
+    pub fn take(&self) -> Option<Signal> {
+        let came = self.flags.iter().find(|(_, flag)| flag.load(Ordering::Relaxed))?;
+        came.1.store(false, Ordering::SeqCst);
+        Some(came.0)
+    }
+
+    /// Quiets the descriptor, after it has said that a signal came.
+    pub fn quiet(&mut self) {
+        let mut bytes = [0; 64];
+        while self.wake.read(&mut bytes).is_ok_and(|count| count == bytes.len()) {}
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    #[test]
+    fn a_signal_wakes_and_is_taken_once() {
+        let mut signals = Signals::watch(&[Signal::SIGUSR1, Signal::SIGUSR2]).expect("signals");
+        assert_eq!(signals.take(), None);
+        low_level::raise(Signal::SIGUSR2 as i32).expect("raise");
+        poll(&mut [PollFd::new(signals.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE).expect("poll");
+        signals.quiet();
+        assert_eq!(signals.take(), Some(Signal::SIGUSR2));
+        assert_eq!(signals.take(), None);
+        let idle = poll(&mut [PollFd::new(signals.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO);
+        assert_eq!(idle, Ok(0));
+    }
+}

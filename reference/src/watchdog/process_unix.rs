@@ -1,0 +1,165 @@
+//! Starts, signals and reaps a server on Unix.
+//!
+//! `posix_spawn` does it: it costs the same however large the parent is, and reports a program that cannot be
+//! executed without a pipe of its own, which descriptors 3 and 4 could overwrite. The child gets the environment as it
+//! is, default dispositions, an empty signal mask, a process group of its own (so that Ctrl-C reaches the watchdog
+//! only, which then ends the server in order), `/dev/null` as its input, the pipes at 3 and 4, and nothing else.
+//! (Signals 32 and 33 are glibc's own: it leaves them ignored in whatever it spawns.)
+
+#![expect(unsafe_code, reason = "descriptors that were inherited have no owner, and `environ` is a C variable")]
+
+use std::ffi::{CStr, CString, OsString, c_char};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::stat::Mode;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::machine::Ending;
+use crate::transport::inherited::{REPLIES_FD, REQUESTS_FD};
+
+/// Our copies of the child's ends are kept above the numbers at which the child gets them, so that putting one into
+/// its place can never overwrite the other.
+const SAFE_FD: RawFd = 10;
+
+/// A server that was started, until it is reaped.
+#[derive(Debug)]
+pub struct Process {
+    pid: Pid,
+    ended: bool,
+}
+
+/// Our ends of the pipes to a server.
+#[derive(Debug)]
+pub struct Ends {
+    /// Requests go in here.
+    pub requests: OwnedFd,
+    /// Replies come out here.
+    pub replies: OwnedFd,
+}
+
+impl Process {
+    /// Starts the server. The child's ends of the pipes are closed here again, so each end has one holder.
+    pub fn start(server: &Path, arguments: &[OsString]) -> io::Result<(Self, Ends)> {
+        close_on_exec_all();
+        let (child_requests, requests) = os_pipe::pipe()?;
+        let (replies, child_replies) = os_pipe::pipe()?;
+        let child_requests = above_safe_fd(child_requests.as_fd())?;
+        let child_replies = above_safe_fd(child_replies.as_fd())?;
+
+        let mut files = PosixSpawnFileActions::init()?;
+        files.add_open(0, "/dev/null", OFlag::O_RDONLY, Mode::empty())?;
+        files.add_dup2(child_requests.as_raw_fd(), REQUESTS_FD)?;
+        files.add_dup2(child_replies.as_raw_fd(), REPLIES_FD)?;
+
+        let mut attributes = PosixSpawnAttr::init()?;
+        attributes.set_flags(
+            PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF
+                | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK
+                | PosixSpawnFlags::POSIX_SPAWN_SETPGROUP,
+        )?;
+        let mut dispositions = SigSet::all();
+        dispositions.remove(Signal::SIGKILL);
+        dispositions.remove(Signal::SIGSTOP);
+        attributes.set_sigdefault(&dispositions)?;
+        attributes.set_sigmask(&SigSet::empty())?;
+        attributes.set_pgroup(Pid::from_raw(0))?;
+
+        let path = CString::new(server.as_os_str().as_bytes())?;
+        let mut argv = vec![path.clone()];
+        for argument in arguments {
+            argv.push(CString::new(argument.as_bytes())?);
+        }
+        let pid = posix_spawn(path.as_c_str(), &files, &attributes, &argv, &environment())?;
+        Ok((Self { pid, ended: false }, Ends { requests: requests.into(), replies: replies.into() }))
+    }
+
+    /// Asks the server to end: SIGALRM.
+    pub fn alarm(&self) {
+        self.signal(Signal::SIGALRM);
+    }
+
+    /// Ends the server: SIGKILL.
+    pub fn kill(&self) {
+        self.signal(Signal::SIGKILL);
+    }
+
+    fn signal(&self, signal: Signal) {
+        // Until it is reaped the number is ours, even if the process is dead already; then there is nothing to do.
+        if !self.ended {
+            let _ = kill(self.pid, signal);
+        }
+    }
+
+    /// How the server ended, if it has; it is reaped then.
+    pub fn try_wait(&mut self) -> io::Result<Option<Ending>> {
+        if self.ended {
+            return Ok(None);
+        }
+        let ending = match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(_, status)) => Ending::Exited(status),
+            Ok(WaitStatus::Signaled(_, signal, _)) => Ending::Signaled(signal as i32, signal.as_str()),
+            Ok(_) | Err(Errno::EINTR) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
+        };
+        self.ended = true;
+        Ok(Some(ending))
+    }
+}
+
+impl Drop for Process {
+    /// Whatever goes wrong here, the server does not stay behind.
+    fn drop(&mut self) {
+        if !self.ended {
+            self.kill();
+            let _ = waitpid(self.pid, None);
+        }
+    }
+}
+
+/// Marks every descriptor from 3 on to be closed in the child, those that we inherited ourselves too.
+fn close_on_exec_all() {
+    let open = std::fs::read_dir("/dev/fd").map(|entries| {
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect::<Vec<RawFd>>()
+    });
+    // Without that folder the numbers are tried one by one, as far as any program goes that opened them before us.
+    for fd in open.unwrap_or_else(|_| (0..1024).collect()) {
+        if fd > 2 {
+            // SAFETY: nothing but the flag of the number is changed; if nothing is open there, the call answers EBADF.
+            let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+            let _ = fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
+        }
+    }
+}
+
+/// A copy of the descriptor with a number that is out of the way.
+fn above_safe_fd(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(SAFE_FD))?;
+    // SAFETY: the call has just made this descriptor, so nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// The environment, byte for byte, with entries that are no assignments and in their order: std would drop some.
+fn environment() -> Vec<&'static CStr> {
+    unsafe extern "C" {
+        static environ: *const *const c_char;
+    }
+    let mut entries = Vec::new();
+    // SAFETY: `environ` is null or an array of C strings that ends with a null; this process never changes it, and it
+    // has no thread besides this one when a server is started.
+    unsafe {
+        let mut entry = environ;
+        while !entry.is_null() && !(*entry).is_null() {
+            entries.push(CStr::from_ptr(*entry));
+            entry = entry.add(1);
+        }
+    }
+    entries
+}

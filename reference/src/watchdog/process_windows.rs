@@ -1,0 +1,106 @@
+//! Starts, ends and reaps a server on Windows.
+//!
+//! The child's ends of the pipes are inherited handles whose values are appended to its arguments. There is no
+//! SIGALRM here: closing the pipe is the order to stop, so [`Process::alarm`] does nothing. The server is in a process
+//! group of its own, so that Ctrl-C reaches the watchdog only, which then ends the server in order.
+
+#![expect(
+    unsafe_code,
+    reason = "that a handle can be inherited, and waiting for a process, are said to the system only"
+)]
+
+use std::ffi::OsString;
+use std::io;
+use std::os::windows::io::{AsHandle, AsRawHandle, OwnedHandle};
+use std::os::windows::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use windows_sys::Win32::Foundation::{HANDLE_FLAG_INHERIT, SetHandleInformation};
+use windows_sys::Win32::System::Threading::{CREATE_NEW_PROCESS_GROUP, INFINITE, WaitForSingleObject};
+
+use super::machine::Ending;
+use crate::transport::inherited::{REPLIES_KEY, REQUESTS_KEY};
+
+/// A server that was started, until it is reaped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    ended: bool,
+}
+
+/// Our ends of the pipes to a server.
+#[derive(Debug)]
+pub struct Ends {
+    /// Requests go in here.
+    pub requests: OwnedHandle,
+    /// Replies come out here.
+    pub replies: OwnedHandle,
+}
+
+impl Process {
+    /// Starts the server. The child's ends of the pipes are closed here again, so each end has one holder.
+    pub fn start(server: &Path, arguments: &[OsString]) -> io::Result<(Self, Ends)> {
+        let (child_requests, requests) = os_pipe::pipe()?;
+        let (replies, child_replies) = os_pipe::pipe()?;
+        let mut command = Command::new(server);
+        command
+            .args(arguments)
+            .arg(format!("{REQUESTS_KEY}={}", inheritable(&child_requests)?))
+            .arg(format!("{REPLIES_KEY}={}", inheritable(&child_replies)?))
+            .stdin(Stdio::null())
+            .creation_flags(CREATE_NEW_PROCESS_GROUP);
+        let child = command.spawn()?;
+        Ok((Self { child, ended: false }, Ends { requests: requests.into(), replies: replies.into() }))
+    }
+
+    /// Nothing: see above.
+    pub fn alarm(&self) {}
+
+    /// Ends the server.
+    pub fn kill(&mut self) {
+        // A server that is dead already needs no more.
+        let _ = self.child.kill();
+    }
+
+    /// Waits for the server's end on a thread of its own, without reaping it, and then calls `notify`.
+    pub fn watch(&self, notify: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let handle = self.child.as_handle().try_clone_to_owned()?;
+        std::thread::spawn(move || {
+            // SAFETY: the handle is open for as long as this thread owns it.
+            unsafe { WaitForSingleObject(handle.as_raw_handle(), INFINITE) };
+            notify();
+        });
+        Ok(())
+    }
+
+    /// How the server ended, if it has.
+    pub fn try_wait(&mut self) -> io::Result<Option<Ending>> {
+        if self.ended {
+            return Ok(None);
+        }
+        let status = self.child.try_wait()?;
+        self.ended = status.is_some();
+        Ok(status.map(|status| Ending::Exited(status.code().unwrap_or(-1))))
+    }
+}
+
+impl Drop for Process {
+    /// Whatever goes wrong here, the server does not stay behind.
+    fn drop(&mut self) {
+        if !self.ended {
+            self.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Lets the child inherit the handle, and says its value.
+fn inheritable(end: &impl AsRawHandle) -> io::Result<usize> {
+    let handle = end.as_raw_handle();
+    // SAFETY: the handle is open, since it is borrowed; nothing but a flag of it is changed.
+    match unsafe { SetHandleInformation(handle, HANDLE_FLAG_INHERIT, HANDLE_FLAG_INHERIT) } {
+        0 => Err(io::Error::last_os_error()),
+        _ => Ok(handle as usize),
+    }
+}
