@@ -1,8 +1,9 @@
 //! The suite judged by known-bad pairs: each fault breaks the requirements that it says it breaks, and no other
 //! gets the blame.
 //!
-//! The faults stand in `fixtures/faulty`, each as edits of a pair that conforms. The whole suite runs for each, so
-//! that wrong blame shows. `FAULT=name` in the environment runs only the faults whose names contain it.
+//! The faults stand in `fixtures/faulty`, each as edits of a pair that conforms. For each, everything runs that is
+//! graded without a profile, so that wrong blame shows; what could only give advice is skipped. `FAULT=name` in the
+//! environment runs only the faults whose names contain it.
 #![cfg(unix)]
 
 mod common;
@@ -54,6 +55,12 @@ fn faults() -> Vec<Fault> {
 fn graded() -> BTreeSet<String> {
     let graded = requirements().into_iter().filter(|r| matches!(r.source, Source::Assignment(_)) && r.untestable.is_none());
     graded.map(|r| r.id).collect()
+}
+
+/// A profile that differs from none only in what it skips: what is not graded, and so can blame nobody.
+fn graded_only() -> String {
+    let skipped: Vec<_> = requirements().into_iter().map(|r| r.id).filter(|id| !graded().contains(id)).collect();
+    format!("name = 'graded'\nskip = {skipped:?}\n")
 }
 
 /// Writes the broken pair into a folder.
@@ -117,7 +124,11 @@ fn try_fault(fault: &Fault, path: &OsString) -> Vec<String> {
     let pair = bench.folder().join("pair");
     std::fs::create_dir(&pair).expect("the folder is new");
     let said = match break_pair(fault, &pair) {
-        Ok(()) => complaints(&fault.breaks, &bench.judge(&pair, &[])),
+        Ok(()) => {
+            let profile = bench.folder().join("profile.toml");
+            std::fs::write(&profile, graded_only()).expect("the folder is the test's own");
+            complaints(&fault.breaks, &bench.judge(&pair, &["--profile", &profile.display().to_string()]))
+        }
         Err(problem) => vec![problem],
     };
     said.into_iter().map(|problem| format!("{}: {problem}", fault.name)).collect()
@@ -155,6 +166,16 @@ fn faults_name_requirements_that_are_graded() {
         let unknown: Vec<_> = fault.breaks.difference(&graded).collect();
         assert!(unknown.is_empty(), "{} breaks what is not graded by default: {unknown:?}", fault.name);
     }
+}
+
+#[test]
+fn each_graded_requirement_has_a_fault_that_breaks_it() {
+    let broken: BTreeSet<String> = faults().into_iter().flat_map(|fault| fault.breaks).collect();
+    let mut without = graded();
+    without.retain(|id| !broken.contains(id));
+    // What passes through nothing that can be tapped is not seen at all: then there is nothing to find fault with.
+    let expected = BTreeSet::from(["descriptor.pipe".to_owned()]);
+    assert_eq!(without, expected);
 }
 
 #[test]

@@ -183,7 +183,7 @@ async fn sigalrm_answer(stage: &Stage) -> Outcome {
     run.signal(Who::Server(0), Signal::SIGALRM)?;
     rogue.release();
     if shows(&run, Rogue::LATE).await {
-        return Ok(());
+        return must_end(&run, Who::Server(0), "SIGALRM").await.map(drop);
     }
     Err(Stop::failure("a request under way at SIGALRM is still answered when its answer comes soon", state(&run)))
 }
@@ -292,10 +292,7 @@ async fn death_noticed(stage: &Stage) -> Outcome {
 async fn death_told(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
     run.signal(Who::Server(0), Signal::SIGKILL)?;
-    // Some notice it only with the next command.
-    run.line("setproc 2").await?;
-    must_end(&run, Who::Watchdog, "the death of its server").await?;
-    super::steps::must_close(&run).await?;
+    learns(&run).await?;
     says(&run, &["SIGKILL", "signal 9", "signal: 9", "-9", "killed"], "the signal that killed the server")
 }
 
@@ -304,11 +301,18 @@ async fn status_told(stage: &Stage) -> Outcome {
     let (run, server) = played(stage, &[]).await?;
     run.order(0, &Order::Exit(87))?;
     drop(server);
-    // Some notice it only with the next command.
-    run.line("setproc 2").await?;
-    must_end(&run, Who::Watchdog, "the end of its server").await?;
-    super::steps::must_close(&run).await?;
+    learns(&run).await?;
     says(&run, &["87"], "the status that the server exited with")
+}
+
+/// The watchdog must end because its server is gone. Some notice that only with the next command.
+async fn learns(run: &Run) -> Outcome {
+    let over = |events: &[Event]| ended(events, Who::Watchdog);
+    if run.record.until(Instant::now() + run.patience() / 4, over).await.is_none() {
+        run.line("setproc 2").await?;
+        must_end(run, Who::Watchdog, "the death of its server").await?;
+    }
+    super::steps::must_close(run).await
 }
 
 fn says(run: &Run, words: &[&str], what: &str) -> Outcome {

@@ -91,7 +91,7 @@ async fn large_answer(stage: &Stage) -> Outcome {
 /// `exit` ends both while a request is unanswered.
 async fn silent_exit(stage: &Stage) -> Outcome {
     let mut rogue = Rogue::start(Manner::Silent)?;
-    let run = stage.watchdog().await?;
+    let run = stage.start(Watchdog { untapped: true, ..Watchdog::default() }).await?;
     barrier(&run, "before").await?;
     run.line(&format!("doreq GET {}", rogue.url())).await?;
     if tokio::time::timeout(run.patience(), rogue.arrived()).await.ok().flatten().is_none() {

@@ -292,6 +292,10 @@ async fn reply_bytewise(stage: &Stage) -> Outcome {
     server.message(&run).await?;
     server.reply_bytewise(&run, reply).await?;
     if shows(&run, crate::probe::lesson::ANSWER).await {
+        // Its ends stay open until the watchdog has left: it is to end in order, not for want of a server.
+        run.line("exit").await?;
+        run.ended(Who::Watchdog).await;
+        drop(server);
         return Ok(());
     }
     Err(Stop::failure("the answer is shown when its reply comes one byte at a time", state(&run)))

@@ -84,7 +84,7 @@ impl Respond for Doorkeeper {
         let Answer { status, body } = slot.answer.clone();
         slot.record.push(What::Requested(Request {
             method: request.method.to_string(),
-            path: path.splitn(3, '/').nth(2).map_or_else(String::new, |rest| format!("/{rest}")),
+            path: format!("/{}", path.splitn(3, '/').nth(2).unwrap_or_default()),
             body: request.body.clone(),
             answered: status,
         }));

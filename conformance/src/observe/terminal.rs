@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
-use nix::sys::termios::{OutputFlags, SetArg, tcgetattr, tcsetattr};
+use nix::sys::termios::{LocalFlags, OutputFlags, SetArg, tcgetattr, tcsetattr};
 use rexpect::process::PtyProcess;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -39,15 +39,21 @@ impl Terminal {
         Ok(Terminal { process: process.map_err(io::Error::other)? })
     }
 
-    /// The master, for reading and writing without blocking. Output is passed on as it is written, `\n` as `\n`.
+    /// The master, for reading and writing.
     pub fn master(&self) -> io::Result<OwnedFd> {
         let master = OwnedFd::from(self.process.get_file_handle().map_err(io::Error::other)?);
         fcntl(&master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
-        let mut settings = tcgetattr(&master)?;
-        settings.output_flags.remove(OutputFlags::OPOST);
-        tcsetattr(&master, SetArg::TCSANOW, &settings)?;
         Ok(master)
     }
+}
+
+/// Sets a terminal so that nothing is echoed and output is passed on as it is written, `\n` as `\n`. Only once the
+/// program in it has been started: rexpect sets it too, in between.
+pub fn set_plain(master: &impl AsFd) -> io::Result<()> {
+    let mut settings = tcgetattr(master)?;
+    settings.output_flags.remove(OutputFlags::OPOST);
+    settings.local_flags.remove(LocalFlags::ECHO);
+    Ok(tcsetattr(master, SetArg::TCSANOW, &settings)?)
 }
 
 /// One end of a pipe or terminal that is written to as far as it takes.

@@ -23,7 +23,7 @@ use super::place::{STARTER, TAP, environment};
 use super::remains::{self, Remain};
 use crate::observe::process::{self, Watch};
 use crate::observe::tap::{Splice, splice};
-use crate::observe::terminal::{Input, Terminal, read_into};
+use crate::observe::terminal::{Input, Terminal, read_into, set_plain};
 use crate::record::{Event, Record, Status, Stream, What, Who};
 
 /// What is to be started, and how.
@@ -157,19 +157,20 @@ impl Session {
             starts: Mutex::default(),
             watching: Mutex::default(),
         });
-        let (began, begins) = oneshot::channel();
-        let mut attending = JoinSet::new();
-        attending.spawn(attend(listener, shared.clone(), Starting { order, ends, began, who }));
-
         // The fork and the exec of a small program: short enough to be done in place.
         let starter = folder.join(STARTER);
         let terminal = if plan.terminal { Some(Terminal::start(&starter)?) } else { None };
         let started_pid = if plan.terminal { None } else { Some(start_on_pipes(&starter)?) };
+        let mut master = None;
         if let Some(terminal) = &terminal {
-            let master = terminal.master()?;
-            readers.push(read_into(record.clone(), master.try_clone()?, Stream::Terminal)?);
-            input = Some(Input::new(master)?);
+            let end = terminal.master()?;
+            readers.push(read_into(record.clone(), end.try_clone()?, Stream::Terminal)?);
+            input = Some(Input::new(end.try_clone()?)?);
+            master = Some(end);
         }
+        let (began, begins) = oneshot::channel();
+        let mut attending = JoinSet::new();
+        attending.spawn(attend(listener, shared.clone(), Starting { order, ends, master, began, who }));
         let began = tokio::time::timeout(patience, begins)
             .await
             .map_err(|_| io::Error::other("the starter did not report in time"))?
@@ -299,22 +300,20 @@ impl Session {
     /// Lets a session whose case is done come to its own end, so that its record does too. One that does not is ended
     /// by [`Session::finish`].
     pub async fn settle(&self) -> io::Result<()> {
-        const ORDERLY: Duration = Duration::from_secs(5);
-        const NOTICE: Duration = Duration::from_millis(500);
         let over = |events: &[Event]| crate::record::ended(events, self.who).map(drop);
         let alone = |events: &[Event]| !crate::record::servers(events).is_empty() && still_running(events).is_empty();
         if self.record.look(alone) {
             // A watchdog that notices the death of its server ends without a word from us.
-            self.record.until(Instant::now() + NOTICE, over).await;
+            self.record.until(Instant::now() + self.patience / 20, over).await;
         }
         if self.record.look(over).is_none() {
             if self.who == Who::Watchdog {
                 self.line("exit").await?;
             }
-            self.record.until(Instant::now() + ORDERLY, over).await;
+            self.record.until(Instant::now() + self.patience / 2, over).await;
         }
         let none_left = |events: &[Event]| still_running(events).is_empty().then_some(());
-        self.record.until(Instant::now() + ORDERLY, none_left).await;
+        self.record.until(Instant::now() + self.patience / 2, none_left).await;
         Ok(())
     }
 
@@ -375,6 +374,8 @@ fn start_on_pipes(starter: &Path) -> io::Result<i32> {
 struct Starting {
     order: Become,
     ends: Vec<OwnedFd>,
+    /// The terminal, if the program is started in one.
+    master: Option<OwnedFd>,
     began: oneshot::Sender<Result<i32, StartError>>,
     who: Who,
 }
@@ -407,11 +408,12 @@ async fn attend(listener: UnixListener, shared: Arc<Shared>, starting: Starting)
 }
 
 async fn begin(stream: UnixStream, hello: &Hello, starting: Starting, shared: &Arc<Shared>) {
-    let Starting { order, ends, began, who } = starting;
+    let Starting { order, ends, master, began, who } = starting;
     let pid = hello.pid;
     let watch = Watch::new(pid);
     shared.record.push(What::Started { who, pid });
     let told = tokio::task::spawn_blocking(move || {
+        master.as_ref().map_or(Ok(()), set_plain)?;
         let borrowed: Vec<_> = ends.iter().map(AsFd::as_fd).collect();
         handover::send(&stream, &Order::Become(order), &borrowed)?;
         drop(ends);

@@ -191,9 +191,12 @@ impl Machine {
             (Phase::Flushing { until: None }, Event::Alarm) => {
                 self.phase = Phase::Flushing { until: Some(now + self.grace / 2) };
             }
-            (Phase::Stopping { .. } | Phase::Flushing { until: Some(_) }, Event::Alarm) => {
-                self.enter(Phase::Ended, actions);
+            // Who repeats it is impatient: the grace is over, and what was not done is answered so.
+            (Phase::Stopping { .. }, Event::Alarm) => {
+                self.give_up(actions);
+                self.enter(Phase::Flushing { until: Some(now + self.grace / 2) }, actions);
             }
+            (Phase::Flushing { until: Some(_) }, Event::Alarm) => self.enter(Phase::Ended, actions),
 
             (Phase::Flushing { .. }, Event::Flushed) => self.enter(Phase::Ended, actions),
             (_, Event::Flushed) => {}
