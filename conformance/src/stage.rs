@@ -14,10 +14,11 @@ use crate::observe::target::{Answer, Target};
 use crate::outcome::Stop;
 use crate::profile::Profile;
 use crate::record::{Record, Who};
+use crate::subject::attend::{ServerPlan, StartError};
 use crate::subject::handover::Hello;
-use crate::subject::place::{RunFolder, TAP, environment};
+use crate::subject::place::{RunFolder, SessionFolder, TAP, environment};
 use crate::subject::remains::Remain;
-use crate::subject::session::{Plan, ServerPlan, Session, StartError};
+use crate::subject::session::{Plan, Session};
 
 /// The two programs under test, both absolute.
 #[derive(Debug, Clone)]
@@ -181,7 +182,7 @@ impl Stage {
 
     async fn try_start(&self, how: Watchdog) -> Result<Result<Run, std::io::Error>, Stop> {
         let folder = self.suite.folder.session()?;
-        let mut home = folder.clone();
+        let mut home = folder.to_path_buf();
         if let Some(below) = how.below {
             // A stand-in looks for its socket beside itself: the one above is reached through a link.
             home.push(below);
@@ -236,7 +237,7 @@ impl Stage {
             .map_err(|error| Stop::Missing(format!("the server could not be executed: {error}")))
     }
 
-    async fn run(&self, folder: PathBuf, plan: Plan, slot: String, answer: Answer) -> Result<Result<Run, std::io::Error>, Stop> {
+    async fn run(&self, folder: SessionFolder, plan: Plan, slot: String, answer: Answer) -> Result<Result<Run, std::io::Error>, Stop> {
         let record = Arc::new(Record::default());
         self.suite.target.open(&slot, record.clone(), answer);
         let started = Session::start(record, folder, plan, self.suite.patience).await;

@@ -130,6 +130,8 @@ pub enum Answer {
     Inconclusive = 4,
     /// No case ran.
     NothingRan = 5,
+    /// Somebody pressed Ctrl-C. Not the outcome of a run.
+    Interrupted = 130,
 }
 
 /// The run's answer from its verdicts, each with whether its requirement is graded.

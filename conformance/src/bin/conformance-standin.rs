@@ -5,8 +5,11 @@
 use std::ffi::{c_char, c_int};
 
 /// The entry point that the C library calls.
+///
+/// # Safety
+/// Only the C library may call it, with a null-terminated array of C strings.
 #[unsafe(no_mangle)]
-pub extern "C" fn main(_argc: c_int, argv: *const *const c_char) -> c_int {
+pub unsafe extern "C" fn main(_argc: c_int, argv: *const *const c_char) -> c_int {
     // SAFETY: argv is what the C library gave.
     unsafe { conformance::subject::standin::main(argv) }
 }

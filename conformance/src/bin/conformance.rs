@@ -1,13 +1,13 @@
 //! The `conformance` program: parse, run, report, exit.
 
-use std::io::IsTerminal;
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use clap::Parser;
 use conformance::profile::{Profile, matches};
-use conformance::report::{json, text};
+use conformance::report::{json, review, text};
 use conformance::run::{self, Judged, Options, Run};
 use conformance::spec::{Requirement, requirements};
 use conformance::verdict::Answer;
@@ -16,12 +16,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 /// Judges a watchdog/server pair, sentence by sentence of a written specification.
 ///
 /// Exit status: 0 conformant, 1 not conformant, 2 wrong usage, 3 the suite itself failed, 4 a graded
-/// requirement could not be judged, 5 nothing ran. When several hold: 2, 5, 3, 1, 4, 0.
+/// requirement could not be judged, 5 nothing ran, 130 interrupted. When several hold: 2, 5, 3, 1, 4, 0.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
     /// A folder that holds `watchdog` and `server`, or the watchdog's path with the server beside it
-    #[arg(long, value_name = "PATH", required_unless_present_any = ["list", "explain"])]
+    #[arg(long, value_name = "PATH", required_unless_present_any = ["list", "explain", "compare"])]
     bin: Option<PathBuf>,
     /// The server, when it is not beside the watchdog
     #[arg(long, value_name = "PATH")]
@@ -50,6 +50,12 @@ struct Cli {
     /// Keep what was learned as a profile
     #[arg(long, value_name = "FILE")]
     write_profile: Option<PathBuf>,
+    /// Hold the transcripts against the reference's; differences become pending snapshots under target/review
+    #[arg(long)]
+    review: bool,
+    /// Compare the transcripts in a folder: the second half of a review
+    #[arg(long, value_name = "FOLDER", hide = true)]
+    compare: Option<PathBuf>,
     /// Show passing requirements and the evidence of advice too
     #[arg(long, short)]
     verbose: bool,
@@ -66,6 +72,9 @@ fn main() -> ExitCode {
     }
     if let Some(id) = &cli.explain {
         return explain(id);
+    }
+    if let Some(folder) = &cli.compare {
+        return status_of(review::compare(folder));
     }
     match judge(&cli) {
         Ok(run) => show(&cli, &run),
@@ -98,14 +107,20 @@ fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
     };
     run::check(&options).map_err(usage)?;
     let bar = progress();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(processors.clamp(2, 8)).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let fault = |problem: String| (Answer::HarnessFault, problem);
     let tell = |done: usize, total: usize, judged: &Judged| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
         bar.set_message(judged.requirement.id.clone());
     };
-    let run = runtime.map_err(|e| fault(e.to_string()))?.block_on(run::run(options, &tell)).map_err(fault);
+    let run = runtime.map_err(|e| fault(e.to_string()))?.block_on(async {
+        tokio::select! {
+            run = run::run(options, &tell) => run.map_err(fault),
+            // What is dropped with the run ends its subjects and its folder.
+            _ = tokio::signal::ctrl_c() => Err((Answer::Interrupted, "interrupted: nothing is said of the pair".to_owned())),
+        }
+    });
     bar.finish_and_clear();
     run
 }
@@ -123,11 +138,14 @@ fn show(cli: &Cli, run: &Run) -> ExitCode {
         advice: cli.verbose,
         colour: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
     };
-    use std::io::Write;
     // A reader that has seen enough (`| head`) is no error of ours.
     let _ = std::io::stdout().write_all(text::report(run, style, &repeat(cli)).as_bytes());
     let learned = Profile { name: "learned".to_owned(), dialect: Some(run.lesson.learned.dialect.clone()), ..Profile::default() };
     let profile = toml::to_string_pretty(&learned).expect("a profile has a TOML form");
+    if cli.review && let Err(error) = hold_against_reference(run) {
+        eprintln!("conformance: {error}");
+        return ExitCode::from(Answer::HarnessFault as u8);
+    }
     for (file, content) in [(&cli.json, json::report(run)), (&cli.write_profile, profile)] {
         let Some(file) = file else { continue };
         if let Err(error) = std::fs::write(file, content) {
@@ -136,6 +154,30 @@ fn show(cli: &Cli, run: &Run) -> ExitCode {
         }
     }
     ExitCode::from(run.answer as u8)
+}
+
+/// Leaves what differs from the reference as pending snapshots, and says how to look at them.
+fn hold_against_reference(run: &Run) -> std::io::Result<()> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package stands in the workspace");
+    let mut compare = Command::new(std::env::current_exe()?);
+    compare.arg("--compare");
+    let review = review::review(run, workspace, compare)?;
+    println!("\n{} of {} transcripts differ from the reference's.", review.pending.len(), review.compared);
+    if !review.pending.is_empty() {
+        let folder = review.folder.strip_prefix(workspace).unwrap_or(&review.folder);
+        println!("Look at them with: cargo insta review --workspace-root {} --include-ignored", folder.display());
+    }
+    Ok(())
+}
+
+fn status_of(done: std::io::Result<()>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("conformance: {error}");
+            ExitCode::from(Answer::HarnessFault as u8)
+        }
+    }
 }
 
 /// The command line that judges this pair again, for whoever reads the report.

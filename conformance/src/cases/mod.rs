@@ -22,8 +22,11 @@ pub struct Case {
     /// The requirement's id.
     pub id: &'static str,
     /// Drives the sessions.
-    pub run: fn(Arc<Stage>) -> Pin<Box<dyn Future<Output = Outcome> + Send>>,
+    pub run: fn(Arc<Stage>) -> Running,
 }
+
+/// A case under way.
+pub type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 /// Pairs ids with the functions that check them.
 macro_rules! cases {

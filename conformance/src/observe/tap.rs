@@ -7,10 +7,11 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, shutdown, socketpair};
+use rustix::net::{Shutdown, shutdown};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::JoinSet;
@@ -91,7 +92,10 @@ impl Splice {
     fn insert(&mut self, one: Inherited, gate: Option<Arc<AtomicU8>>, record: &Arc<Record>, server: usize) -> io::Result<()> {
         let fd = one.numbers[0];
         let (theirs, ours) = match one.like.kind {
-            Kind::Socket => socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?,
+            Kind::Socket => {
+                let (theirs, ours) = UnixStream::pair()?;
+                (theirs.into(), ours.into())
+            }
             _ => {
                 let (reader, writer) = os_pipe::pipe()?;
                 let (reader, writer) = (OwnedFd::from(reader), OwnedFd::from(writer));

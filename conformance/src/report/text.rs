@@ -208,7 +208,8 @@ fn summary(out: &mut String, run: &Run, style: Style) {
     let words = match run.answer {
         Answer::Conformant => "CONFORMANT".to_owned(),
         Answer::NotConformant => "NOT CONFORMANT".to_owned(),
-        Answer::Usage => "USAGE".to_owned(),
+        // These two are never a run's answer.
+        Answer::Usage | Answer::Interrupted => String::new(),
         Answer::HarnessFault => "HARNESS FAULT: the suite failed, so nothing is said of the pair".to_owned(),
         Answer::Inconclusive => format!("INCONCLUSIVE: {graded_open} graded requirements could not be judged"),
         Answer::NothingRan => "NOTHING RAN".to_owned(),

@@ -83,6 +83,7 @@ pub fn normalised(events: &[Event], dialect: &Dialect) -> String {
             }
         }
     };
+    let lines_of = |bytes: &[u8]| lines_of(bytes).into_iter().map(|line| of_any_machine(&line)).collect();
     let typed: Vec<u8> = events
         .iter()
         .filter_map(|e| match &e.what {
@@ -108,7 +109,12 @@ pub fn normalised(events: &[Event], dialect: &Dialect) -> String {
             }
         }
         for fd in descriptors {
-            block(&format!("to {side} [{fd}]"), frames_of(&passed(events, side, fd), end));
+            block(&format!("to {side} [{fd}]"), {
+                let frames = frames_of(&passed(events, side, fd), end);
+                // What goes to the server was typed; what comes from it may tell the machine.
+                let of_side = |frame: &String| if side == Who::Watchdog { of_any_machine(frame) } else { frame.clone() };
+                frames.iter().map(of_side).collect()
+            });
         }
     }
     // Requests under way side by side arrive in any order.
@@ -167,6 +173,17 @@ fn filtered(bytes: &[u8]) -> String {
     let text = replace_after(&text, "127.0.0.1:", "PORT", |c| c.is_ascii_digit());
     let temp = std::env::temp_dir().join("conf-");
     replace_after(&text, &temp.display().to_string(), "RUN", |c| c.is_ascii_alphanumeric())
+}
+
+/// A line that ends with the machine's number of processors, as a word or as the last value of a payload, may tell
+/// what `setproc` gave: that is another number on another machine.
+fn of_any_machine(line: &str) -> String {
+    let here = std::thread::available_parallelism().map_or(1, usize::from).to_string();
+    let tail = line.trim_end_matches(|c: char| !c.is_ascii_digit());
+    match tail.strip_suffix(&here) {
+        Some(before) if before.ends_with(": ") => format!("{before}ALL{}", &line[tail.len()..]),
+        _ => line.to_owned(),
+    }
 }
 
 fn replace_after(text: &str, marker: &str, with: &str, belongs: impl Fn(char) -> bool) -> String {

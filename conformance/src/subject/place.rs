@@ -1,10 +1,13 @@
 //! Where subjects live: a folder of the run with a folder for each session in it, and the fixed environment
 //! that every subject is started with. All of it is gone when the run is dropped.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
+use std::ops::Deref;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
@@ -21,6 +24,23 @@ pub struct RunFolder {
     folder: TempDir,
     standin: PathBuf,
     sessions: AtomicUsize,
+    elsewhere: Arc<HashSet<i32>>,
+}
+
+/// The folder of one session. It is gone when its run is.
+#[derive(Debug, Clone)]
+pub struct SessionFolder {
+    path: PathBuf,
+    /// The sessions of the operating system that were there before the run: no subject can join one of them.
+    pub(super) elsewhere: Arc<HashSet<i32>>,
+}
+
+impl Deref for SessionFolder {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.path
+    }
 }
 
 impl RunFolder {
@@ -45,17 +65,18 @@ impl RunFolder {
         std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         let standin = folder.path().join("standin");
         std::fs::copy(built, &standin)?;
-        Ok(RunFolder { folder, standin, sessions: AtomicUsize::new(0) })
+        let elsewhere = Arc::new(super::remains::system_sessions()?);
+        Ok(RunFolder { folder, standin, sessions: AtomicUsize::new(0), elsewhere })
     }
 
     /// A new folder for a session, with the two stand-ins in it.
-    pub fn session(&self) -> io::Result<PathBuf> {
+    pub fn session(&self) -> io::Result<SessionFolder> {
         let number = self.sessions.fetch_add(1, Ordering::Relaxed);
         let folder = self.folder.path().join(number.to_string());
         std::fs::create_dir(&folder)?;
         std::fs::hard_link(&self.standin, folder.join(STARTER))?;
         std::fs::hard_link(&self.standin, folder.join(TAP))?;
-        Ok(folder)
+        Ok(SessionFolder { path: folder, elsewhere: self.elsewhere.clone() })
     }
 }
 

@@ -3,13 +3,14 @@
 //! Whoever descends from a session carries its mark in the environment. Where the system lists no
 //! processes, only those are found that the session knew.
 
+use std::collections::HashSet;
 use std::io;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
-use super::place::mark;
+use super::place::{SessionFolder, mark};
 use crate::observe::process::{Watch, reap, signal};
 
 /// A process that outlived its session.
@@ -22,12 +23,14 @@ pub struct Remain {
 }
 
 /// Every living process that carries the mark of the session in `folder`.
-#[cfg(target_os = "linux")]
-pub fn find(folder: &Path) -> io::Result<Vec<Remain>> {
+pub fn find(folder: &SessionFolder) -> io::Result<Vec<Remain>> {
     let mark = mark(folder);
     let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc")? {
-        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+    for pid in processes()? {
+        // One cheap question first: who is in a session of the system that is older than the run is not ours.
+        if system_session(pid).is_none_or(|session| folder.elsewhere.contains(&session)) {
+            continue;
+        }
         // A process may be gone, or another user's, by the time it is looked at: then it is not ours.
         let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else { continue };
         if environment.split(|b| *b == 0).any(|entry| entry == mark) {
@@ -39,30 +42,42 @@ pub fn find(folder: &Path) -> io::Result<Vec<Remain>> {
     Ok(found)
 }
 
-/// This system lists no other process's environment.
-#[cfg(not(target_os = "linux"))]
-pub fn find(_folder: &Path) -> io::Result<Vec<Remain>> {
-    Ok(Vec::new())
+/// The sessions of the operating system, as setsid makes them, that there are now.
+pub(super) fn system_sessions() -> io::Result<HashSet<i32>> {
+    Ok(processes()?.into_iter().filter_map(system_session).collect())
 }
 
-/// Kills what is left, `known` processes first, and waits for their ends.
-pub async fn clear(folder: &Path, known: &[i32], patience: Duration) -> io::Result<()> {
+fn system_session(pid: i32) -> Option<i32> {
+    Some(nix::unistd::getsid(Some(Pid::from_raw(pid))).ok()?.as_raw())
+}
+
+/// Every process, where the system lists them as files.
+fn processes() -> io::Result<Vec<i32>> {
+    if !cfg!(target_os = "linux") {
+        return Ok(Vec::new());
+    }
+    let numbers = std::fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    Ok(numbers.collect())
+}
+
+/// Kills what is left, `known` processes first, and waits for their ends. Returns what was found beside those.
+pub async fn clear(folder: &SessionFolder, known: &[i32], patience: Duration) -> io::Result<Vec<Remain>> {
     for &pid in known {
         end(pid, patience).await?;
     }
+    let first = find(folder)?;
     let deadline = Instant::now() + patience;
-    loop {
-        let found = find(folder)?;
-        if found.is_empty() {
-            return Ok(());
-        }
+    let mut found = first.clone();
+    while !found.is_empty() {
         if Instant::now() > deadline {
             return Err(io::Error::other(format!("{} processes could not be ended: {found:?}", found.len())));
         }
-        for remain in found {
+        for remain in &found {
             end(remain.pid, patience).await?;
         }
+        found = find(folder)?;
     }
+    Ok(first)
 }
 
 async fn end(pid: i32, patience: Duration) -> io::Result<()> {

@@ -3,27 +3,26 @@
 //! A session starts the subjects, feeds the observers' findings into its record, and ends everything. What
 //! a session is for, and what should be seen in it, only its case knows.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use tokio::net::UnixListener;
-use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::attend::{ServerPlan, Shared, StartError, Starting, attend, begin};
 use super::handover::{self, Become, Hello, Order, SOCKET};
-use super::place::{STARTER, TAP, environment};
+use super::place::{STARTER, SessionFolder, environment};
 use super::remains::{self, Remain};
 use crate::observe::process::{self, Watch};
-use crate::observe::tap::{Splice, splice};
-use crate::observe::terminal::{Input, Terminal, read_into, set_plain};
+use crate::observe::terminal::{Input, Terminal, read_into};
 use crate::record::{Event, Record, Status, Stream, What, Who};
 
 /// What is to be started, and how.
@@ -45,23 +44,12 @@ pub struct Plan {
     pub who: Who,
 }
 
-/// What happens when the stand-in in the server's place is started.
-#[derive(Debug, Clone)]
-pub enum ServerPlan {
-    /// It becomes this program, with the tap in its pipes.
-    Tapped(PathBuf),
-    /// It becomes this program, and the pipes stay as they are.
-    Untapped(PathBuf),
-    /// It stays, and the suite has its ends; these signals are ignored.
-    Held(Vec<i32>),
-}
-
 /// A running session.
 pub struct Session {
     /// What was seen.
     pub record: Arc<Record>,
     /// Its folder.
-    pub folder: PathBuf,
+    pub folder: SessionFolder,
     /// The process id of the program that was started.
     pub pid: i32,
     patience: Duration,
@@ -70,48 +58,13 @@ pub struct Session {
     shared: Arc<Shared>,
     terminal: Mutex<Option<Terminal>>,
     readers: Mutex<Vec<JoinHandle<()>>>,
+    finished: AtomicBool,
     _attending: JoinSet<()>,
-}
-
-/// What the session and the tasks that serve its stand-ins share.
-struct Shared {
-    record: Arc<Record>,
-    server: ServerPlan,
-    own: Vec<(u64, u64)>,
-    starts: Mutex<Vec<Start>>,
-    watching: Mutex<JoinSet<()>>,
-}
-
-/// One start of the server, as the stand-in in its place saw it.
-pub struct Start {
-    /// What it was given.
-    pub hello: Hello,
-    /// The copying between the two, when it was tapped.
-    splice: Splice,
-    /// The ends that it inherited with their numbers, when it is held.
-    held: Vec<(i32, OwnedFd)>,
-    /// The way to give a held stand-in another order.
-    control: Option<UnixStream>,
-}
-
-/// Why a session could not be started.
-#[derive(Debug)]
-pub enum StartError {
-    /// The program could not be executed.
-    Program(io::Error),
-    /// The suite failed.
-    Harness(io::Error),
-}
-
-impl From<io::Error> for StartError {
-    fn from(error: io::Error) -> Self {
-        StartError::Harness(error)
-    }
 }
 
 impl Session {
     /// Starts the program. Every wait in the session lasts `patience` at most.
-    pub async fn start(record: Arc<Record>, folder: PathBuf, plan: Plan, patience: Duration) -> Result<Self, StartError> {
+    pub async fn start(record: Arc<Record>, folder: SessionFolder, plan: Plan, patience: Duration) -> Result<Self, StartError> {
         let listener = UnixListener::bind(folder.join(SOCKET))?;
         let who = plan.who;
         let mut ends = Vec::new();
@@ -128,7 +81,7 @@ impl Session {
             ends = vec![stdin.into(), stdout.into(), stderr.into()];
             place = vec![0, 1, 2];
         }
-        let own = ends.iter().map(identity).collect::<io::Result<Vec<_>>>()?;
+        let own = ends.iter().map(|end| Ok(super::identity(&nix::sys::stat::fstat(end)?))).collect::<io::Result<Vec<_>>>()?;
         for (number, end) in &plan.extra {
             // An end that takes the place of standard input or output replaces it.
             if let Some(at) = place.iter().position(|n| n == number) {
@@ -168,13 +121,12 @@ impl Session {
             input = Some(Input::new(end.try_clone()?)?);
             master = Some(end);
         }
-        let (began, begins) = oneshot::channel();
-        let mut attending = JoinSet::new();
-        attending.spawn(attend(listener, shared.clone(), Starting { order, ends, master, began, who }));
-        let began = tokio::time::timeout(patience, begins)
-            .await
-            .map_err(|_| io::Error::other("the starter did not report in time"))?
-            .map_err(|_| io::Error::other("the starter's report was lost"))?;
+        let starting = Starting { order, ends, master, who, patience };
+        let began = {
+            let shared = shared.clone();
+            tokio::task::spawn_blocking(move || (begin(&listener, starting, &shared), listener))
+        };
+        let (began, listener) = began.await.map_err(io::Error::other)?;
         let pid = match began {
             Ok(pid) => pid,
             Err(error) => {
@@ -185,6 +137,8 @@ impl Session {
                 return Err(error);
             }
         };
+        let mut attending = JoinSet::new();
+        attending.spawn(attend(listener, shared.clone()));
         Ok(Session {
             record,
             folder,
@@ -195,6 +149,7 @@ impl Session {
             shared,
             terminal: Mutex::new(terminal),
             readers: Mutex::new(readers),
+            finished: AtomicBool::new(false),
             _attending: attending,
         })
     }
@@ -322,12 +277,17 @@ impl Session {
     pub async fn finish(&self) -> io::Result<Vec<Remain>> {
         self.input.lock().expect("not poisoned").take();
         let over = self.record.look(|events| crate::record::ended(events, self.who)).is_some();
-        let outlived = if over { remains::find(&self.folder)? } else { Vec::new() };
         let mut known = self.record.look(still_running);
+        let mut outlived = if over && !known.is_empty() { remains::find(&self.folder)? } else { Vec::new() };
         if !over {
             known.insert(0, self.pid);
         }
-        remains::clear(&self.folder, &known, self.patience).await?;
+        let found = remains::clear(&self.folder, &known, self.patience).await?;
+        if over {
+            outlived.extend(found);
+            outlived.sort_by_key(|remain| remain.pid);
+            outlived.dedup();
+        }
         // The end of the terminal's last user ends the reading; a pipe that something still holds does not.
         let readers: Vec<_> = self.readers.lock().expect("not poisoned").drain(..).collect();
         for mut reader in readers {
@@ -336,20 +296,21 @@ impl Session {
             }
         }
         self.shared.starts.lock().expect("not poisoned").clear();
+        self.finished.store(true, Ordering::Release);
         Ok(outlived)
     }
 }
 
 impl Drop for Session {
-    /// A session that was not finished (its case was cut off) must not leave anybody either.
+    /// A session that was not finished, because its case was cut off, must not leave anybody either.
     fn drop(&mut self) {
-        let servers = self.record.look(crate::record::servers);
-        for pid in servers.into_iter().chain([self.pid]) {
-            if remains::find(&self.folder).is_ok_and(|found| found.iter().any(|r| r.pid == pid)) {
-                let _ = process::signal(pid, Signal::SIGKILL as i32);
-            }
+        if self.finished.load(Ordering::Acquire) {
+            return;
         }
-        process::reap(self.pid);
+        for remain in remains::find(&self.folder).unwrap_or_default() {
+            let _ = process::signal(remain.pid, Signal::SIGKILL as i32);
+        }
+        let _ = process::signal(self.pid, Signal::SIGKILL as i32);
     }
 }
 
@@ -359,158 +320,8 @@ fn still_running(events: &[Event]) -> Vec<i32> {
     crate::record::servers(events).into_iter().enumerate().filter_map(running).collect()
 }
 
-fn identity(end: &OwnedFd) -> io::Result<(u64, u64)> {
-    let stat = rustix::fs::fstat(end)?;
-    Ok((stat.st_dev as u64, stat.st_ino as u64))
-}
-
 fn start_on_pipes(starter: &Path) -> io::Result<i32> {
     let mut command = Command::new(starter);
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
     Ok(command.spawn()?.id().cast_signed())
-}
-
-/// What the first stand-in of a session is told, and who waits for its report.
-struct Starting {
-    order: Become,
-    ends: Vec<OwnedFd>,
-    /// The terminal, if the program is started in one.
-    master: Option<OwnedFd>,
-    began: oneshot::Sender<Result<i32, StartError>>,
-    who: Who,
-}
-
-/// Serves the stand-ins of a session as they come: one starter, then the servers.
-async fn attend(listener: UnixListener, shared: Arc<Shared>, starting: Starting) {
-    let mut starting = Some(starting);
-    while let Ok((stream, _)) = listener.accept().await {
-        let Ok(stream) = stream.into_std() else { continue };
-        let greeted = tokio::task::spawn_blocking(move || {
-            stream.set_nonblocking(false)?;
-            let hello = handover::receive::<Hello>(&stream)?;
-            io::Result::Ok((stream, hello))
-        });
-        // A stand-in that is killed before it has said anything is no news of its own.
-        let Ok(Ok((stream, Some((hello, handed))))) = greeted.await else { continue };
-        if hello.name == STARTER {
-            if let Some(starting) = starting.take() {
-                begin(stream, &hello, starting, &shared).await;
-            }
-        } else if hello.name == TAP {
-            match serve(stream, hello, handed, &shared).await {
-                // A stand-in that was killed while it was told what to do: its end is seen.
-                Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {}
-                Err(error) => shared.record.push(What::TapFailed { error: error.to_string() }),
-                Ok(()) => {}
-            }
-        }
-    }
-}
-
-async fn begin(stream: UnixStream, hello: &Hello, starting: Starting, shared: &Arc<Shared>) {
-    let Starting { order, ends, master, began, who } = starting;
-    let pid = hello.pid;
-    let watch = Watch::new(pid);
-    shared.record.push(What::Started { who, pid });
-    let told = tokio::task::spawn_blocking(move || {
-        master.as_ref().map_or(Ok(()), set_plain)?;
-        let borrowed: Vec<_> = ends.iter().map(AsFd::as_fd).collect();
-        handover::send(&stream, &Order::Become(order), &borrowed)?;
-        drop(ends);
-        handover::receive::<i32>(&stream)
-    });
-    let result = match (told.await, watch) {
-        (Ok(Ok(None)), Ok(watch)) => {
-            let record = shared.record.clone();
-            shared.watching.lock().expect("not poisoned").spawn(async move {
-                if watch.ended().await.is_ok() {
-                    record.push(What::Ended { who, status: process::reap(pid) });
-                }
-            });
-            Ok(pid)
-        }
-        (Ok(Ok(Some((errno, _)))), _) => Err(StartError::Program(io::Error::from_raw_os_error(errno))),
-        (Ok(Err(error)), _) | (_, Err(error)) => Err(StartError::Harness(error)),
-        (Err(error), _) => Err(StartError::Harness(io::Error::other(error))),
-    };
-    // Whoever started it may have given up.
-    let _ = began.send(result);
-}
-
-async fn serve(stream: UnixStream, hello: Hello, handed: Vec<OwnedFd>, shared: &Arc<Shared>) -> io::Result<()> {
-    let watch = Watch::new(hello.pid)?;
-    let pid = hello.pid;
-    let number = shared.starts.lock().expect("not poisoned").len();
-    let who = Who::Server(number);
-    let mut start = Start { hello, splice: Splice::default(), held: Vec::new(), control: None };
-    let (order, ends) = match &shared.server {
-        ServerPlan::Tapped(program) => {
-            start.splice = splice(&start.hello, handed, &shared.own, &shared.record, number)?;
-            let order = become_server(&start.hello, program, std::mem::take(&mut start.splice.place));
-            (order, std::mem::take(&mut start.splice.ends))
-        }
-        ServerPlan::Untapped(program) => (become_server(&start.hello, program, Vec::new()), Vec::new()),
-        ServerPlan::Held(ignore) => {
-            let numbers = start.hello.descriptors.iter().filter(|d| d.handed).map(|d| d.number);
-            start.held = numbers.zip(handed).collect();
-            start.control = Some(stream.try_clone()?);
-            (Order::Hold { ignore: ignore.clone() }, Vec::new())
-        }
-    };
-    let executes = !matches!(shared.server, ServerPlan::Held(_));
-    let told = tokio::task::spawn_blocking(move || {
-        let borrowed: Vec<_> = ends.iter().map(AsFd::as_fd).collect();
-        handover::send(&stream, &order, &borrowed)?;
-        drop(ends);
-        // A stand-in that became the server closes the socket by that; one that could not, or that stays, answers.
-        handover::receive::<i32>(&stream)
-    });
-    let begun = |start| {
-        // Complete before it is told of: whoever waits for the start looks at it at once.
-        shared.starts.lock().expect("not poisoned").push(start);
-        shared.record.push(What::Started { who, pid });
-        let watching = watch_server(watch, who, shared.record.clone());
-        shared.watching.lock().expect("not poisoned").spawn(watching);
-    };
-    if !executes {
-        // What it ignores, it ignores from the moment that it counts as started.
-        told.await.map_err(io::Error::other)??;
-        begun(start);
-        return Ok(());
-    }
-    begun(start);
-    if let Some((errno, _)) = told.await.map_err(io::Error::other)?? {
-        let error = io::Error::from_raw_os_error(errno);
-        shared.record.push(What::NotExecuted { who, error: error.to_string() });
-    }
-    Ok(())
-}
-
-async fn watch_server(watch: Watch, who: Who, record: Arc<Record>) {
-    if watch.ended().await.is_ok() {
-        // How it ended is known once its parent has asked, which may be at once or never.
-        record.push(What::Ended { who, status: None });
-        if watch.reaped().await.is_ok() {
-            record.push(What::Reaped { who, status: watch.status() });
-        }
-    }
-}
-
-/// The server's own program, with what the watchdog gave, and its own path where the stand-in's was.
-fn become_server(hello: &Hello, program: &Path, place: Vec<i32>) -> Order {
-    let mut argv = hello.argv.clone();
-    if let Some(name) = argv.first_mut()
-        && Path::new(OsStr::from_bytes(name)).file_name() == Some(OsStr::new(TAP))
-    {
-        *name = program.as_os_str().as_bytes().to_vec();
-    }
-    Order::Become(Become {
-        place,
-        clean: false,
-        new_session: false,
-        folder: None,
-        path: program.as_os_str().as_bytes().to_vec(),
-        argv,
-        env: hello.env.clone(),
-    })
 }

@@ -140,8 +140,7 @@ fn describe(number: RawFd) -> Option<Descriptor> {
         readable: access != libc::O_WRONLY,
         writable: access != libc::O_RDONLY,
         nonblocking: flags & libc::O_NONBLOCK != 0,
-        #[allow(clippy::useless_conversion, clippy::cast_sign_loss, reason = "the types differ between systems")]
-        identity: (stat.st_dev as u64, u64::from(stat.st_ino)),
+        identity: super::identity(&stat),
         handed: kind == Kind::Pipe || (kind == Kind::Socket && is_local_stream(number)),
     })
 }

@@ -49,6 +49,7 @@ pub fn write_program(path: &Path, text: &str) {
 pub struct Bench {
     folder: TempDir,
     path: OsString,
+    memory_kib_max: Option<u64>,
 }
 
 /// What came of a run.
@@ -61,6 +62,8 @@ pub struct Judgement {
     pub stdout: String,
     /// Standard error.
     pub stderr: String,
+    /// Processes and files that outlived the run.
+    pub left: Vec<String>,
 }
 
 impl Bench {
@@ -68,7 +71,12 @@ impl Bench {
     pub fn new(path: &OsString) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
         std::fs::create_dir(folder.path().join("tmp")).expect("the folder is new");
-        Bench { folder, path: path.clone() }
+        Bench { folder, path: path.clone(), memory_kib_max: None }
+    }
+
+    /// Bounds what the suite and each of its subjects may take, where the system lets one.
+    pub fn with_memory(self, memory_kib_max: u64) -> Self {
+        Bench { memory_kib_max: Some(memory_kib_max), ..self }
     }
 
     /// A place for files of the test.
@@ -78,7 +86,15 @@ impl Bench {
 
     /// The suite, to be given arguments.
     pub fn suite(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_conformance"));
+        let program = env!("CARGO_BIN_EXE_conformance");
+        let mut command = match self.memory_kib_max {
+            None => Command::new(program),
+            Some(kib) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", &format!("ulimit -v {kib} 2>/dev/null; exec \"$0\" \"$@\""), program]);
+                shell
+            }
+        };
         command.env("PATH", &self.path).env("TMPDIR", self.temporary()).stdin(Stdio::null());
         command
     }
@@ -90,39 +106,56 @@ impl Bench {
 
     /// Judges a pair, and holds that nothing outlives the run.
     pub fn judge(&self, bin: &Path, args: &[&str]) -> Judgement {
+        let judgement = self.try_judge(bin, args);
+        assert!(judgement.left.is_empty(), "the run left something behind: {:?}", judgement.left);
+        judgement
+    }
+
+    /// Judges a pair. What outlives the run is told of.
+    pub fn try_judge(&self, bin: &Path, args: &[&str]) -> Judgement {
         let file = self.folder.path().join("report.json");
-        let Output { status, stdout, stderr } =
-            self.suite().arg("--bin").arg(bin).arg("--json").arg(&file).args(args).output().expect("the suite was built");
-        self.assert_nothing_left();
+        let Output { status, stdout, stderr } = self
+            .suite()
+            .arg("--bin")
+            .arg(bin)
+            .arg("--json")
+            .arg(&file)
+            .args(args)
+            .output()
+            .expect("the suite was built");
         let report = std::fs::read_to_string(&file).unwrap_or_default();
         Judgement {
             status: status.code().unwrap_or(-1),
             report: serde_json::from_str(&report).unwrap_or_default(),
             stdout: String::from_utf8_lossy(&stdout).into_owned(),
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
+            left: self.left(),
         }
     }
 
-    /// No process of the run is left, and no file.
-    pub fn assert_nothing_left(&self) {
-        let left = processes_of(&self.temporary());
-        assert!(left.is_empty(), "the run left processes behind: {left:?}");
-        let files: Vec<_> = std::fs::read_dir(self.temporary()).expect("still there").flatten().map(|e| e.path()).collect();
-        assert!(files.is_empty(), "the run left files behind: {files:?}");
+    /// What is left of the run. Processes end here, if not earlier.
+    fn left(&self) -> Vec<String> {
+        let processes = processes_of(&self.temporary());
+        for (pid, _) in &processes {
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(*pid), nix::sys::signal::Signal::SIGKILL);
+        }
+        let files = std::fs::read_dir(self.temporary()).expect("still there").flatten();
+        let files = files.map(|entry| format!("the file {}", entry.path().display()));
+        processes.into_iter().map(|(pid, command)| format!("process {pid}, `{command}`")).chain(files).collect()
     }
 }
 
 /// The processes whose home is below a folder. Only Linux lists other processes' environments.
-fn processes_of(folder: &Path) -> Vec<String> {
+fn processes_of(folder: &Path) -> Vec<(i32, String)> {
     let home = format!("HOME={}/", folder.display());
-    let belongs = |pid: &String| {
+    let belongs = |pid: &i32| {
         let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         environment.split(|b| *b == 0).any(|entry| entry.starts_with(home.as_bytes()))
     };
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(belongs);
-    let command = |pid: String| String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()).into_owned();
-    pids.map(command).collect()
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(belongs);
+    let command = |pid| std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    pids.map(|pid| (pid, String::from_utf8_lossy(&command(pid)).replace('\0', " "))).collect()
 }
 
 /// The JSON report, as far as tests look at it.

@@ -1,0 +1,215 @@
+//! Attending the stand-ins of a session: the one that starts its program, and those in the server's place.
+//!
+//! What each was given and what it is told is decided here; the session only waits for what follows.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tokio::task::JoinSet;
+
+use super::handover::{self, Become, Hello, Order};
+use super::place::{STARTER, TAP};
+use crate::observe::process::{self, Watch};
+use crate::observe::tap::{Splice, splice};
+use crate::observe::terminal::set_plain;
+use crate::record::{Record, What, Who};
+
+/// What happens when the stand-in in the server's place is started.
+#[derive(Debug, Clone)]
+pub enum ServerPlan {
+    /// It becomes this program, with the tap in its pipes.
+    Tapped(PathBuf),
+    /// It becomes this program, and the pipes stay as they are.
+    Untapped(PathBuf),
+    /// It stays, and the suite has its ends; these signals are ignored.
+    Held(Vec<i32>),
+}
+
+/// What the session and the tasks that serve its stand-ins share.
+pub(super) struct Shared {
+    pub(super) record: Arc<Record>,
+    pub(super) server: ServerPlan,
+    pub(super) own: Vec<(u64, u64)>,
+    pub(super) starts: Mutex<Vec<Start>>,
+    pub(super) watching: Mutex<JoinSet<()>>,
+}
+
+/// One start of the server, as the stand-in in its place saw it.
+pub(super) struct Start {
+    /// What it was given.
+    pub(super) hello: Hello,
+    /// The copying between the two, when it was tapped.
+    pub(super) splice: Splice,
+    /// The ends that it inherited with their numbers, when it is held.
+    pub(super) held: Vec<(i32, OwnedFd)>,
+    /// The way to give a held stand-in another order.
+    pub(super) control: Option<UnixStream>,
+}
+
+/// Why a session could not be started.
+#[derive(Debug)]
+pub enum StartError {
+    /// The program could not be executed.
+    Program(io::Error),
+    /// The suite failed.
+    Harness(io::Error),
+}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        StartError::Harness(error)
+    }
+}
+
+/// What the first stand-in of a session is told.
+pub(super) struct Starting {
+    pub(super) order: Become,
+    pub(super) ends: Vec<OwnedFd>,
+    /// The terminal, if the program is started in one.
+    pub(super) master: Option<OwnedFd>,
+    pub(super) who: Who,
+    pub(super) patience: Duration,
+}
+
+/// Lets the first stand-in become the session's program, and says which process that is. Blocks, in one thread from
+/// beginning to end: every hand-over between threads would cost as much as the start itself.
+pub(super) fn begin(listener: &UnixListener, starting: Starting, shared: &Shared) -> Result<i32, StartError> {
+    let Starting { order, ends, master, who, patience } = starting;
+    let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+    if poll(&mut [PollFd::new(listener.as_fd(), PollFlags::POLLIN)], timeout).map_err(io::Error::from)? == 0 {
+        return Err(io::Error::other("the starter did not report in time").into());
+    }
+    let (stream, _) = listener.accept()?;
+    stream.set_read_timeout(Some(patience))?;
+    let greeting = handover::receive::<Hello>(&stream)?.filter(|(hello, _)| hello.name == STARTER);
+    let (hello, _) = greeting.ok_or_else(|| io::Error::other("the starter ended before it reported"))?;
+    master.as_ref().map_or(Ok(()), set_plain)?;
+    let watch = Watch::new(hello.pid)?;
+    shared.record.push(What::Started { who, pid: hello.pid });
+    let borrowed: Vec<_> = ends.iter().map(AsFd::as_fd).collect();
+    handover::send(&stream, &Order::Become(order), &borrowed)?;
+    // A stand-in that became the program closes the socket by that; one that could not says why.
+    if let Some((errno, _)) = handover::receive::<i32>(&stream)? {
+        return Err(StartError::Program(io::Error::from_raw_os_error(errno)));
+    }
+    let (record, pid) = (shared.record.clone(), hello.pid);
+    shared.watching.lock().expect("not poisoned").spawn(async move {
+        if watch.ended().await.is_ok() {
+            record.push(What::Ended { who, status: process::reap(pid) });
+        }
+    });
+    Ok(pid)
+}
+
+/// Serves the stand-ins in the server's place as they come.
+pub(super) async fn attend(listener: UnixListener, shared: Arc<Shared>) {
+    let listening = listener.set_nonblocking(true).and_then(|()| tokio::net::UnixListener::from_std(listener));
+    let listener = match listening {
+        Ok(listener) => listener,
+        Err(error) => return shared.record.push(What::TapFailed { error: error.to_string() }),
+    };
+    while let Ok((stream, _)) = listener.accept().await {
+        let Ok(stream) = stream.into_std() else { continue };
+        let greeted = tokio::task::spawn_blocking(move || {
+            stream.set_nonblocking(false)?;
+            let hello = handover::receive::<Hello>(&stream)?;
+            io::Result::Ok((stream, hello))
+        });
+        // A stand-in that is killed before it has said anything is no news of its own.
+        let Ok(Ok((stream, Some((hello, handed))))) = greeted.await else { continue };
+        if hello.name != TAP {
+            continue;
+        }
+        match serve(stream, hello, handed, &shared).await {
+            // A stand-in that was killed while it was told what to do: its end is seen.
+            Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {}
+            Err(error) => shared.record.push(What::TapFailed { error: error.to_string() }),
+            Ok(()) => {}
+        }
+    }
+}
+
+async fn serve(stream: UnixStream, hello: Hello, handed: Vec<OwnedFd>, shared: &Shared) -> io::Result<()> {
+    let watch = Watch::new(hello.pid)?;
+    let pid = hello.pid;
+    let number = shared.starts.lock().expect("not poisoned").len();
+    let who = Who::Server(number);
+    let mut start = Start { hello, splice: Splice::default(), held: Vec::new(), control: None };
+    let (order, ends) = match &shared.server {
+        ServerPlan::Tapped(program) => {
+            start.splice = splice(&start.hello, handed, &shared.own, &shared.record, number)?;
+            let order = become_server(&start.hello, program, std::mem::take(&mut start.splice.place));
+            (order, std::mem::take(&mut start.splice.ends))
+        }
+        ServerPlan::Untapped(program) => (become_server(&start.hello, program, Vec::new()), Vec::new()),
+        ServerPlan::Held(ignore) => {
+            let numbers = start.hello.descriptors.iter().filter(|d| d.handed).map(|d| d.number);
+            start.held = numbers.zip(handed).collect();
+            start.control = Some(stream.try_clone()?);
+            (Order::Hold { ignore: ignore.clone() }, Vec::new())
+        }
+    };
+    let executes = !matches!(shared.server, ServerPlan::Held(_));
+    let told = tokio::task::spawn_blocking(move || {
+        let borrowed: Vec<_> = ends.iter().map(AsFd::as_fd).collect();
+        handover::send(&stream, &order, &borrowed)?;
+        drop(ends);
+        // A stand-in that became the server closes the socket by that; one that could not, or that stays, answers.
+        handover::receive::<i32>(&stream)
+    });
+    let begun = |start| {
+        // Complete before it is told of: whoever waits for the start looks at it at once.
+        shared.starts.lock().expect("not poisoned").push(start);
+        shared.record.push(What::Started { who, pid });
+        let watching = watch_server(watch, who, shared.record.clone());
+        shared.watching.lock().expect("not poisoned").spawn(watching);
+    };
+    if !executes {
+        // What it ignores, it ignores from the moment that it counts as started.
+        told.await.map_err(io::Error::other)??;
+        begun(start);
+        return Ok(());
+    }
+    begun(start);
+    if let Some((errno, _)) = told.await.map_err(io::Error::other)?? {
+        let error = io::Error::from_raw_os_error(errno);
+        shared.record.push(What::NotExecuted { who, error: error.to_string() });
+    }
+    Ok(())
+}
+
+async fn watch_server(watch: Watch, who: Who, record: Arc<Record>) {
+    if watch.ended().await.is_ok() {
+        // How it ended is known once its parent has asked, which may be at once or never.
+        record.push(What::Ended { who, status: None });
+        if watch.reaped().await.is_ok() {
+            record.push(What::Reaped { who, status: watch.status() });
+        }
+    }
+}
+
+/// The server's own program, with what the watchdog gave, and its own path where the stand-in's was.
+fn become_server(hello: &Hello, program: &Path, place: Vec<i32>) -> Order {
+    let mut argv = hello.argv.clone();
+    if let Some(name) = argv.first_mut()
+        && Path::new(OsStr::from_bytes(name)).file_name() == Some(OsStr::new(TAP))
+    {
+        *name = program.as_os_str().as_bytes().to_vec();
+    }
+    Order::Become(Become {
+        place,
+        clean: false,
+        new_session: false,
+        folder: None,
+        path: program.as_os_str().as_bytes().to_vec(),
+        argv,
+        env: hello.env.clone(),
+    })
+}
