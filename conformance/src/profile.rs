@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::dialect::Dialect;
-use crate::spec::{Requirement, Source};
+use crate::spec::{Requirement, Source, requirements};
 
 /// What an instructor or an engineer fixes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +51,16 @@ impl Profile {
     /// Reads a file; the error names it and says what is wrong.
     pub fn read(path: &Path) -> Result<Self, String> {
         let text = std::fs::read_to_string(path).map_err(|e| format!("profile {}: {e}", path.display()))?;
-        toml::from_str(&text).map_err(|e| format!("profile {}: {e}", path.display()))
+        let profile: Profile = toml::from_str(&text).map_err(|e| format!("profile {}: {e}", path.display()))?;
+        let all = requirements();
+        // A typing error here would grade what was to be left out, and nobody would notice.
+        match profile.skip.iter().find(|skip| !all.iter().any(|r| matches(r, skip))) {
+            None => Ok(profile),
+            Some(unknown) => {
+                let file = path.display();
+                Err(format!("profile {file}: skip `{unknown}`: expected a requirement's id or an area; --list shows them"))
+            }
+        }
     }
 
     /// The requirement counts for the exit status.

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use serde::Serialize;
@@ -14,6 +15,7 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub struct Record {
     begun: Instant,
+    kept_bytes: AtomicUsize,
     events: Mutex<Vec<Event>>,
     changed: Notify,
 }
@@ -60,6 +62,10 @@ pub enum What {
         /// The system's reason.
         error: String,
     },
+    /// More was said than is kept: from here on the subjects are no longer listened to.
+    Flooded,
+    /// The suite begins to end what still runs: what ends from here on did not end by itself.
+    Finishing,
     /// The suite could not put its tap into the pipes: whatever follows is its own fault.
     TapFailed {
         /// Why.
@@ -191,13 +197,36 @@ impl Default for Record {
     fn default() -> Self {
         Record {
             begun: Instant::now(),
+            kept_bytes: AtomicUsize::new(0),
             events: Mutex::default(),
             changed: Notify::new(),
         }
     }
 }
 
+/// How much of what subjects say is kept in one record. No case needs more than a part of it.
+const KEPT_BYTES_MAX: usize = 4 << 20;
+
 impl Record {
+    /// Appends what a subject said. `false` when no more is kept: then the observer stops listening, and whoever floods
+    /// it has to wait.
+    pub fn keep(&self, what: What, bytes: usize) -> bool {
+        let before = self.kept_bytes.fetch_add(bytes, Ordering::AcqRel);
+        if before > KEPT_BYTES_MAX {
+            return false;
+        }
+        self.push(what);
+        if before + bytes > KEPT_BYTES_MAX {
+            self.push(What::Flooded);
+        }
+        before + bytes <= KEPT_BYTES_MAX
+    }
+
+    /// More was said than is kept.
+    pub fn is_flooded(&self) -> bool {
+        self.kept_bytes.load(Ordering::Acquire) > KEPT_BYTES_MAX
+    }
+
     /// Appends an observation and wakes whoever waits.
     pub fn push(&self, what: What) {
         let mut events = self.events.lock().expect("no observer panics while it appends");
@@ -273,9 +302,10 @@ pub fn requests(events: &[Event]) -> Vec<&Request> {
         .collect()
 }
 
-/// How `who` ended, when it has.
+/// How `who` ended, when it has, and not because the suite ended it.
 pub fn ended(events: &[Event], who: Who) -> Option<Option<Status>> {
-    events.iter().find_map(|e| match &e.what {
+    let by_itself = events.iter().take_while(|e| !matches!(e.what, What::Finishing));
+    by_itself.into_iter().find_map(|e| match &e.what {
         What::Ended { who: w, status } if *w == who => Some(*status),
         _ => None,
     })

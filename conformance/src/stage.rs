@@ -89,6 +89,9 @@ impl std::ops::Deref for Run {
     }
 }
 
+/// The arguments for the server in the assignment's example.
+pub const SARGS: &str = "state=c, test=123";
+
 /// Stands for the server's path in a watchdog's arguments.
 pub const SERVER: &str = "{server}";
 
@@ -118,7 +121,8 @@ impl Default for Watchdog {
     fn default() -> Self {
         Watchdog {
             terminal: true,
-            args: vec!["-sp".into(), SERVER.into()],
+            // With the assignment's own example of arguments: whether they may be left out is a question of its own.
+            args: vec!["-sp".into(), SERVER.into(), "-sargs".into(), SARGS.into()],
             env: Vec::new(),
             untapped: false,
             held: None,

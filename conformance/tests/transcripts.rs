@@ -14,7 +14,7 @@ use conformance::verdict::{Answer, Verdict};
 /// Builds the reference, and says where cargo put it: beside the folder of this test's own program.
 fn reference() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo).args(["build", "--quiet", "--package", "reference", "--bins"]).status().unwrap();
+    let built = Command::new(cargo).args(["build", "--quiet", "--workspace", "--bins"]).status().unwrap();
     assert!(built.success(), "the reference could not be built");
     std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned()
 }

@@ -38,7 +38,7 @@ struct Cli {
     /// Explain a requirement and exit
     #[arg(long, value_name = "ID")]
     explain: Option<String>,
-    /// Cases that run at a time [default: three for each processor]
+    /// Cases that run at a time [default: four for each processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
     /// Multiply every deadline, for slow machines
@@ -102,7 +102,7 @@ fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
         pair,
         profile,
         only: cli.only.clone(),
-        jobs: cli.jobs.map_or(processors * 3, usize::from),
+        jobs: cli.jobs.map_or(processors * 4, usize::from),
         patience: PATIENCE.mul_f64(cli.timeout_scale),
     };
     run::check(&options).map_err(usage)?;

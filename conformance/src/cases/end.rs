@@ -1,6 +1,6 @@
 //! Endings: every way in which a pair ends, in order or not, and what must not be left.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
@@ -9,7 +9,7 @@ use crate::observe::process::{Facts, facts};
 use crate::observe::rogue::{Manner, Rogue};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::client::Client;
-use crate::record::{Event, Status, What, Who, ended, requests, servers, shown};
+use crate::record::{Event, Status, What, Who, ended, passed, requests, servers, shown};
 use crate::stage::{Run, Stage, Watchdog};
 use crate::subject::handover::Order;
 use crate::subject::remains;
@@ -80,7 +80,7 @@ async fn status_of_server(run: &Run) -> Result<Option<Status>, Stop> {
             _ => None,
         })
     };
-    let soon = Instant::now() + Duration::from_secs(1);
+    let soon = Instant::now() + run.patience() / 20;
     if let Some(status) = run.record.until(soon, reaped).await {
         return Ok(status);
     }
@@ -120,6 +120,13 @@ async fn alone(stage: &Stage, n: usize) -> Result<(Client, Vec<u8>), Stop> {
     client.write(&framed).await?;
     let come = client.run.until(|events| (!requests(events).is_empty()).then_some(())).await;
     come.ok_or_else(|| Stop::Missing(format!("a replayed request never arrived; {}", state(&client.run))))?;
+    if let (Some(true), Some(fd)) = (stage.dialect().reply.each, client.replies_through()) {
+        let replied = |events: &[Event]| {
+            (!stage.dialect().replies(&passed(events, Who::Watchdog, fd)).is_empty()).then_some(())
+        };
+        let replied = client.run.until(replied).await;
+        replied.ok_or_else(|| Stop::Missing(format!("a replayed request had no reply; {}", state(&client.run))))?;
+    }
     Ok((client, framed))
 }
 
@@ -128,6 +135,7 @@ async fn sigalrm_mid_message(stage: &Stage) -> Outcome {
     let (client, framed) = alone(stage, 6).await?;
     let before = before_alarm(Some(client.run.pid));
     client.write(&framed[..framed.len() / 2]).await?;
+    client.idle().await?;
     client.run.signal(Who::Server(0), Signal::SIGALRM)?;
     let status = must_end(&client.run, Who::Server(0), "SIGALRM in the middle of a message").await?;
     in_order(before.as_ref(), status)

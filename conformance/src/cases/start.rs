@@ -4,9 +4,9 @@ use std::ffi::OsString;
 
 use super::steps::{same, text};
 use crate::outcome::{Outcome, Stop};
-use crate::probe::lesson::{SARGS, VARIABLE};
+use crate::probe::lesson::VARIABLE;
 use crate::record::{Event, Record, Stream, What, Who, servers, shown};
-use crate::stage::{Run, SERVER, Stage, Watchdog};
+use crate::stage::{Run, SARGS, SERVER, Stage, Watchdog};
 use crate::subject::handover::Hello;
 
 super::cases! {
@@ -102,7 +102,7 @@ async fn arguments_literal(stage: &Stage) -> Outcome {
 
 /// The server is started when `-sargs` is left out.
 async fn without_arguments(stage: &Stage) -> Outcome {
-    started_as(stage, Watchdog::default(), "the server is started when -sargs is left out").await.map(drop)
+    started_as(stage, Watchdog::with(&["-sp", SERVER]), "the server is started when -sargs is left out").await.map(drop)
 }
 
 /// The variables of the watchdog's environment are in the server's.

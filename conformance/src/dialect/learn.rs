@@ -47,6 +47,8 @@ pub struct Learned {
     pub messages: Vec<Option<Vec<u8>>>,
     /// Messages that belong to no line that was typed.
     pub others: Vec<Vec<u8>>,
+    /// Those of them that were sent between two that belong to lines.
+    pub between: Vec<Vec<u8>>,
     /// Bytes after the last message.
     pub rest: Vec<u8>,
     /// Every reply.
@@ -155,7 +157,10 @@ impl Aligned {
             learned.messages[i] = message.map(|n| self.messages[n].clone());
         }
         let others = (0..self.messages.len()).filter(|n| !self.of_line.contains(&Some(*n)));
-        learned.others = others.map(|n| self.messages[n].clone()).collect();
+        learned.others = others.clone().map(|n| self.messages[n].clone()).collect();
+        let (first, last) = (self.of_line.iter().flatten().min(), self.of_line.iter().flatten().max());
+        let between = others.filter(|n| Some(n) > first && Some(n) < last);
+        learned.between = between.map(|n| self.messages[n].clone()).collect();
         let op = |command: Command| {
             let mut of = (0..lines.len()).filter(|&i| lines[i].command == command);
             of.find_map(|i| Some(Symbol(vec![*learned.messages[i].as_ref()?.first()?])))
@@ -164,7 +169,6 @@ impl Aligned {
         dialect.op.setproc = op(Command::SetProcessors);
         dialect.op.doreq = op(Command::Request);
         // What comes after the last line's message came for `exit`.
-        let last = self.of_line.iter().flatten().max();
         let after = last.and_then(|last| self.messages.get(last + 1)).and_then(|m| m.first());
         dialect.op.exit = after.map(|op| Symbol(vec![*op]));
         let memory = lines.iter().position(|l| l.command == Command::SetMemory);
@@ -314,6 +318,14 @@ mod tests {
         assert_eq!(learned.dialect.payload, Some(Form::Text));
         assert_eq!(learned.dialect.wiring.write, None);
         assert_eq!(learned.others, [b"X"]);
+    }
+
+    #[test]
+    fn messages_beside_those_of_the_lines() {
+        let learned = learned(b"H{}#1{v:805306368}#1{v:1073741824}#p{}#2{v:32}#2{v:16}#3{u:\"/a\"}#3{u:\"/b\"}#X#", b"");
+        assert_eq!(learned.others, [&b"H{}"[..], b"p{}", b"X"]);
+        assert_eq!(learned.between, [b"p{}"]);
+        assert_eq!(learned.dialect.op.exit, symbol("X"));
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod system;
 #[path = "process/kqueue.rs"]
 mod system;
 
-pub use system::{Watch, facts};
+pub use system::{Watch, facts, sleeps};
 
 /// What the system says of a living process, where it says it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

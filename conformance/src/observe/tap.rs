@@ -6,11 +6,12 @@
 //! bytes mean is not known here.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::net::{Shutdown, shutdown};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -145,10 +146,8 @@ struct Flow {
 impl Flow {
     /// Copies until either end is gone; then the other learns of it.
     fn run(self, note: Note) -> io::Result<impl Future<Output = ()> + Send + 'static> {
-        unblock(&self.from)?;
-        unblock(&self.into)?;
-        let from = register(self.from, Interest::READABLE)?;
-        let into = register(self.into, Interest::WRITABLE | Interest::ERROR)?;
+        let from = register(private(self.from, OFlags::RDONLY)?, Interest::READABLE)?;
+        let into = register(private(self.into, OFlags::WRONLY)?, Interest::WRITABLE | Interest::ERROR)?;
         Ok(async move {
             let Note { record, to, fd } = note;
             let mut buffer = [0; HOP_BYTES];
@@ -174,7 +173,9 @@ impl Flow {
                     break;
                 };
                 // Noted before it is passed on, so that a cause stands before its effects.
-                record.push(What::Passed { to, fd, bytes: buffer[..n].to_vec() });
+                if !record.keep(What::Passed { to, fd, bytes: buffer[..n].to_vec() }, n) {
+                    std::future::pending::<()>().await;
+                }
                 if write_all(&into, &buffer[..n]).await.is_err() {
                     break;
                 }
@@ -184,6 +185,23 @@ impl Flow {
             let _ = shutdown(from.get_ref(), Shutdown::Read);
         })
     }
+}
+
+/// The same end, made not to block for us alone. `O_NONBLOCK` belongs to what all copies of a descriptor share, and a
+/// watchdog that closes nothing has a copy: a pipe is opened anew where the system can, so that it notices nothing.
+/// The ends of sockets that are handed to a server are nobody else's to read or write.
+fn private(end: OwnedFd, access: OFlags) -> io::Result<OwnedFd> {
+    let is_pipe = FileType::from_raw_mode(rustix::fs::fstat(&end)?.st_mode) == FileType::Fifo;
+    if cfg!(target_os = "linux") && is_pipe {
+        let again = format!("/proc/self/fd/{}", end.as_raw_fd());
+        let opened = rustix::fs::open(again, access | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
+        // A pipe that nobody reads any more cannot be opened for writing; then nobody is disturbed either.
+        if let Ok(opened) = opened {
+            return Ok(opened);
+        }
+    }
+    unblock(&end)?;
+    Ok(end)
 }
 
 /// Whether this direction is the one that the pipe has: the first to speak decides.

@@ -5,7 +5,6 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -26,12 +25,10 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Opens a terminal and starts a program in it that is known to exist, with an empty environment.
-    pub fn start(program: &Path) -> io::Result<Self> {
+    /// Opens a terminal and starts a program in it, which must be known to exist.
+    pub fn start(program: Command) -> io::Result<Self> {
         let me = std::process::id();
-        let mut command = Command::new(program);
-        command.env_clear();
-        let process = PtyProcess::new(command);
+        let process = PtyProcess::new(program);
         if std::process::id() != me {
             // The copy of the suite that was to become the program, and could not.
             std::process::abort();
@@ -90,7 +87,9 @@ pub fn read_into(record: Arc<Record>, end: OwnedFd, stream: Stream) -> io::Resul
     Ok(tokio::spawn(async move {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(n @ 1..) = end.async_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, &mut buffer)?)).await {
-            record.push(What::Shown { stream, bytes: buffer[..n].to_vec() });
+            if !record.keep(What::Shown { stream, bytes: buffer[..n].to_vec() }, n) {
+                std::future::pending::<()>().await;
+            }
         }
     }))
 }

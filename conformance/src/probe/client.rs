@@ -2,14 +2,18 @@
 //!
 //! It writes what it is told to write and notes what comes back. Which bytes those are, the case knows.
 
+use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::observe::process;
 use crate::observe::terminal::Input;
 use crate::outcome::Stop;
-use crate::record::{What, Who, passed};
+use crate::record::{What, Who};
 use crate::stage::{Alone, Run, Stage};
+use crate::subject::handover::{Descriptor, Hello, Kind};
 
 /// A server without a watchdog.
 pub struct Client {
@@ -17,34 +21,35 @@ pub struct Client {
     pub run: Run,
     input: Option<Input>,
     fd_read: i32,
-    fd_write: i32,
-    reading: Option<tokio::task::JoinHandle<()>>,
+    fd_write: Option<i32>,
     patience: Duration,
 }
 
+/// The pipes of a server, made anew: theirs to place, ours to use.
+#[derive(Default)]
+struct Wires {
+    theirs: Vec<(i32, Arc<OwnedFd>)>,
+    input: Option<OwnedFd>,
+    outputs: Vec<(i32, OwnedFd)>,
+}
+
 impl Client {
-    /// Starts the server with the learned wiring, its arguments and environment as the watchdog gave them. Its
+    /// Starts the server in the wiring that was learned, its arguments and environment as the watchdog gave them. Its
     /// requests arrive below `/slot`.
     pub async fn start(stage: &Stage, slot: String) -> Result<Self, Stop> {
         let wiring = stage.dialect().wiring;
-        let (Some((fd_read, fd_write)), Some(hello)) = (wiring.both(), stage.lesson.hello.clone()) else {
+        let (Some(fd_read), Some(hello)) = (wiring.read, stage.lesson.hello.clone()) else {
             return Err(Stop::Missing(
-                "the server's own descriptors were not learned; a profile states them as [dialect.wiring] read = N, write = N".into(),
+                "the server's own descriptors were not learned; a profile states them as [dialect.wiring] read = N".into(),
             ));
         };
-        let is_socket = hello.descriptors.iter().any(|d| d.number == fd_read && d.readable && d.writable);
-        if is_socket {
-            return Err(Stop::Missing("a server behind a socket is not started alone".into()));
+        let wires = Wires::like(&hello, fd_read)?;
+        let input = wires.input.ok_or_else(|| Stop::Missing(format!("the server was not given a pipe as {fd_read}")))?;
+        let run = stage.server(Alone { like: Some(hello), ends: wires.theirs, slot: Some(slot) }).await?;
+        for (fd, output) in wires.outputs {
+            read_replies(&run, output, fd)?;
         }
-        let (theirs_in, ours_out) = os_pipe::pipe()?;
-        let (ours_in, theirs_out) = os_pipe::pipe()?;
-        let ends = vec![
-            (fd_read, Arc::new(OwnedFd::from(theirs_in))),
-            (fd_write, Arc::new(OwnedFd::from(theirs_out))),
-        ];
-        let run = stage.server(Alone { like: Some(hello), ends, slot: Some(slot) }).await?;
-        let reading = read_replies(&run, ours_in.into(), fd_write)?;
-        Ok(Client { run, input: Some(Input::new(ours_out.into())?), fd_read, fd_write, reading: Some(reading), patience: stage.suite.patience })
+        Ok(Client { run, input: Some(Input::new(input)?), fd_read, fd_write: wiring.write, patience: stage.suite.patience })
     }
 
     /// Writes bytes to the server, as far as it takes them.
@@ -75,34 +80,84 @@ impl Client {
         self.input = None;
     }
 
-    /// The descriptor that its replies come through.
-    pub fn replies_through(&self) -> i32 {
-        self.fd_write
-    }
-
-    /// Everything that came back so far.
-    pub fn replies(&self) -> Vec<u8> {
-        self.run.record.look(|events| passed(events, Who::Watchdog, self.fd_write))
-    }
-
-    /// Waits until everything that the server wrote before its end has been read.
-    pub async fn drained(&mut self) {
-        if let Some(reading) = self.reading.take() {
-            let _ = tokio::time::timeout(self.patience, reading).await;
+    /// Waits until the server has read all that was written and sleeps: it awaits more. Nobody tells when a process
+    /// goes to sleep, so this looks again and again, and lets everything else run in between.
+    pub async fn idle(&self) -> Result<(), Stop> {
+        let Some(input) = &self.input else { return Ok(()) };
+        let deadline = Instant::now() + self.patience;
+        while rustix::io::ioctl_fionread(input).map_err(io::Error::from)? > 0 || !process::sleeps(self.run.pid) {
+            if Instant::now() > deadline {
+                return Err(Stop::Missing("the server did not read what was written, or never paused".into()));
+            }
+            tokio::task::yield_now().await;
         }
+        Ok(())
+    }
+
+    /// The descriptor that its replies come through.
+    pub fn replies_through(&self) -> Option<i32> {
+        self.fd_write
     }
 }
 
-fn read_replies(run: &Run, end: OwnedFd, fd: i32) -> Result<tokio::task::JoinHandle<()>, Stop> {
+impl Wires {
+    /// As many pipes and socket pairs as the server had, with the same ends under the same numbers: a server that
+    /// was given both ends of a pipe gets both again.
+    fn like(hello: &Hello, fd_read: i32) -> io::Result<Self> {
+        let mut wires = Wires::default();
+        let mut made: Vec<(u64, u64)> = Vec::new();
+        for first in hello.descriptors.iter().filter(|d| d.handed) {
+            if made.contains(&first.identity) {
+                continue;
+            }
+            made.push(first.identity);
+            let same = hello.descriptors.iter().filter(|d| d.handed && d.identity == first.identity);
+            wires.add(same.collect(), first.kind, fd_read)?;
+        }
+        Ok(wires)
+    }
+
+    fn add(&mut self, ends: Vec<&Descriptor>, kind: Kind, fd_read: i32) -> io::Result<()> {
+        let is_input = ends.iter().any(|d| d.number == fd_read);
+        let writable = ends.iter().find(|d| d.writable).map(|d| d.number);
+        if kind == Kind::Socket {
+            let (theirs, ours) = UnixStream::pair()?;
+            let (theirs, ours) = (Arc::new(OwnedFd::from(theirs)), OwnedFd::from(ours));
+            self.theirs.extend(ends.iter().map(|d| (d.number, theirs.clone())));
+            if is_input {
+                self.input = Some(ours.try_clone()?);
+            }
+            self.outputs.push((writable.unwrap_or(fd_read), ours));
+            return Ok(());
+        }
+        let (reader, writer) = os_pipe::pipe()?;
+        let (reader, writer) = (Arc::new(OwnedFd::from(reader)), Arc::new(OwnedFd::from(writer)));
+        for end in &ends {
+            self.theirs.push((end.number, if end.readable { reader.clone() } else { writer.clone() }));
+        }
+        if is_input {
+            self.input = Some(writer.try_clone()?);
+        } else if let Some(number) = writable {
+            self.outputs.push((number, reader.try_clone()?));
+        }
+        Ok(())
+    }
+}
+
+/// Notes what a server writes until it closes its end.
+fn read_replies(run: &Run, end: OwnedFd, fd: i32) -> io::Result<()> {
     use tokio::io::Interest;
     crate::observe::terminal::unblock(&end)?;
     let end = crate::observe::readiness::register(end, Interest::READABLE)?;
     let record = run.record.clone();
-    Ok(tokio::spawn(async move {
+    tokio::spawn(async move {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(n @ 1..) = end.async_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, &mut buffer)?)).await {
-            record.push(What::Passed { to: Who::Watchdog, fd, bytes: buffer[..n].to_vec() });
+            if !record.keep(What::Passed { to: Who::Watchdog, fd, bytes: buffer[..n].to_vec() }, n) {
+                std::future::pending::<()>().await;
+            }
         }
         record.push(What::Closed { to: Who::Watchdog, fd });
-    }))
+    });
+    Ok(())
 }

@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::dialect::Dialect;
 use crate::dialect::learn::{self, Command, Learned, Line, Tokens};
@@ -16,9 +16,6 @@ use crate::stage::{Lesson, Run, Stage, Suite, Watchdog};
 
 /// How many cases replay a request, each with a path of its own.
 pub const REPLAYS: usize = 12;
-
-/// The arguments of the assignment's example, which the first session passes on.
-pub const SARGS: &str = "state=c, test=123";
 
 /// The variable that the first session adds to the environment, and its value.
 pub const VARIABLE: (&str, &str) = ("CONFORMANCE_VARIABLE", "handed on");
@@ -71,7 +68,7 @@ async fn first(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
         .start(Watchdog {
             env: vec![OsString::from(format!("{}={}", VARIABLE.0, VARIABLE.1))],
             answer: Answer { status, body: body.into() },
-            ..Watchdog::with_sargs(SARGS)
+            ..Watchdog::default()
         })
         .await?;
     lesson.record = run.record.clone();
@@ -162,8 +159,9 @@ fn bytes_to_server(events: &[Event]) -> usize {
 
 /// Waits for a message to pass. A pair whose pipes cannot be tapped shows none; then a short wait is lost.
 async fn wait_for_bytes(run: &Run, before: usize) {
-    let soon = Instant::now() + Duration::from_secs(2);
-    run.record.until(soon, |events| (bytes_to_server(events) > before).then_some(())).await;
+    let soon = Instant::now() + run.patience() / 10;
+    let over = |events: &[Event]| record::ended(events, Who::Watchdog).is_some();
+    run.record.until(soon, |events| (bytes_to_server(events) > before || over(events)).then_some(())).await;
 }
 
 /// A session that begins with a request, whose body holds the end symbol: how that is carried, and what both

@@ -10,17 +10,18 @@ pub mod client;
 pub mod lesson;
 pub mod server;
 
-/// Writes parts so that each is read apart: no read of a pipe returns bytes of two packets. Where the system
-/// has no packet pipes, each part is written when the one before could have been read.
+/// Writes parts so that each is read apart: no read of a pipe returns bytes of two packets. Where there
+/// are no packets, the parts are merely written one by one.
 async fn write_apart<'a>(input: &Input, end: impl AsFd, parts: impl IntoIterator<Item = &'a [u8]>) -> io::Result<()> {
-    packets(&end, true)?;
+    // A socket pair has no packets; there each part is written when the one before could have been read.
+    let apart = packets(&end, true).is_ok();
     for part in parts {
         input.write_all(part).await?;
-        if !cfg!(target_os = "linux") {
+        if !apart {
             tokio::task::yield_now().await;
         }
     }
-    packets(&end, false)
+    if apart { packets(&end, false) } else { Ok(()) }
 }
 
 /// Switches a pipe's packet mode, which is a property of each write.
@@ -34,5 +35,5 @@ fn packets(end: &impl AsFd, on: bool) -> io::Result<()> {
 
 #[cfg(not(target_os = "linux"))]
 fn packets(_end: &impl AsFd, _on: bool) -> io::Result<()> {
-    Ok(())
+    Err(io::ErrorKind::Unsupported.into())
 }

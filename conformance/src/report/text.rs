@@ -204,7 +204,8 @@ fn summary(out: &mut String, run: &Run, style: Style) {
         longest.join(", ")
     );
     let _ = writeln!(out, "{}", counts(&run.results));
-    let graded_open = run.results.iter().filter(|j| j.graded && matches!(j.verdict, Verdict::Inconclusive { .. })).count();
+    let open = |v: &Verdict| matches!(v, Verdict::Inconclusive { .. } | Verdict::Blocked { .. });
+    let graded_open = run.results.iter().filter(|j| j.graded && open(&j.verdict)).count();
     let words = match run.answer {
         Answer::Conformant => "CONFORMANT".to_owned(),
         Answer::NotConformant => "NOT CONFORMANT".to_owned(),

@@ -38,6 +38,8 @@ fn line(what: &What) -> String {
         What::Shown { stream, bytes } => format!("{:<18} {}", format!("{stream:?}").to_lowercase(), quoted(bytes)),
         What::Started { who, .. } => format!("{who} started"),
         What::NotExecuted { who, error } => format!("{who} not executed: {error}"),
+        What::Flooded => "more was said than is kept; from here on nobody listens".to_owned(),
+        What::Finishing => "the suite ends what still runs".to_owned(),
         What::TapFailed { error } => format!("the tap failed: {error}"),
         What::Passed { to, fd, bytes } => format!("{:<18} {}", format!("to {to} [{fd}]"), quoted(bytes)),
         What::Closed { to, fd } => format!("{:<18} end of file", format!("to {to} [{fd}]")),
@@ -123,7 +125,8 @@ pub fn normalised(events: &[Event], dialect: &Dialect) -> String {
         arrived.map(|r| format!("{} {} {} -> {}", r.method, r.path, quoted(&r.body), r.answered)).collect();
     arrived.sort();
     block("http", arrived);
-    let facts = events.iter().filter_map(|e| match &e.what {
+    let by_themselves = events.iter().take_while(|e| !matches!(e.what, What::Finishing));
+    let facts = by_themselves.filter_map(|e| match &e.what {
         What::Signalled { .. } | What::Ended { .. } | What::NotExecuted { .. } => Some(line(&e.what)),
         _ => None,
     });

@@ -7,15 +7,16 @@ use std::io;
 use std::ops::Deref;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 
-/// The name under which a stand-in starts a subject.
+/// The name under which a stand-in starts a subject: it is told the session's folder, as its one argument.
 pub const STARTER: &str = "start";
 
-/// The name under which a stand-in is the server's tap.
+/// The name under which a stand-in is in the server's place: it takes the folder that it finds itself in.
 pub const TAP: &str = "server";
 
 /// The folder of one run.
@@ -33,6 +34,16 @@ pub struct SessionFolder {
     path: PathBuf,
     /// The sessions of the operating system that were there before the run: no subject can join one of them.
     pub(super) elsewhere: Arc<HashSet<i32>>,
+    standin: PathBuf,
+}
+
+impl SessionFolder {
+    /// The command that starts a stand-in which then becomes the session's program. Its environment is empty.
+    pub fn starter(&self) -> Command {
+        let mut command = Command::new(&self.standin);
+        command.arg(&self.path).env_clear();
+        command
+    }
 }
 
 impl Deref for SessionFolder {
@@ -63,20 +74,19 @@ impl RunFolder {
         let folder = tempfile::Builder::new().prefix("conf-").tempdir()?;
         // Everybody may pass through: a subject that drops its rights still finds its files.
         std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        let standin = folder.path().join("standin");
+        let standin = folder.path().join(STARTER);
         std::fs::copy(built, &standin)?;
         let elsewhere = Arc::new(super::remains::system_sessions()?);
         Ok(RunFolder { folder, standin, sessions: AtomicUsize::new(0), elsewhere })
     }
 
-    /// A new folder for a session, with the two stand-ins in it.
+    /// A new folder for a session, with the stand-in for its server in it.
     pub fn session(&self) -> io::Result<SessionFolder> {
         let number = self.sessions.fetch_add(1, Ordering::Relaxed);
         let folder = self.folder.path().join(number.to_string());
         std::fs::create_dir(&folder)?;
-        std::fs::hard_link(&self.standin, folder.join(STARTER))?;
         std::fs::hard_link(&self.standin, folder.join(TAP))?;
-        Ok(SessionFolder { path: folder, elsewhere: self.elsewhere.clone() })
+        Ok(SessionFolder { path: folder, elsewhere: self.elsewhere.clone(), standin: self.standin.clone() })
     }
 }
 

@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::attend::{ServerPlan, Shared, StartError, Starting, attend, begin};
 use super::handover::{self, Become, Hello, Order, SOCKET};
-use super::place::{STARTER, SessionFolder, environment};
+use super::place::{SessionFolder, environment};
 use super::remains::{self, Remain};
 use crate::observe::process::{self, Watch};
 use crate::observe::terminal::{Input, Terminal, read_into};
@@ -111,9 +111,8 @@ impl Session {
             watching: Mutex::default(),
         });
         // The fork and the exec of a small program: short enough to be done in place.
-        let starter = folder.join(STARTER);
-        let terminal = if plan.terminal { Some(Terminal::start(&starter)?) } else { None };
-        let started_pid = if plan.terminal { None } else { Some(start_on_pipes(&starter)?) };
+        let terminal = if plan.terminal { Some(Terminal::start(folder.starter())?) } else { None };
+        let started_pid = if plan.terminal { None } else { Some(start_on_pipes(folder.starter())?) };
         let mut master = None;
         if let Some(terminal) = &terminal {
             let end = terminal.master()?;
@@ -189,6 +188,9 @@ impl Session {
 
     /// Waits until nobody holds the terminal or the outputs any more: then all that was shown has been read.
     pub async fn outputs_closed(&self) -> Option<()> {
+        if self.record.is_flooded() {
+            return None;
+        }
         let readers: Vec<_> = self.readers.lock().expect("not poisoned").drain(..).collect();
         let all = async {
             for reader in readers {
@@ -282,6 +284,7 @@ impl Session {
         if !over {
             known.insert(0, self.pid);
         }
+        self.record.push(What::Finishing);
         let found = remains::clear(&self.folder, &known, self.patience).await?;
         if over {
             outlived.extend(found);
@@ -291,7 +294,7 @@ impl Session {
         // The end of the terminal's last user ends the reading; a pipe that something still holds does not.
         let readers: Vec<_> = self.readers.lock().expect("not poisoned").drain(..).collect();
         for mut reader in readers {
-            if tokio::time::timeout(Duration::from_secs(1), &mut reader).await.is_err() {
+            if self.record.is_flooded() || tokio::time::timeout(Duration::from_secs(1), &mut reader).await.is_err() {
                 reader.abort();
             }
         }
@@ -320,8 +323,7 @@ fn still_running(events: &[Event]) -> Vec<i32> {
     crate::record::servers(events).into_iter().enumerate().filter_map(running).collect()
 }
 
-fn start_on_pipes(starter: &Path) -> io::Result<i32> {
-    let mut command = Command::new(starter);
-    command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
-    Ok(command.spawn()?.id().cast_signed())
+fn start_on_pipes(mut starter: Command) -> io::Result<i32> {
+    starter.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
+    Ok(starter.spawn()?.id().cast_signed())
 }

@@ -11,9 +11,10 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::handover::{self, Become, DESCRIPTORS_MAX, Descriptor, Hello, Kind, Order, SOCKET};
+use super::place::STARTER;
 
 /// Exit status when the stand-in could not do its work; the reason goes to standard error.
 const BROKEN: c_int = 127;
@@ -55,13 +56,18 @@ unsafe fn strings(mut array: *const *const c_char) -> Vec<Vec<u8>> {
 }
 
 fn attend(argv: Vec<Vec<u8>>, env: Vec<Vec<u8>>) -> io::Result<c_int> {
-    let me = own_path()?;
-    let folder = me.parent().unwrap_or(Path::new("/"));
+    let me = std::env::current_exe()?;
+    let name = me.file_name().unwrap_or_default();
+    // The starter is ours to call; what stands in the server's place is called by another, with that one's arguments.
+    let folder = match argv.get(1) {
+        Some(folder) if name == STARTER => Path::new(OsStr::from_bytes(folder)),
+        _ => me.parent().unwrap_or(Path::new("/")),
+    };
     let descriptors = open_descriptors()?;
     // High up, so that it is in the way of no number that a server expects.
     let suite = UnixStream::from(above(UnixStream::connect(folder.join(SOCKET))?.into(), SUITE_FD_MIN)?);
     let hello = Hello {
-        name: me.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        name: name.to_string_lossy().into_owned(),
         pid: std::process::id().cast_signed(),
         parent_pid: std::os::unix::process::parent_id().cast_signed(),
         argv,
@@ -92,11 +98,6 @@ fn attend(argv: Vec<Vec<u8>>, env: Vec<Vec<u8>>) -> io::Result<c_int> {
             }
         }
     }
-}
-
-/// The file that this process was started from, by the name it was started under.
-fn own_path() -> io::Result<PathBuf> {
-    std::env::current_exe()
 }
 
 /// Every open descriptor, each marked as handed when it is a pipe or a local stream that can be taken over.

@@ -87,6 +87,16 @@ pub fn facts(pid: i32) -> Option<Facts> {
     })
 }
 
+/// Every thread of the process sleeps.
+pub fn sleeps(pid: i32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    threads.flatten().all(|thread| {
+        // The name in brackets may hold anything; the state is the word after the last bracket.
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
+    })
+}
+
 /// The number of ones in a list of hexadecimal words.
 fn count_bits(words: &str) -> usize {
     words.chars().filter_map(|c| c.to_digit(16)).map(|d| d.count_ones() as usize).sum()

@@ -1,0 +1,360 @@
+//! The suite's command line: every exit status that it documents, what it says about a mistake, and the files that
+//! it reads and writes.
+#![cfg(unix)]
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use assert_cmd::Command;
+use common::{Bench, Report, fixtures, python_pair, python_path, write_program};
+use conformance::spec::requirements;
+use predicates::prelude::*;
+use predicates::str::contains;
+
+fn suite() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_conformance"))
+}
+
+fn pair() -> String {
+    python_pair().display().to_string()
+}
+
+/// The command line is wrong: status 2, and one of these words says how. Nothing is started for it.
+fn is_refused(args: &[&str], words: &str) {
+    suite().args(args).assert().code(2).stderr(contains(words)).stdout("");
+}
+
+/// Writes a profile and has a run with it refused.
+fn profile_is_refused(text: &str, words: &[&str]) {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let file = folder.path().join("some-profile.toml");
+    std::fs::write(&file, text).expect("the folder is ours");
+    let name = file.display().to_string();
+    for words in words.iter().chain(&["some-profile.toml"]) {
+        is_refused(&["--bin", &pair(), "--profile", &name], words);
+    }
+}
+
+// Status 2: the command line.
+
+#[test]
+fn without_bin_there_is_nothing_to_judge() {
+    is_refused(&[], "--bin");
+}
+
+#[test]
+fn an_unknown_option_is_named() {
+    is_refused(&["--frobnicate"], "--frobnicate");
+}
+
+#[test]
+fn bin_must_be_there() {
+    is_refused(&["--bin", "/nonexistent/pair"], "/nonexistent/pair");
+}
+
+#[test]
+fn both_programs_must_be_executable() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let bin = folder.path().display().to_string();
+    is_refused(&["--bin", &bin], "watchdog");
+    write_program(&folder.path().join("watchdog"), "#!/bin/sh\n");
+    is_refused(&["--bin", &bin], "--server");
+    std::fs::write(folder.path().join("server"), "not a program").expect("the folder is ours");
+    is_refused(&["--bin", &bin], "executable");
+    is_refused(&["--bin", &bin, "--server", "/nonexistent/server"], "/nonexistent/server");
+}
+
+#[test]
+fn only_takes_what_the_specification_has() {
+    is_refused(&["--bin", &pair(), "--only", "no-such-area"], "no-such-area");
+    is_refused(&["--bin", &pair(), "--only", "start", "--only", "start.nothing"], "start.nothing");
+}
+
+#[test]
+fn numbers_have_ranges() {
+    is_refused(&["--bin", &pair(), "--jobs", "0"], "--jobs");
+    is_refused(&["--bin", &pair(), "--timeout-scale", "0"], "--timeout-scale");
+    is_refused(&["--bin", &pair(), "--timeout-scale", "nan"], "--timeout-scale");
+}
+
+#[test]
+fn a_profile_that_cannot_be_read_is_named_with_the_place() {
+    is_refused(&["--bin", &pair(), "--profile", "/nonexistent/profile.toml"], "/nonexistent/profile.toml");
+    profile_is_refused("name = 'x'\ngrades = [\n", &["line "]);
+    profile_is_refused("name = 'x'\ngardes = []\n", &["gardes", "line 2"]);
+    profile_is_refused("name = 'x'\n\n[dialect]\nstop = '#'\n", &["stop", "line 4"]);
+    profile_is_refused("name = 'x'\n[dialect]\nend = '\\q'\n", &["\\q", "line 3"]);
+    profile_is_refused("name = 'x'\ngrades = ['everything']\n", &["everything", "line 2"]);
+}
+
+#[test]
+fn a_profile_cannot_skip_what_does_not_exist() {
+    profile_is_refused("name = 'x'\nskip = ['start.nothing']\n", &["start.nothing"]);
+}
+
+/// 2 before 5, and before 3: a wrong command line is told of before anything is tried.
+#[test]
+fn usage_comes_before_what_a_run_would_have_found() {
+    let alone = Alone::new();
+    let args = ["--bin", &pair(), "--only", "no-such-area"];
+    alone.suite().args(args).assert().code(2).stderr(contains("no-such-area"));
+}
+
+// Statuses 0 and 1: the answer.
+
+#[test]
+fn a_pair_that_does_what_is_asked_conforms() {
+    let Some(path) = python_path() else { return };
+    let bench = Bench::new(&path);
+    let judgement = bench.judge(&python_pair(), &["--only", "start"]);
+    assert_eq!(judgement.status, 0, "{}{}", judgement.stdout, judgement.stderr);
+    assert!(judgement.stdout.contains("exit status 0"), "{}", judgement.stdout);
+    let others: Vec<_> = judgement.report.requirements.iter().filter(|e| !e.id.starts_with("start.")).collect();
+    assert!(others.is_empty(), "{others:?}");
+}
+
+#[test]
+fn a_pair_that_fails_a_must_does_not_conform() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    for name in ["watchdog", "server"] {
+        write_program(&folder.path().join(name), "#!/bin/sh\nexit 0\n");
+    }
+    let args = ["--only", "start.server", "--timeout-scale", "0.2"];
+    suite().arg("--bin").arg(folder.path()).args(args).assert().code(1).stdout(contains("exit status 1"));
+}
+
+/// The watchdog's path will do, and the server may be named.
+#[test]
+fn the_programs_may_be_named_one_by_one() {
+    let Some(path) = python_path() else { return };
+    let bench = Bench::new(&path);
+    let elsewhere = bench.folder().join("elsewhere");
+    std::fs::copy(python_pair().join("watchdog"), &elsewhere).expect("the folder is ours");
+    let server = python_pair().join("server").display().to_string();
+    let judgement = bench.judge(&elsewhere, &["--server", &server, "--only", "start.server"]);
+    assert_eq!(judgement.status, 0, "{}{}", judgement.stdout, judgement.stderr);
+    assert_eq!(judgement.report.verdicts().into_iter().collect::<Vec<_>>(), [("start.server", "pass")]);
+}
+
+// Status 3: the suite itself.
+
+/// The program without the stand-in that belongs beside it.
+struct Alone {
+    folder: tempfile::TempDir,
+}
+
+impl Alone {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        std::fs::create_dir(folder.path().join("bin")).expect("the folder is ours");
+        std::fs::copy(env!("CARGO_BIN_EXE_conformance"), folder.path().join("bin/conformance")).expect("it was built");
+        Alone { folder }
+    }
+
+    fn suite(&self) -> Command {
+        Command::new(self.folder.path().join("bin/conformance"))
+    }
+}
+
+#[test]
+fn a_suite_without_its_stand_in_accuses_itself() {
+    let alone = Alone::new();
+    let words = contains("conformance-standin").and(contains("cargo build"));
+    alone.suite().args(["--bin", &pair()]).assert().code(3).stderr(words);
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_the_suites_fault() {
+    let Some(path) = python_path() else { return };
+    let bench = Bench::new(&path);
+    let args = ["--bin", &pair(), "--only", "start.server", "--json", "/nonexistent/report.json"];
+    let output = bench.suite().args(args).output().expect("the suite was built");
+    assert_eq!(output.status.code(), Some(3));
+    assert!(contains("/nonexistent/report.json").eval(&String::from_utf8_lossy(&output.stderr)));
+}
+
+// Status 4: what could not be judged.
+
+/// FIFOs on disk are legal, and the tap cannot stand in them: what was not learned is nobody's failure.
+#[test]
+fn what_cannot_be_seen_is_inconclusive_and_no_failure() {
+    let Some(path) = python_path() else { return };
+    let bench = Bench::new(&path);
+    let only: Vec<&str> = ["start", "command.setmeml", "command.sequence", "wire", "descriptor", "end.sigalrm"]
+        .iter()
+        .flat_map(|id| ["--only", id])
+        .collect();
+    let judgement = bench.judge(&fixtures().join("pairs/python-fifo"), &only);
+    let blamed: Vec<String> = graded_with(&judgement.report, &["fail", "warn", "harness_fault"]);
+    assert!(blamed.is_empty(), "{}", blamed.join("\n"));
+    assert_eq!(judgement.status, 4, "{}{}", judgement.stdout, judgement.stderr);
+    let verdict = |id| judgement.report.entry(id).map(|entry| entry.verdict.as_str());
+    for id in ["command.sequence", "start.environment", "end.sigalrm"] {
+        assert_eq!(verdict(id), Some("pass"), "{id} is seen without the tap");
+    }
+    for id in ["command.setmeml", "wire.end-symbol"] {
+        assert_eq!(verdict(id), Some("inconclusive"), "{id} is seen in the pipes only");
+    }
+    assert!(judgement.stdout.contains("[dialect.wiring]"), "the report names the profile lines: {}", judgement.stdout);
+}
+
+fn graded_with(report: &Report, verdicts: &[&str]) -> Vec<String> {
+    let entries = report.requirements.iter().filter(|e| e.graded && verdicts.contains(&e.verdict.as_str()));
+    entries.map(ToString::to_string).collect()
+}
+
+// Status 5: nothing ran.
+
+#[test]
+fn where_all_is_skipped_nothing_ran() {
+    let Some(path) = python_path() else { return };
+    let bench = Bench::new(&path);
+    let profile = write_profile(&bench, "name = 'nothing'\nskip = ['end', 'start']\n");
+    let judgement = bench.judge(&python_pair(), &["--profile", &profile, "--only", "start"]);
+    assert_eq!(judgement.status, 5, "{}{}", judgement.stdout, judgement.stderr);
+    assert!(judgement.report.requirements.is_empty());
+}
+
+/// What nobody outside can see is no success.
+#[test]
+fn where_all_is_untestable_nothing_ran() {
+    let Some(path) = python_path() else { return };
+    let judgement = Bench::new(&path).judge(&python_pair(), &["--only", "start.platforms"]);
+    assert_eq!(judgement.status, 5, "{}{}", judgement.stdout, judgement.stderr);
+    assert_eq!(judgement.report.verdicts().get("start.platforms"), Some(&"untestable"));
+}
+
+fn write_profile(bench: &Bench, text: &str) -> String {
+    let file = bench.folder().join("profile.toml");
+    std::fs::write(&file, text).expect("the folder is the test's own");
+    file.display().to_string()
+}
+
+// What is shown without a pair.
+
+#[test]
+fn list_names_every_requirement() {
+    let output = suite().arg("--list").assert().success().stderr("").get_output().stdout.clone();
+    let text = String::from_utf8(output).expect("UTF-8");
+    let all = requirements();
+    assert_eq!(text.lines().count(), all.len());
+    for (line, requirement) in text.lines().zip(&all) {
+        assert!(line.starts_with(&requirement.id) && line.ends_with(&requirement.sentence), "{line}");
+    }
+}
+
+#[test]
+fn explain_says_where_a_requirement_comes_from() {
+    let words = contains("MUST D10").and(contains("корректно завершать работу")).and(contains("why: "));
+    suite().args(["--explain", "end.sigalrm"]).assert().success().stdout(words);
+    suite().args(["--explain", "start.platforms"]).assert().success().stdout(contains("untestable: "));
+    suite().args(["--explain", "end"]).assert().success().stdout(contains("end.sigalrm").and(contains("end.ctrl-c")));
+    is_refused(&["--explain", "end.nothing"], "end.nothing");
+}
+
+#[test]
+fn help_documents_every_exit_status() {
+    let words =
+        ["0 conformant", "1 not conformant", "2 wrong usage", "3 the suite itself", "4 a graded", "5 nothing ran"];
+    let output = suite().arg("--help").assert().success().get_output().stdout.clone();
+    let text = String::from_utf8(output).expect("UTF-8").split_whitespace().collect::<Vec<_>>().join(" ");
+    for word in words {
+        assert!(text.contains(word), "{word:?} is not in: {text}");
+    }
+}
+
+// Files: the report and profiles.
+
+#[test]
+fn the_json_report_keeps_its_schema() {
+    let Some(path) = python_path() else { return };
+    let bench = Bench::new(&path);
+    let judgement = bench.judge(&python_pair(), &["--only", "start"]);
+    let text = std::fs::read_to_string(bench.folder().join("report.json")).expect("it was asked for");
+    let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(report["schema"], 1);
+    assert_eq!(report["family"], "watchdog");
+    assert_eq!(report["profile"], "assignment");
+    assert_eq!(report["answer"], "conformant");
+    assert_eq!(report["exit_status"], judgement.status);
+    assert_eq!(report["system"], std::env::consts::OS);
+    assert_eq!(report["dialect"]["op"]["setmeml"], "M");
+    for name in ["watchdog", "server"] {
+        let program = python_pair().canonicalize().expect("the pair is there").join(name);
+        assert_eq!(report[name], program.display().to_string());
+    }
+    let entries = report["requirements"].as_array().expect("a list");
+    let specified = requirements();
+    assert_eq!(entries.len(), specified.iter().filter(|r| r.area() == "start").count());
+    for entry in entries {
+        let requirement = specified.iter().find(|r| entry["id"] == r.id.as_str()).expect("its id is known");
+        assert_eq!(entry["level"], requirement.level.to_string());
+        assert_eq!(entry["source"], requirement.source.to_string());
+        assert_eq!(entry["sentence"], requirement.sentence.as_str());
+        assert!(entry["graded"].is_boolean() && entry["took_ms"].is_u64(), "{entry}");
+        assert!(entry["left"].is_array() && entry["transcripts"].is_array(), "{entry}");
+        is_complete(entry);
+    }
+}
+
+/// Each verdict brings what belongs to it.
+fn is_complete(entry: &serde_json::Value) {
+    let expected: &[&str] = match entry["verdict"].as_str().expect("a verdict") {
+        "pass" => &[],
+        "fail" | "warn" | "advice" => &["expected", "seen"],
+        "not_applicable" | "untestable" => &["reason"],
+        "blocked" => &["by"],
+        "inconclusive" => &["missing"],
+        "harness_fault" => &["error"],
+        other => panic!("{other} is no verdict of schema 1"),
+    };
+    for name in expected {
+        assert!(entry[name].is_string(), "{name} is missing in {entry}");
+    }
+}
+
+#[test]
+fn a_profile_that_was_learned_gives_the_same_verdicts() {
+    let Some(path) = python_path() else { return };
+    let bench = Bench::new(&path);
+    let file = bench.folder().join("learned.toml").display().to_string();
+    let only = ["--only", "start", "--only", "wire", "--only", "command.order", "--only", "descriptor"];
+    let learned = bench.judge(&python_pair(), &[&only[..], &["--write-profile", &file]].concat());
+    let stated = bench.judge(&python_pair(), &[&only[..], &["--profile", &file]].concat());
+    assert_eq!((learned.status, stated.status), (0, 0), "{}{}", learned.stdout, stated.stdout);
+    let mut before = learned.report.verdicts();
+    let mut after = stated.report.verdicts();
+    // With nothing stated there is nothing to depart from.
+    assert_eq!(before.remove("wire.as-stated"), Some("not_applicable"));
+    assert_eq!(after.remove("wire.as-stated"), Some("pass"));
+    assert_eq!(before, after);
+}
+
+#[test]
+fn a_dialect_that_is_not_spoken_is_a_finding_of_its_own() {
+    let Some(path) = python_path() else { return };
+    let bench = Bench::new(&path);
+    let profile = write_profile(&bench, "name = 'course'\n[dialect.op]\nsetproc = '2'\n");
+    let only = ["--only", "start", "--only", "wire", "--only", "command.setproc", "--only", "command.order"];
+    let judgement = bench.judge(&python_pair(), &[&only[..], &["--profile", &profile]].concat());
+    assert_eq!(judgement.status, 1, "{}{}", judgement.stdout, judgement.stderr);
+    let entries = judgement.report.requirements.iter();
+    let broken: BTreeSet<&str> = entries
+        .filter(|e| e.graded && e.verdict != "pass" && e.verdict != "untestable")
+        .map(|e| e.id.as_str())
+        .collect();
+    assert_eq!(broken, BTreeSet::from(["wire.as-stated"]));
+    let seen = judgement.report.entry("wire.as-stated").and_then(|entry| entry.seen.clone()).unwrap_or_default();
+    assert!(seen.contains("op.setproc") && seen.contains("\"2\"") && seen.contains("\"P\""), "{seen}");
+}
+
+/// A log is no terminal: no colours, no line that is redrawn.
+#[test]
+fn a_log_gets_plain_text() {
+    let Some(path) = python_path() else { return };
+    let judgement = Bench::new(&path).judge(&python_pair(), &["--only", "start.server"]);
+    assert_eq!(judgement.stderr, "");
+    assert!(judgement.stdout.contains("CONFORMANT (exit status 0)"), "{}", judgement.stdout);
+    assert!(!judgement.stdout.contains('\x1b') && !judgement.stdout.contains('\r'), "{}", judgement.stdout);
+}

@@ -1,0 +1,127 @@
+//! Programs that do nothing right pass no requirement that judges the side they replace, end with no success, and
+//! leave nothing behind.
+#![cfg(unix)]
+
+mod common;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Instant;
+
+use common::{Bench, python_pair, python_path, side_by_side, write_program};
+use conformance::spec::requirements;
+
+/// Name and text of each program. Their arguments are ignored where they would be taken for files.
+const PROGRAMS: [(&str, &str); 7] = [
+    ("true", "exec true"),
+    ("false", "exec false"),
+    ("cat", r#"exec cat "$@""#),
+    ("yes", "exec yes"),
+    // Longer than any run, and not for ever if a run should leave it behind.
+    ("sleeps", "exec sleep 1000"),
+    ("exits-at-the-first-byte", "exec dd bs=1 count=1 of=/dev/null 2>/dev/null"),
+    ("echoes", "exec cat"),
+];
+
+/// Which side a program takes.
+#[derive(Clone, Copy, Debug)]
+enum Side {
+    Watchdog,
+    Server,
+    Both,
+}
+
+/// Requirements that the watchdog alone can meet, whatever its server does: how it starts its server and with what
+/// descriptors, what it writes to it, and that it ends it. A good watchdog may pass these beside any server.
+///
+/// Everything else judges the server too: requests that reach the target are the server's work, replies are its own
+/// words, and so is what it does at a signal.
+fn is_the_watchdogs_alone(id: &str) -> bool {
+    const IDS: [&str; 17] = [
+        // A message is sent, or the watchdog ends: the pipe's other end need not understand anything.
+        "command.setmeml",
+        "command.setproc",
+        "command.exit",
+        // What the messages look like.
+        "wire.end-symbol",
+        "wire.op",
+        "wire.no-blanks",
+        "wire.one-message",
+        "wire.example",
+        // What the server was given.
+        "descriptor.pipe",
+        "descriptor.numbers",
+        "descriptor.nothing-else",
+        "descriptor.own-ends",
+        "descriptor.inherited",
+        // Which ends the watchdog keeps.
+        "descriptor.watchdog-ends",
+        // The watchdog makes it so, by force if need be.
+        "end.exit-server",
+        "end.nothing-left",
+        "end.exit-status",
+    ];
+    // The stand-in in the server's place sees how it was started before there is any server.
+    id.starts_with("start.") || IDS.contains(&id)
+}
+
+fn null_pair(side: Side, text: &str, into: &Path) {
+    let null = format!("#!/bin/sh\n{text}\n");
+    for file in ["watchdog", "server"] {
+        let replaced =
+            matches!((side, file), (Side::Both, _) | (Side::Watchdog, "watchdog") | (Side::Server, "server"));
+        let good = std::fs::read_to_string(python_pair().join(file)).expect("the pair is there");
+        write_program(&into.join(file), if replaced { &null } else { &good });
+    }
+}
+
+fn judge(side: Side, name: &str, text: &str, path: &OsString) -> Vec<String> {
+    let begun = Instant::now();
+    // What floods the suite must not fill the machine: some times what the suite needs, and Python beside it.
+    let bench = Bench::new(path).with_memory(4 << 20);
+    let pair = bench.folder().join("pair");
+    std::fs::create_dir(&pair).expect("the folder is new");
+    null_pair(side, text, &pair);
+    // A null program gets no better by waiting.
+    let judgement = bench.try_judge(&pair, &["--timeout-scale", "0.2"]);
+    let may_pass = |id: &str| matches!(side, Side::Server) && is_the_watchdogs_alone(id);
+    let entries = judgement.report.requirements.iter();
+    let wrong = entries.filter(|entry| match entry.verdict.as_str() {
+        "pass" => !may_pass(&entry.id),
+        "harness_fault" => true,
+        _ => false,
+    });
+    let mut said: Vec<String> = wrong.map(ToString::to_string).collect();
+    if !matches!(judgement.status, 1 | 4) {
+        let first = judgement.stderr.lines().next().unwrap_or("nothing on standard error");
+        said.push(format!("exit status {}: {first}", judgement.status));
+    }
+    if judgement.report.requirements.len() != requirements().len() {
+        said.push("not every requirement is in the report".to_owned());
+    }
+    said.extend(judgement.left.iter().map(|left| format!("left behind: {left}")));
+    // Seen with `--nocapture`: where the time goes.
+    println!("{:>6.2} s  {name} as {side:?}", begun.elapsed().as_secs_f64());
+    said.into_iter().map(|problem| format!("{name} as {side:?}: {problem}")).collect()
+}
+
+fn judge_all(sides: &[Side]) {
+    let Some(path) = python_path() else { return };
+    let programs = sides.iter().flat_map(|side| PROGRAMS.map(|(name, text)| (*side, name, text)));
+    let all: Vec<_> = programs.collect();
+    // Most of a run with a null program is waiting.
+    let said = side_by_side(6, &all, |(side, name, text)| judge(*side, name, text, &path));
+    assert!(said.is_empty(), "{} complaints:\n{}", said.len(), said.join("\n"));
+}
+
+#[test]
+fn null_programs_pass_nothing_that_judges_them() {
+    judge_all(&[Side::Watchdog, Side::Server, Side::Both]);
+}
+
+#[test]
+fn the_watchdogs_requirements_exist() {
+    let known = requirements();
+    let count = known.iter().filter(|r| is_the_watchdogs_alone(&r.id) && !r.id.starts_with("start.")).count();
+    assert_eq!(count, 17, "a requirement that was renamed is still in the list");
+}
