@@ -10,74 +10,17 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::Path;
 use std::time::Instant;
 
-use common::{Bench, Entry, Judgement, Report, fixtures, python_pair, python_path, side_by_side, write_program};
+use common::faulty::{Edit, Fault, break_pair, faults};
+use common::{Bench, Entry, Judgement, Report, graded_only, python_pair, python_path, side_by_side};
 use conformance::spec::{Platform, Source, requirements};
-use serde::Deserialize;
-
-/// A file of faults.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Faults {
-    fault: Vec<Fault>,
-}
-
-/// One bug, and what it breaks.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Fault {
-    name: String,
-    why: String,
-    breaks: BTreeSet<String>,
-    #[serde(default)]
-    platforms: Option<Vec<Platform>>,
-    edit: Vec<Edit>,
-}
-
-/// A place in one of the two programs, which must be there exactly once, and what comes there instead.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Edit {
-    file: String,
-    find: String,
-    replace: String,
-}
-
-fn faults() -> Vec<Fault> {
-    let file = fixtures().join("faulty/python.toml");
-    let text = std::fs::read_to_string(&file).expect("the faults are there");
-    let Faults { fault } = toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    fault
-}
 
 /// Requirements that are graded without a profile and that somebody can judge.
 fn graded() -> BTreeSet<String> {
     let graded =
         requirements().into_iter().filter(|r| matches!(r.source, Source::Assignment(_)) && r.untestable.is_none());
     graded.map(|r| r.id).collect()
-}
-
-/// A profile that differs from none only in what it skips: what is not graded, and so can blame nobody.
-fn graded_only() -> String {
-    let skipped: Vec<_> = requirements().into_iter().map(|r| r.id).filter(|id| !graded().contains(id)).collect();
-    format!("name = 'graded'\nskip = {skipped:?}\n")
-}
-
-/// Writes the broken pair into a folder.
-fn break_pair(fault: &Fault, into: &Path) -> Result<(), String> {
-    for file in ["watchdog", "server"] {
-        let mut text = std::fs::read_to_string(python_pair().join(file)).map_err(|error| error.to_string())?;
-        for edit in fault.edit.iter().filter(|edit| edit.file == file) {
-            match text.matches(&edit.find).count() {
-                1 => text = text.replace(&edit.find, &edit.replace),
-                n => return Err(format!("expected once in {file}, found {n} times: {:?}", edit.find)),
-            }
-        }
-        write_program(&into.join(file), &text);
-    }
-    Ok(())
 }
 
 /// What a run should not have said, given what is broken.

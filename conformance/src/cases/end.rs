@@ -5,7 +5,7 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 
 use super::steps::{both_end, exits_with, idle, leave, must_end, not_learned, played, ready, shows, state, text};
-use crate::observe::process::{Facts, facts};
+use crate::observe::process::{Facts, asleep, facts};
 use crate::observe::rogue::{Manner, Rogue};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::client::Client;
@@ -66,7 +66,12 @@ fn server_pid(run: &Run) -> Option<i32> {
 
 /// Sends SIGALRM to a watchdog's server, which must end in order.
 async fn alarm(run: &Run, when: &str) -> Outcome {
-    let before = before_alarm(server_pid(run));
+    let pid = server_pid(run);
+    if let Some(pid) = pid {
+        // A server that never pauses gets its signal all the same.
+        asleep(pid, Instant::now() + run.patience() / 10).await;
+    }
+    let before = before_alarm(pid);
     run.signal(Who::Server(0), Signal::SIGALRM)?;
     must_end(run, Who::Server(0), &format!("SIGALRM, {when}")).await?;
     in_order(before.as_ref(), status_of_server(run).await?)

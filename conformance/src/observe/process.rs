@@ -4,6 +4,7 @@
 //! awaited. Nothing here knows which subject a process is.
 
 use std::io;
+use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
@@ -18,7 +19,7 @@ mod system;
 #[path = "process/kqueue.rs"]
 mod system;
 
-pub use system::{Watch, facts, sleeps};
+pub use system::{Watch, facts};
 
 /// What the system says of a living process, where it says it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,6 +43,18 @@ impl Facts {
     pub fn expects(&self, signal: i32) -> bool {
         (self.handled | self.blocked) & (1 << (signal - 1)) != 0
     }
+}
+
+/// Waits until every thread of a process sleeps, and says whether that came before `deadline`. Nobody tells when a
+/// process goes to sleep, so this looks again and again, and lets everything else run in between.
+pub async fn asleep(pid: i32, deadline: Instant) -> bool {
+    while !system::sleeps(pid) {
+        if Instant::now() > deadline {
+            return false;
+        }
+        tokio::task::yield_now().await;
+    }
+    true
 }
 
 /// Sends a signal; a process that is gone is not an error here, since its end is seen elsewhere.

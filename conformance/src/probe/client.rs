@@ -80,18 +80,18 @@ impl Client {
         self.input = None;
     }
 
-    /// Waits until the server has read all that was written and sleeps: it awaits more. Nobody tells when a process
-    /// goes to sleep, so this looks again and again, and lets everything else run in between.
+    /// Waits until the server has read all that was written, and sleeps: it awaits more.
     pub async fn idle(&self) -> Result<(), Stop> {
         let Some(input) = &self.input else { return Ok(()) };
         let deadline = Instant::now() + self.patience;
-        while rustix::io::ioctl_fionread(input).map_err(io::Error::from)? > 0 || !process::sleeps(self.run.pid) {
-            if Instant::now() > deadline {
-                return Err(Stop::Missing("the server did not read what was written, or never paused".into()));
-            }
+        let unread = || rustix::io::ioctl_fionread(input).map_err(io::Error::from);
+        while unread()? > 0 && Instant::now() < deadline {
             tokio::task::yield_now().await;
         }
-        Ok(())
+        if unread()? == 0 && process::asleep(self.run.pid, deadline).await {
+            return Ok(());
+        }
+        Err(Stop::Missing("the server did not read what was written, or never paused".into()))
     }
 
     /// The descriptor that its replies come through.

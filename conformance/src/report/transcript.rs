@@ -15,6 +15,9 @@ const BYTES_SHOWN: usize = 160;
 
 /// The events on their clock, one a line. Everything that a subject said is escaped.
 pub fn timeline(events: &[Event]) -> String {
+    // What follows is the suite's own doing.
+    let done = events.iter().position(|e| matches!(e.what, What::Finishing)).unwrap_or(events.len());
+    let events = &events[..done];
     let mut out = String::new();
     let skipped = events.len().saturating_sub(EVENTS_SHOWN);
     for (n, event) in events.iter().enumerate() {

@@ -51,6 +51,6 @@ pub fn facts(_pid: i32) -> Option<Facts> {
 }
 
 /// Nobody tells; whoever asks goes on at once.
-pub fn sleeps(_pid: i32) -> bool {
+pub(super) fn sleeps(_pid: i32) -> bool {
     true
 }

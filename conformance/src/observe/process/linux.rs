@@ -88,7 +88,7 @@ pub fn facts(pid: i32) -> Option<Facts> {
 }
 
 /// Every thread of the process sleeps.
-pub fn sleeps(pid: i32) -> bool {
+pub(super) fn sleeps(pid: i32) -> bool {
     let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return false };
     threads.flatten().all(|thread| {
         // The name in brackets may hold anything; the state is the word after the last bracket.

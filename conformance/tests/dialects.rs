@@ -1,0 +1,46 @@
+//! Where the assignment is silent, everything is legal: a plain pair in dialects that lie far apart fails nothing.
+#![cfg(unix)]
+
+mod common;
+
+use common::{Bench, fixtures, python_path, side_by_side, write_program};
+
+/// Dialects that together have every value of every word in the fixture's table.
+const DIALECTS: [&str; 4] = [
+    "wiring arguments, end newline, payload text, replies no, prints no, start lazy, exit eof, alarm exit",
+    "wiring leaky, end hash, payload text, replies yes, prints yes, start eager, exit message, alarm again",
+    "wiring socket, end nul, payload base64, replies yes, prints no, start eager, exit alarm, alarm again",
+    "wiring leaky, end newline, payload base64, replies no, prints no, start lazy, exit alarm, alarm exit",
+];
+
+/// What a dialect leaves out on purpose, and the report therefore warns of.
+const WARNS: &[&str] = &["descriptor.two-way"];
+
+#[test]
+fn a_legal_dialect_is_never_failed() {
+    let Some(path) = python_path() else { return };
+    let complaints = side_by_side(2, &DIALECTS, |dialect| {
+        let bench = Bench::new(&path);
+        for program in ["watchdog", "server"] {
+            let text = std::fs::read_to_string(fixtures().join("pairs/odd").join(program)).unwrap();
+            write_program(&bench.folder().join(program), &text);
+        }
+        std::fs::write(bench.folder().join("dialect"), dialect.replace(", ", "\n")).unwrap();
+        let profile = bench.folder().join("graded.toml");
+        std::fs::write(&profile, common::graded_only()).unwrap();
+        let run = bench.judge(bench.folder(), &["--profile", profile.to_str().unwrap()]);
+        let silent = dialect.contains("replies no");
+        let expected = |id: &str, verdict: &str| match verdict {
+            "pass" | "untestable" | "not_applicable" => true,
+            "warn" => silent && WARNS.contains(&id),
+            _ => false,
+        };
+        let odd = run.report.requirements.iter().filter(|e| !expected(&e.id, &e.verdict));
+        let mut said: Vec<String> = odd.map(|entry| format!("{dialect}: {entry}")).collect();
+        if run.status != 0 {
+            said.push(format!("{dialect}: exit status {}", run.status));
+        }
+        said
+    });
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
