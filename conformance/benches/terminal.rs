@@ -33,7 +33,12 @@ fn main() -> ExitCode {
     let ratio = checked.as_secs_f64() / bare.as_secs_f64();
     let verdict = if ratio <= RATIO_MAX { "ok" } else { "EXCEEDED" };
     println!("{:<34} {:>9} {:>9} {:>7} {:>7}", "", "suite", "bare", "ratio", "limit");
-    println!("{:<34} {:>6} us {:>6} us {ratio:>7.2} {RATIO_MAX:>7.2}  {verdict}", "one terminal check", checked.as_micros(), bare.as_micros());
+    println!(
+        "{:<34} {:>6} us {:>6} us {ratio:>7.2} {RATIO_MAX:>7.2}  {verdict}",
+        "one terminal check",
+        checked.as_micros(),
+        bare.as_micros()
+    );
     if ratio <= RATIO_MAX { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -72,7 +77,7 @@ async fn suite_check(run: &RunFolder) {
         extra: Vec::new(),
         who: Who::Watchdog,
     };
-    let folder = run.session().unwrap(); 
+    let folder = run.session().unwrap();
     let session = Session::start(Arc::new(Record::default()), folder, plan, Duration::from_secs(60)).await;
     let session = session.unwrap_or_else(|error| panic!("{error:?}"));
     session.line("a line").await.unwrap();

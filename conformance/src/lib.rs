@@ -1,10 +1,10 @@
 //! The conformance suite: drives any watchdog/server pair as a black box and says, sentence by sentence of
 //! a written specification, what conforms and what does not.
 
+pub mod cases;
 pub mod dialect;
 pub mod observe;
 pub mod outcome;
-pub mod cases;
 pub mod probe;
 pub mod profile;
 pub mod record;

@@ -58,7 +58,9 @@ impl Profile {
             None => Ok(profile),
             Some(unknown) => {
                 let file = path.display();
-                Err(format!("profile {file}: skip `{unknown}`: expected a requirement's id or an area; --list shows them"))
+                Err(format!(
+                    "profile {file}: skip `{unknown}`: expected a requirement's id or an area; --list shows them"
+                ))
             }
         }
     }

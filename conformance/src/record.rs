@@ -170,11 +170,7 @@ pub enum Status {
 impl Status {
     /// From the raw value that `wait` stores.
     pub fn from_raw(raw: i32) -> Self {
-        if raw & 0x7f == 0 {
-            Status::Exited((raw >> 8) & 0xff)
-        } else {
-            Status::Killed(raw & 0x7f)
-        }
+        if raw & 0x7f == 0 { Status::Exited((raw >> 8) & 0xff) } else { Status::Killed(raw & 0x7f) }
     }
 }
 
@@ -189,8 +185,7 @@ impl fmt::Display for Status {
 
 /// `SIGTERM` for 15, and so on; `signal N` for a number without a name here.
 pub fn signal_name(signal: i32) -> String {
-    nix::sys::signal::Signal::try_from(signal)
-        .map_or_else(|_| format!("signal {signal}"), |s| s.as_str().to_owned())
+    nix::sys::signal::Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |s| s.as_str().to_owned())
 }
 
 impl Default for Record {

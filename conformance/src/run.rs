@@ -146,7 +146,11 @@ fn select(options: &Options) -> Result<Vec<Requirement>, Refusal> {
     let mut at = 0;
     while at < chosen.len() {
         let needs = all.iter().find(|r| r.id == chosen[at]).map(|r| r.after.clone()).unwrap_or_default();
-        needs.into_iter().for_each(|n| if !chosen.contains(&n) { chosen.push(n) });
+        needs.into_iter().for_each(|n| {
+            if !chosen.contains(&n) {
+                chosen.push(n)
+            }
+        });
         at += 1;
     }
     Ok(all.into_iter().filter(|r| chosen.contains(&r.id) && options.profile.selects(r)).collect())
@@ -194,7 +198,13 @@ fn settled(requirement: &Requirement, done: &HashMap<String, Judged>) -> Option<
     Some(Verdict::Blocked { by: blocker.clone() })
 }
 
-async fn attend(suite: Arc<Suite>, lesson: Arc<Lesson>, requirement: Requirement, graded: bool, case: &'static Case) -> Judged {
+async fn attend(
+    suite: Arc<Suite>,
+    lesson: Arc<Lesson>,
+    requirement: Requirement,
+    graded: bool,
+    case: &'static Case,
+) -> Judged {
     let begun = Instant::now();
     let patience = suite.patience;
     let stage = Arc::new(Stage::new(suite, lesson, case.id));
@@ -218,7 +228,9 @@ fn blame(outcome: Outcome, records: &[Arc<Record>]) -> Outcome {
     };
     let failure = records.iter().find_map(|r| r.look(|events| events.iter().find_map(|e| failed(&e.what))));
     match (outcome, failure) {
-        (Err(Stop::Failure { .. } | Stop::Missing(_)), Some(error)) => Err(Stop::Harness(format!("the tap failed: {error}"))),
+        (Err(Stop::Failure { .. } | Stop::Missing(_)), Some(error)) => {
+            Err(Stop::Harness(format!("the tap failed: {error}")))
+        }
         (outcome, _) => outcome,
     }
 }

@@ -241,7 +241,13 @@ impl Stage {
             .map_err(|error| Stop::Missing(format!("the server could not be executed: {error}")))
     }
 
-    async fn run(&self, folder: SessionFolder, plan: Plan, slot: String, answer: Answer) -> Result<Result<Run, std::io::Error>, Stop> {
+    async fn run(
+        &self,
+        folder: SessionFolder,
+        plan: Plan,
+        slot: String,
+        answer: Answer,
+    ) -> Result<Result<Run, std::io::Error>, Stop> {
         let record = Arc::new(Record::default());
         self.suite.target.open(&slot, record.clone(), answer);
         let started = Session::start(record, folder, plan, self.suite.patience).await;

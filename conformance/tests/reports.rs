@@ -48,7 +48,9 @@ fn settled(report: &str, bench: &Bench) -> String {
     for line in report.lines() {
         match line.strip_prefix("    ").filter(|rest| rest.trim_start().starts_with(|c: char| c.is_ascii_digit())) {
             // What was seen on several channels at about the same time is in any order: one that can be compared.
-            Some(seen) => evidence.push(format!("    TIME {}", without_ports(seen.trim_start().split_once(' ').unwrap().1))),
+            Some(seen) => {
+                evidence.push(format!("    TIME {}", without_ports(seen.trim_start().split_once(' ').unwrap().1)))
+            }
             None => {
                 evidence.sort();
                 lines.append(&mut evidence);
@@ -62,7 +64,9 @@ fn settled(report: &str, bench: &Bench) -> String {
 fn without_ports(line: &str) -> String {
     let mut parts = line.split("127.0.0.1:");
     let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |all, part| format!("{all}127.0.0.1:PORT{}", part.trim_start_matches(|c: char| c.is_ascii_digit())))
+    parts.fold(first, |all, part| {
+        format!("{all}127.0.0.1:PORT{}", part.trim_start_matches(|c: char| c.is_ascii_digit()))
+    })
 }
 
 fn without_times(line: &str) -> String {

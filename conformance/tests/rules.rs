@@ -71,7 +71,8 @@ fn what_comes_first_exists_and_never_comes_round() {
     let all = requirements();
     fn depth(all: &[Requirement], id: &str, below: usize) -> usize {
         assert!(below <= all.len(), "{id} comes after itself");
-        let r = all.iter().find(|r| r.id == id).unwrap_or_else(|| panic!("{id} is named in `after` and does not exist"));
+        let r =
+            all.iter().find(|r| r.id == id).unwrap_or_else(|| panic!("{id} is named in `after` and does not exist"));
         r.after.iter().map(|a| depth(all, a, below + 1)).max().unwrap_or(below)
     }
     for r in &all {
@@ -94,7 +95,8 @@ fn a_graded_requirement_never_waits_for_a_house_rule() {
 
 #[test]
 fn the_sentence_stands_above_its_case() {
-    let text: String = sources(&package().join("src/cases")).iter().map(|f| std::fs::read_to_string(f).unwrap()).collect();
+    let text: String =
+        sources(&package().join("src/cases")).iter().map(|f| std::fs::read_to_string(f).unwrap()).collect();
     let words = |s: &str| s.split_whitespace().filter(|w| *w != "///").collect::<Vec<_>>().join(" ");
     let text = words(&text);
     for r in requirements().iter().filter(|r| r.untestable.is_none()) {

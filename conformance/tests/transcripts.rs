@@ -32,8 +32,10 @@ fn the_reference_case_by_case() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let run = runtime.block_on(run::run(options, &|_, _, _| {})).unwrap();
 
-    let failing = |v: &Verdict| !matches!(v, Verdict::Pass | Verdict::Untestable { .. } | Verdict::NotApplicable { .. });
-    let failed: Vec<_> = run.results.iter().filter(|j| failing(&j.verdict)).map(|j| (&j.requirement.id, &j.verdict)).collect();
+    let failing =
+        |v: &Verdict| !matches!(v, Verdict::Pass | Verdict::Untestable { .. } | Verdict::NotApplicable { .. });
+    let failed: Vec<_> =
+        run.results.iter().filter(|j| failing(&j.verdict)).map(|j| (&j.requirement.id, &j.verdict)).collect();
     assert!(failed.is_empty(), "the reference passes all requirements, but not {failed:#?}");
     assert_eq!(run.answer, Answer::Conformant);
     let left: Vec<_> = run.results.iter().flat_map(|j| &j.remains).collect();

@@ -82,7 +82,8 @@ fn agree(vector: &Vector) {
                 let object = object.unwrap_or_else(|| panic!("{name}: a payload that can be read"));
                 vector.fields.iter().for_each(|(field, expected)| is(name, object.get(field), expected));
             }
-            let after: Vec<u8> = frames[1..].iter().flat_map(|f| [f, &b"#"[..]].concat()).chain(rest.iter().copied()).collect();
+            let after: Vec<u8> =
+                frames[1..].iter().flat_map(|f| [f, &b"#"[..]].concat()).chain(rest.iter().copied()).collect();
             assert_eq!(after, vector.rest.as_bytes(), "{name}: what follows");
         }
         kind => panic!("{name}: unknown kind {kind}"),

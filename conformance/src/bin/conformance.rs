@@ -56,7 +56,7 @@ struct Cli {
     /// Compare the transcripts in a folder: the second half of a review
     #[arg(long, value_name = "FOLDER", hide = true)]
     compare: Option<PathBuf>,
-    /// Show passing requirements and the evidence of advice too
+    /// Show every requirement, and the evidence of advice too
     #[arg(long, short)]
     verbose: bool,
 }
@@ -127,8 +127,10 @@ fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
 
 /// A line that is redrawn, on a terminal; nothing in a log.
 fn progress() -> ProgressBar {
-    let target = if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let style = ProgressStyle::with_template("{pos}/{len} {wide_bar} {elapsed} {msg:30}").expect("the template is valid");
+    let target =
+        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let style =
+        ProgressStyle::with_template("{pos}/{len} {wide_bar} {elapsed} {msg:30}").expect("the template is valid");
     ProgressBar::with_draw_target(None, target).with_style(style)
 }
 
@@ -140,9 +142,12 @@ fn show(cli: &Cli, run: &Run) -> ExitCode {
     };
     // A reader that has seen enough (`| head`) is no error of ours.
     let _ = std::io::stdout().write_all(text::report(run, style, &repeat(cli)).as_bytes());
-    let learned = Profile { name: "learned".to_owned(), dialect: Some(run.lesson.learned.dialect.clone()), ..Profile::default() };
+    let learned =
+        Profile { name: "learned".to_owned(), dialect: Some(run.lesson.learned.dialect.clone()), ..Profile::default() };
     let profile = toml::to_string_pretty(&learned).expect("a profile has a TOML form");
-    if cli.review && let Err(error) = hold_against_reference(run) {
+    if cli.review
+        && let Err(error) = hold_against_reference(run)
+    {
         eprintln!("conformance: {error}");
         return ExitCode::from(Answer::HarnessFault as u8);
     }

@@ -168,7 +168,11 @@ async fn order(stage: &Stage) -> Outcome {
     if places.contains(&None) {
         return Err(Stop::Missing("the requests arrived in another order, and the payloads cannot be read".into()));
     }
-    if places.is_sorted() { Ok(()) } else { Err(Stop::failure("messages in the order of their lines", format!("{places:?}"))) }
+    if places.is_sorted() {
+        Ok(())
+    } else {
+        Err(Stop::failure("messages in the order of their lines", format!("{places:?}")))
+    }
 }
 
 /// PUT, DELETE and PATCH are sent as they are typed.
@@ -214,7 +218,10 @@ async fn many_at_once(stage: &Stage) -> Outcome {
         return Ok(());
     }
     let come = run.record.look(|events| requests(events).len());
-    Err(Stop::failure(format!("{LINES} requests for {LINES} lines written at once"), format!("{come}; {}", state(&run))))
+    Err(Stop::failure(
+        format!("{LINES} requests for {LINES} lines written at once"),
+        format!("{come}; {}", state(&run)),
+    ))
 }
 
 /// Lines that are no commands: each is answered with words, nothing is sent, the session goes on.
@@ -348,7 +355,8 @@ async fn answered(stage: &Stage, body: &[u8]) -> Result<Run, Stop> {
     if stage.dialect().prints.body != Some(true) {
         return Err(Stop::NotApplicable("answers are not shown".into()));
     }
-    let run = stage.start(Watchdog { answer: Answer { status: 200, body: body.to_vec() }, ..Watchdog::default() }).await?;
+    let run =
+        stage.start(Watchdog { answer: Answer { status: 200, body: body.to_vec() }, ..Watchdog::default() }).await?;
     barrier(&run, "ready").await?;
     Ok(run)
 }
@@ -363,7 +371,10 @@ async fn output_escaped(stage: &Stage) -> Outcome {
     let raw = |b: &&u8| matches!(b, 0x00..=0x08 | 0x0b..=0x1f | 0x7f);
     match out.iter().find(raw) {
         None => Ok(()),
-        Some(byte) => Err(Stop::failure("no control character of an answer reaches the terminal", format!("\\x{byte:02x} in {}", text(&out)))),
+        Some(byte) => Err(Stop::failure(
+            "no control character of an answer reaches the terminal",
+            format!("\\x{byte:02x} in {}", text(&out)),
+        )),
     }
 }
 

@@ -51,9 +51,10 @@ async fn pipe(stage: &Stage) -> Outcome {
 async fn two_way(stage: &Stage) -> Outcome {
     let stderr = 2;
     let back = |fd: i32| fd != stderr || stage.dialect().wiring.write == Some(stderr);
-    let came = stage.lesson.record.look(|events| {
-        events.iter().any(|e| matches!(e.what, What::Passed { to: Who::Watchdog, fd, .. } if back(fd)))
-    });
+    let came = stage
+        .lesson
+        .record
+        .look(|events| events.iter().any(|e| matches!(e.what, What::Passed { to: Who::Watchdog, fd, .. } if back(fd))));
     if came {
         return Ok(());
     }
@@ -66,7 +67,9 @@ async fn numbers(stage: &Stage) -> Outcome {
     let wiring = stage.dialect().wiring;
     match wiring.both() {
         Some((3, 4)) => Ok(()),
-        Some((read, write)) => Err(Stop::failure("the server reads from 3 and writes to 4", format!("{read} and {write}"))),
+        Some((read, write)) => {
+            Err(Stop::failure("the server reads from 3 and writes to 4", format!("{read} and {write}")))
+        }
         None => Err(not_learned("the server's descriptors", "[dialect.wiring]\\nread = 3\\nwrite = 4")),
     }
 }
@@ -100,7 +103,8 @@ async fn own_ends(stage: &Stage) -> Outcome {
 fn holds(pid: i32, inode: u64) -> Vec<bool> {
     let name = format!("pipe:[{inode}]");
     let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    let of_pipe = descriptors.filter(|d| std::fs::read_link(d.path()).is_ok_and(|link| link.as_os_str() == name.as_str()));
+    let of_pipe =
+        descriptors.filter(|d| std::fs::read_link(d.path()).is_ok_and(|link| link.as_os_str() == name.as_str()));
     let writes = |d: std::fs::DirEntry| {
         let info = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", d.file_name().to_string_lossy())).ok()?;
         let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?.trim().to_owned();
@@ -118,7 +122,8 @@ fn holds(_pid: i32, _inode: u64) -> Vec<bool> {
 async fn watchdog_ends(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
     let wiring = stage.dialect().wiring;
-    let (read, write) = wiring.both().ok_or_else(|| not_learned("the server's descriptors", "[dialect.wiring]\\nread = 3"))?;
+    let (read, write) =
+        wiring.both().ok_or_else(|| not_learned("the server's descriptors", "[dialect.wiring]\\nread = 3"))?;
     let hello = run.hello(0).ok_or_else(|| Stop::Missing("no start of the server was seen".into()))?;
     for (number, watchdog_writes) in [(read, true), (write, false)] {
         let Some(end) = hello.descriptors.iter().find(|d| d.number == number && d.kind == Kind::Pipe) else {

@@ -119,16 +119,16 @@ async fn sigalrm_busy(stage: &Stage) -> Outcome {
 
 /// A server alone that has answered one request, so that it is known to be up.
 async fn alone(stage: &Stage, n: usize) -> Result<(Client, Vec<u8>), Stop> {
-    let message = stage.lesson.replays.get(n).ok_or_else(|| not_learned("requests to replay", "[dialect]\\nend = \"#\""))?;
+    let message =
+        stage.lesson.replays.get(n).ok_or_else(|| not_learned("requests to replay", "[dialect]\\nend = \"#\""))?;
     let framed = stage.dialect().framed(message);
     let client = Client::start(stage, format!("replay-{n}")).await?;
     client.write(&framed).await?;
     let come = client.run.until(|events| (!requests(events).is_empty()).then_some(())).await;
     come.ok_or_else(|| Stop::Missing(format!("a replayed request never arrived; {}", state(&client.run))))?;
     if let (Some(true), Some(fd)) = (stage.dialect().reply.each, client.replies_through()) {
-        let replied = |events: &[Event]| {
-            (!stage.dialect().replies(&passed(events, Who::Watchdog, fd)).is_empty()).then_some(())
-        };
+        let replied =
+            |events: &[Event]| (!stage.dialect().replies(&passed(events, Who::Watchdog, fd)).is_empty()).then_some(());
         let replied = client.run.until(replied).await;
         replied.ok_or_else(|| Stop::Missing(format!("a replayed request had no reply; {}", state(&client.run))))?;
     }
@@ -167,7 +167,10 @@ async fn nothing_left(stage: &Stage) -> Outcome {
     let left = remains::find(&run.folder)?;
     match left.first() {
         None => Ok(()),
-        Some(first) => Err(Stop::failure("no process of the pair is left after `exit`", format!("{} (`{}`)", left.len(), first.command))),
+        Some(first) => Err(Stop::failure(
+            "no process of the pair is left after `exit`",
+            format!("{} (`{}`)", left.len(), first.command),
+        )),
     }
 }
 
@@ -354,7 +357,9 @@ async fn output_closed(stage: &Stage) -> Outcome {
     let status = must_end(&run, Who::Watchdog, "`exit`, with its output closed").await?;
     must_end(&run, Who::Server(0), "`exit`, with its output closed").await?;
     match status {
-        Some(Status::Killed(libc::SIGPIPE)) => Err(Stop::failure("a closed output does not kill the watchdog", "killed by SIGPIPE")),
+        Some(Status::Killed(libc::SIGPIPE)) => {
+            Err(Stop::failure("a closed output does not kill the watchdog", "killed by SIGPIPE"))
+        }
         _ => Ok(()),
     }
 }

@@ -40,15 +40,8 @@ use cases;
 
 /// Every case.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    let areas = [
-        start::CASES,
-        command::CASES,
-        wire::CASES,
-        descriptor::CASES,
-        operation::CASES,
-        request::CASES,
-        end::CASES,
-    ];
+    let areas =
+        [start::CASES, command::CASES, wire::CASES, descriptor::CASES, operation::CASES, request::CASES, end::CASES];
     areas.into_iter().flatten()
 }
 

@@ -69,14 +69,19 @@ async fn status(stage: &Stage) -> Outcome {
         return Err(Stop::failure("status 404 and the answer's body are shown", state(&run)));
     }
     let complaint = run.record.look(complaints);
-    if complaint.is_empty() { Ok(()) } else { Err(Stop::failure("an answer of any status is no error", text(&complaint))) }
+    if complaint.is_empty() {
+        Ok(())
+    } else {
+        Err(Stop::failure("an answer of any status is no error", text(&complaint)))
+    }
 }
 
 /// An answer of 300 KB is shown whole.
 async fn large_answer(stage: &Stage) -> Outcome {
     let mut body: Vec<u8> = (0..300_001u32).map(|n| b'a' + u8::try_from(n % 23).unwrap_or_default()).collect();
     body.extend_from_slice(b"-the-end");
-    let run = stage.start(Watchdog { answer: Answer { status: 200, body: body.clone() }, ..Watchdog::on_pipes() }).await?;
+    let run =
+        stage.start(Watchdog { answer: Answer { status: 200, body: body.clone() }, ..Watchdog::on_pipes() }).await?;
     barrier(&run, "large").await?;
     if !shows(&run, "-the-end").await {
         return Err(Stop::failure(format!("an answer of {} bytes is shown", body.len()), state(&run)));
@@ -85,7 +90,10 @@ async fn large_answer(stage: &Stage) -> Outcome {
     if find(&out, &body).is_some() {
         return Ok(());
     }
-    Err(Stop::failure(format!("an answer of {} bytes is shown whole", body.len()), format!("{} bytes in all", out.len())))
+    Err(Stop::failure(
+        format!("an answer of {} bytes is shown whole", body.len()),
+        format!("{} bytes in all", out.len()),
+    ))
 }
 
 /// `exit` ends both while a request is unanswered.

@@ -74,7 +74,9 @@ async fn started_as(stage: &Stage, how: Watchdog, expected: &str) -> Result<Hell
 /// The path after `-sp` is used as it is, whatever characters it holds.
 async fn path_as_it_is(stage: &Stage) -> Outcome {
     let how = Watchdog { below: Some("a folder, $HOME & 'quotes'"), ..Watchdog::default() };
-    started_as(stage, how, "a path that holds blanks, a comma, quotes and a dollar sign is used as it is").await.map(drop)
+    started_as(stage, how, "a path that holds blanks, a comma, quotes and a dollar sign is used as it is")
+        .await
+        .map(drop)
 }
 
 /// What `-sargs` holds reaches the server among its arguments, in its order.
@@ -97,7 +99,11 @@ async fn arguments_literal(stage: &Stage) -> Outcome {
     let expected = format!("with -sargs '{literal}', those very characters in one argument of the server");
     let hello = started_as(stage, Watchdog::with_sargs(literal), &expected).await?;
     let found = hello.argv.iter().skip(1).any(|arg| crate::dialect::find(arg, literal.as_bytes()).is_some());
-    if found { Ok(()) } else { Err(Stop::failure(expected, text(&hello.argv.get(1..).unwrap_or_default().join(&b' ')))) }
+    if found {
+        Ok(())
+    } else {
+        Err(Stop::failure(expected, text(&hello.argv.get(1..).unwrap_or_default().join(&b' '))))
+    }
 }
 
 /// The server is started when `-sargs` is left out.

@@ -10,8 +10,8 @@ use nix::sys::signal::Signal;
 use crate::dialect::{Symbol, cut, find};
 use crate::observe::target::Answer;
 use crate::outcome::Stop;
-use crate::record::{Event, Request, Status, Stream, What, Who, ended, passed, requests, shown};
 use crate::probe::server::Server;
+use crate::record::{Event, Request, Status, Stream, What, Who, ended, passed, requests, shown};
 use crate::stage::{Run, Stage, Watchdog};
 
 /// Types a request and waits until it arrives; `None` when it does not.
@@ -98,7 +98,10 @@ pub(super) fn messages(stage: &Stage, events: &[Event]) -> Result<Vec<Vec<u8>>, 
 pub(super) fn replies(stage: &Stage, events: &[Event]) -> Result<Vec<Vec<u8>>, Stop> {
     let dialect = stage.dialect();
     let (Some(fd), Some(end)) = (dialect.wiring.write, &dialect.reply.end) else {
-        return Err(not_learned("the server's replies", "[dialect.wiring]\\nwrite = 4\\n[dialect.reply]\\nend = \"#\""));
+        return Err(not_learned(
+            "the server's replies",
+            "[dialect.wiring]\\nwrite = 4\\n[dialect.reply]\\nend = \"#\"",
+        ));
     };
     Ok(cut(&passed(events, Who::Watchdog, fd), end).0.into_iter().map(<[u8]>::to_vec).collect())
 }

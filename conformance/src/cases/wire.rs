@@ -37,7 +37,10 @@ async fn end_symbol(stage: &Stage) -> Outcome {
     let events = stage.lesson.record.events();
     match &learned.dialect.end {
         Some(_) if learned.rest.is_empty() => Ok(()),
-        Some(end) => Err(Stop::failure(format!("every message ends with `{end}`"), format!("{} at the end", text(&learned.rest)))),
+        Some(end) => Err(Stop::failure(
+            format!("every message ends with `{end}`"),
+            format!("{} at the end", text(&learned.rest)),
+        )),
         None => {
             let mut all = Vec::new();
             for fd in 0..64 {
@@ -46,7 +49,10 @@ async fn end_symbol(stage: &Stage) -> Outcome {
             if all.is_empty() {
                 return Err(not_learned("messages to the server", "[dialect.wiring]\\nread = 3"));
             }
-            Err(Stop::failure("messages that end with one and the same symbol, so that each line has its message", text(&all)))
+            Err(Stop::failure(
+                "messages that end with one and the same symbol, so that each line has its message",
+                text(&all),
+            ))
         }
     }
 }
@@ -107,14 +113,18 @@ async fn one_message(stage: &Stage) -> Outcome {
 
 /// A server alone that has answered one request, and the message that made it.
 async fn primed(stage: &Stage, n: usize) -> Result<(Client, Vec<u8>), Stop> {
-    let message = stage.lesson.replays.get(n).ok_or_else(|| not_learned("requests to replay", "[dialect]\\nend = \"#\""))?;
+    let message =
+        stage.lesson.replays.get(n).ok_or_else(|| not_learned("requests to replay", "[dialect]\\nend = \"#\""))?;
     let framed = stage.dialect().framed(message);
     let client = Client::start(stage, format!("replay-{n}")).await?;
     client.write(&framed).await?;
     if arrives(&client, 1).await {
         Ok((client, framed))
     } else {
-        Err(Stop::Missing(format!("a recorded request, replayed to the server alone, never arrived; {}", state(&client.run))))
+        Err(Stop::Missing(format!(
+            "a recorded request, replayed to the server alone, never arrived; {}",
+            state(&client.run)
+        )))
     }
 }
 
@@ -170,7 +180,10 @@ async fn as_stated(stage: &Stage) -> Outcome {
     if differences.is_empty() {
         return Ok(());
     }
-    Err(Stop::failure(format!("the dialect that the profile {} states", stage.suite.profile.name), differences.join("; ")))
+    Err(Stop::failure(
+        format!("the dialect that the profile {} states", stage.suite.profile.name),
+        differences.join("; "),
+    ))
 }
 
 /// A body that holds the end symbol arrives whole.
@@ -196,9 +209,14 @@ async fn end_inside(stage: &Stage) -> Outcome {
 async fn example(stage: &Stage) -> Outcome {
     let run = stage.watchdog().await?;
     run.line("setmeml 1").await?;
-    let fd = stage.dialect().wiring.read.ok_or_else(|| not_learned("messages to the server", "[dialect.wiring]\\nread = 3"))?;
+    let fd = stage
+        .dialect()
+        .wiring
+        .read
+        .ok_or_else(|| not_learned("messages to the server", "[dialect.wiring]\\nread = 3"))?;
     let expected = b"1{Value: 1}#";
-    let stream = run.until(|events| Some(passed(events, Who::Server(0), fd)).filter(|s| s.len() >= expected.len())).await;
+    let stream =
+        run.until(|events| Some(passed(events, Who::Server(0), fd)).filter(|s| s.len() >= expected.len())).await;
     let stream = stream.unwrap_or_else(|| run.record.look(|events| passed(events, Who::Server(0), fd)));
     if stream == expected { Ok(()) } else { Err(Stop::failure(text(expected), text(&stream))) }
 }
@@ -255,14 +273,20 @@ async fn unknown_op(stage: &Stage) -> Outcome {
 
 /// A payload that cannot be read does not end the server.
 async fn malformed_payload(stage: &Stage) -> Outcome {
-    let op = stage.dialect().op.doreq.clone().ok_or_else(|| not_learned("the op of doreq", "[dialect.op]\\ndoreq = \"3\""))?;
+    let op = stage
+        .dialect()
+        .op
+        .doreq
+        .clone()
+        .ok_or_else(|| not_learned("the op of doreq", "[dialect.op]\\ndoreq = \"3\""))?;
     survives(stage, 4, &[&op.0[..], b"{\"URL: \\u12 ]\xff"].concat(), "a payload that cannot be read").await
 }
 
 /// A server whose names are bare takes quoted names too.
 async fn quoted_names(stage: &Stage) -> Outcome {
     let dialect = stage.dialect();
-    let (Some(Form::BareNames), Some(name), Some(op)) = (dialect.payload, &dialect.value_name, &dialect.op.setmeml) else {
+    let (Some(Form::BareNames), Some(name), Some(op)) = (dialect.payload, &dialect.value_name, &dialect.op.setmeml)
+    else {
         return Err(Stop::NotApplicable("the names in its payloads are not bare".into()));
     };
     let (client, _) = primed(stage, 5).await?;
@@ -320,5 +344,8 @@ async fn no_deadlock(stage: &Stage) -> Outcome {
         return Ok(());
     }
     let come = run.record.look(|events| requests(events).len());
-    Err(Stop::failure(format!("{REQUESTS} requests and answers of 48 KiB, written at once, all pass"), format!("{come}; {}", state(&run))))
+    Err(Stop::failure(
+        format!("{REQUESTS} requests and answers of 48 KiB, written at once, all pass"),
+        format!("{come}; {}", state(&run)),
+    ))
 }

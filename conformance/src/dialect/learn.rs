@@ -133,7 +133,8 @@ fn try_end(stream: &[u8], lines: &[Line], end: Symbol) -> Aligned {
         }
     }
     // Two commands cannot be told apart if a cut leaves them the same beginning: then it is no cut.
-    let op = |command| (0..lines.len()).filter(|&i| lines[i].command == command).find_map(|i| messages[of_line[i]?].first());
+    let op =
+        |command| (0..lines.len()).filter(|&i| lines[i].command == command).find_map(|i| messages[of_line[i]?].first());
     let (memory, processors) = (op(Command::SetMemory), op(Command::SetProcessors));
     if memory.is_some_and(u8::is_ascii_whitespace) && memory == processors {
         of_line.fill(None);
@@ -309,10 +310,7 @@ mod tests {
 
     #[test]
     fn another_end_a_message_for_exit_and_silence() {
-        let learned = learned(
-            b"M805306368\nM1073741824\nP32\nP16\nR/a\nR/b\nX\n",
-            b"",
-        );
+        let learned = learned(b"M805306368\nM1073741824\nP32\nP16\nR/a\nR/b\nX\n", b"");
         assert_eq!(learned.dialect.end, symbol("\n"));
         assert_eq!(learned.dialect.op.exit, symbol("X"));
         assert_eq!(learned.dialect.payload, Some(Form::Text));
@@ -322,7 +320,8 @@ mod tests {
 
     #[test]
     fn messages_beside_those_of_the_lines() {
-        let learned = learned(b"H{}#1{v:805306368}#1{v:1073741824}#p{}#2{v:32}#2{v:16}#3{u:\"/a\"}#3{u:\"/b\"}#X#", b"");
+        let learned =
+            learned(b"H{}#1{v:805306368}#1{v:1073741824}#p{}#2{v:32}#2{v:16}#3{u:\"/a\"}#3{u:\"/b\"}#X#", b"");
         assert_eq!(learned.others, [&b"H{}"[..], b"p{}", b"X"]);
         assert_eq!(learned.between, [b"p{}"]);
         assert_eq!(learned.dialect.op.exit, symbol("X"));
@@ -330,10 +329,8 @@ mod tests {
 
     #[test]
     fn an_end_of_two_bytes_is_not_taken_for_a_blank_op() {
-        let learned = learned(
-            b"1{v:805306368}#\n1{v:1073741824}#\n2{v:32}#\n2{v:16}#\n3{u:\"/a\"}#\n3{u:\"/b\"}#\n",
-            b"",
-        );
+        let learned =
+            learned(b"1{v:805306368}#\n1{v:1073741824}#\n2{v:32}#\n2{v:16}#\n3{u:\"/a\"}#\n3{u:\"/b\"}#\n", b"");
         assert_eq!(learned.dialect.end, symbol("#\n"));
         assert_eq!(learned.dialect.op.setmeml, symbol("1"));
     }

@@ -56,7 +56,9 @@ pub fn splice(
     // A watchdog that closes nothing hands on both ends of a pipe: whoever writes first shows its direction.
     let gates: Vec<((u64, u64), Arc<AtomicU8>)> = inherited
         .iter()
-        .filter(|one| inherited.iter().any(|o| o.like.identity == one.like.identity && o.like.readable != one.like.readable))
+        .filter(|one| {
+            inherited.iter().any(|o| o.like.identity == one.like.identity && o.like.readable != one.like.readable)
+        })
         .map(|one| (one.like.identity, Arc::default()))
         .fold(Vec::new(), |mut all, gate| {
             if !all.iter().any(|(identity, _)| *identity == gate.0) {
@@ -90,7 +92,13 @@ fn group(hello: &Hello, handed: Vec<OwnedFd>, own: &[(u64, u64)]) -> Vec<Inherit
 }
 
 impl Splice {
-    fn insert(&mut self, one: Inherited, gate: Option<Arc<AtomicU8>>, record: &Arc<Record>, server: usize) -> io::Result<()> {
+    fn insert(
+        &mut self,
+        one: Inherited,
+        gate: Option<Arc<AtomicU8>>,
+        record: &Arc<Record>,
+        server: usize,
+    ) -> io::Result<()> {
         let fd = one.numbers[0];
         let (theirs, ours) = match one.like.kind {
             Kind::Socket => {
@@ -114,7 +122,8 @@ impl Splice {
         }
         let note = |to| Note { record: record.clone(), to, fd };
         if one.like.readable {
-            let flow = Flow { from: one.end.try_clone()?, into: ours.try_clone()?, gate: gate.clone(), mine: TO_SERVER };
+            let flow =
+                Flow { from: one.end.try_clone()?, into: ours.try_clone()?, gate: gate.clone(), mine: TO_SERVER };
             self.pumps.spawn(flow.run(note(Who::Server(server)))?);
         }
         if one.like.writable {

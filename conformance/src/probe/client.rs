@@ -40,16 +40,24 @@ impl Client {
         let wiring = stage.dialect().wiring;
         let (Some(fd_read), Some(hello)) = (wiring.read, stage.lesson.hello.clone()) else {
             return Err(Stop::Missing(
-                "the server's own descriptors were not learned; a profile states them as [dialect.wiring] read = N".into(),
+                "the server's own descriptors were not learned; a profile states them as [dialect.wiring] read = N"
+                    .into(),
             ));
         };
         let wires = Wires::like(&hello, fd_read)?;
-        let input = wires.input.ok_or_else(|| Stop::Missing(format!("the server was not given a pipe as {fd_read}")))?;
+        let input =
+            wires.input.ok_or_else(|| Stop::Missing(format!("the server was not given a pipe as {fd_read}")))?;
         let run = stage.server(Alone { like: Some(hello), ends: wires.theirs, slot: Some(slot) }).await?;
         for (fd, output) in wires.outputs {
             read_replies(&run, output, fd)?;
         }
-        Ok(Client { run, input: Some(Input::new(input)?), fd_read, fd_write: wiring.write, patience: stage.suite.patience })
+        Ok(Client {
+            run,
+            input: Some(Input::new(input)?),
+            fd_read,
+            fd_write: wiring.write,
+            patience: stage.suite.patience,
+        })
     }
 
     /// Writes bytes to the server, as far as it takes them.

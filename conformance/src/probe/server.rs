@@ -26,13 +26,17 @@ impl Server {
     /// Takes the held server's ends once the watchdog has started it.
     pub async fn join(stage: &Stage, run: &Run) -> Result<Self, Stop> {
         let Some((fd_read, fd_write)) = stage.dialect().wiring.both() else {
-            return Err(Stop::Missing("the server's descriptors were not learned; a profile states them as [dialect.wiring]".into()));
+            return Err(Stop::Missing(
+                "the server's descriptors were not learned; a profile states them as [dialect.wiring]".into(),
+            ));
         };
         let dialect = stage.dialect();
         let end = dialect.end.clone().ok_or_else(|| Stop::Missing("the end of messages was not learned".into()))?;
         let reply_end = dialect.reply.end.clone().unwrap_or_else(|| end.clone());
-        let missing = |what: &str|  Stop::Missing(format!("{what} where the suite should play it"));
-        run.until(|events| (!servers(events).is_empty()).then_some(())).await.ok_or_else(|| missing("no server was started"))?;
+        let missing = |what: &str| Stop::Missing(format!("{what} where the suite should play it"));
+        run.until(|events| (!servers(events).is_empty()).then_some(()))
+            .await
+            .ok_or_else(|| missing("no server was started"))?;
         let reads = run.take_end(0, fd_read).ok_or_else(|| missing("the server was started in another wiring"))?;
         let writes = match run.take_end(0, fd_write) {
             Some(end) => end,
@@ -55,7 +59,9 @@ impl Server {
                     run.record.push(What::Passed { to: Who::Server(0), fd: self.fd_read, bytes: buffer[..n].to_vec() });
                     all.extend_from_slice(&buffer[..n]);
                 }
-                _ => return Err(Stop::Missing("the watchdog sent no message to the suite in the server's place".into())),
+                _ => {
+                    return Err(Stop::Missing("the watchdog sent no message to the suite in the server's place".into()));
+                }
             }
         }
         Ok(all)
@@ -72,7 +78,10 @@ impl Server {
     pub async fn reply_bytewise(&self, run: &Run, reply: &[u8]) -> Result<(), Stop> {
         let framed = [reply, &self.reply_end.0].concat();
         self.note(run, &framed);
-        done(tokio::time::timeout(run.patience(), super::write_apart(&self.writes, &self.writes, framed.chunks(1))).await)
+        done(
+            tokio::time::timeout(run.patience(), super::write_apart(&self.writes, &self.writes, framed.chunks(1)))
+                .await,
+        )
     }
 
     fn note(&self, run: &Run, bytes: &[u8]) {

@@ -50,7 +50,8 @@ struct Entry<'a> {
 /// Never: every value here has a JSON form.
 pub fn report(run: &Run) -> String {
     let entries = run.results.iter().map(|judged| {
-        let holds = matches!(judged.verdict, Verdict::Pass | Verdict::NotApplicable { .. } | Verdict::Untestable { .. });
+        let holds =
+            matches!(judged.verdict, Verdict::Pass | Verdict::NotApplicable { .. } | Verdict::Untestable { .. });
         let records = if holds { &[][..] } else { &judged.records[..] };
         Entry {
             id: &judged.requirement.id,

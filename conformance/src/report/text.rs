@@ -13,7 +13,7 @@ use crate::verdict::{Answer, Finding, Verdict};
 /// How a report is written.
 #[derive(Debug, Clone, Copy)]
 pub struct Style {
-    /// Passing requirements have a line too.
+    /// Requirements that hold, or that nothing can be said of, have a line too.
     pub all: bool,
     /// Findings that count for nothing are shown with their evidence too.
     pub advice: bool,
@@ -62,7 +62,14 @@ fn describe(dialect: &Dialect) -> Vec<(&'static str, String)> {
     let number = |n: Option<i32>| n.map_or_else(unknown, |n| n.to_string());
     let ops = &dialect.op;
     let mut all = vec![
-        ("wiring", format!("the server reads from {}, writes to {}", number(dialect.wiring.read), number(dialect.wiring.write))),
+        (
+            "wiring",
+            format!(
+                "the server reads from {}, writes to {}",
+                number(dialect.wiring.read),
+                number(dialect.wiring.write)
+            ),
+        ),
         ("end symbol", dialect.end.as_ref().map_or_else(unknown, |end| format!("`{end}`"))),
         (
             "op bytes",
@@ -110,7 +117,9 @@ fn describe(dialect: &Dialect) -> Vec<(&'static str, String)> {
 fn table(out: &mut String, run: &Run, style: Style) {
     let mut area = "";
     for judged in &run.results {
-        if matches!(judged.verdict, Verdict::Pass) && !style.all {
+        let quiet =
+            matches!(judged.verdict, Verdict::Pass | Verdict::NotApplicable { .. } | Verdict::Untestable { .. });
+        if quiet && !style.all {
             continue;
         }
         if judged.requirement.area() != area {
@@ -119,7 +128,14 @@ fn table(out: &mut String, run: &Run, style: Style) {
         }
         let r = &judged.requirement;
         let verdict = painted(&judged.verdict, style);
-        let _ = writeln!(out, "  {verdict} {:<28} {:<6} {:<7} {}", r.id, r.level.to_string(), r.source.to_string(), r.sentence);
+        let _ = writeln!(
+            out,
+            "  {verdict} {:<28} {:<6} {:<7} {}",
+            r.id,
+            r.level.to_string(),
+            r.source.to_string(),
+            r.sentence
+        );
         if let Some(why) = why(&judged.verdict) {
             let _ = writeln!(out, "                 {why}");
         }
@@ -158,7 +174,15 @@ fn finding(out: &mut String, run: &Run, judged: &Judged, style: Style, repeat: &
         _ => return,
     };
     let r = &judged.requirement;
-    let _ = writeln!(out, "{} {} — {} ({}, {})", painted(&judged.verdict, style).trim_end(), r.id, r.sentence, r.level, r.source);
+    let _ = writeln!(
+        out,
+        "{} {} — {} ({}, {})",
+        painted(&judged.verdict, style).trim_end(),
+        r.id,
+        r.sentence,
+        r.level,
+        r.source
+    );
     if let Some(quote) = r.quote.as_ref().filter(|_| evidence) {
         let _ = writeln!(out, "  the assignment  «{quote}»");
     }
@@ -180,7 +204,8 @@ fn finding(out: &mut String, run: &Run, judged: &Judged, style: Style, repeat: &
 }
 
 fn summary(out: &mut String, run: &Run, style: Style) {
-    let remains: Vec<_> = run.results.iter().flat_map(|j| j.remains.iter().map(move |r| (&j.requirement.id, r))).collect();
+    let remains: Vec<_> =
+        run.results.iter().flat_map(|j| j.remains.iter().map(move |r| (&j.requirement.id, r))).collect();
     if !remains.is_empty() {
         let _ = writeln!(out, "Still running when their cases were over, and ended by the suite:");
         for (id, remain) in remains.iter().take(10) {

@@ -6,8 +6,8 @@
 use std::fmt::Write as _;
 
 use crate::dialect::{Dialect, Symbol, cut};
-use crate::run::Run;
 use crate::record::{Event, What, Who, passed, requests, shown, signal_name};
+use crate::run::Run;
 
 /// How many events, and how much of each, a transcript for people shows.
 const EVENTS_SHOWN: usize = 60;
@@ -117,7 +117,8 @@ pub fn normalised(events: &[Event], dialect: &Dialect) -> String {
             block(&format!("to {side} [{fd}]"), {
                 let frames = frames_of(&passed(events, side, fd), end);
                 // What goes to the server was typed; what comes from it may tell the machine.
-                let of_side = |frame: &String| if side == Who::Watchdog { of_any_machine(frame) } else { frame.clone() };
+                let of_side =
+                    |frame: &String| if side == Who::Watchdog { of_any_machine(frame) } else { frame.clone() };
                 frames.iter().map(of_side).collect()
             });
         }

@@ -149,7 +149,8 @@ fn fill(socket: &impl AsFd, mut buffer: &mut [u8], descriptors: &mut Vec<OwnedFd
     while !buffer.is_empty() {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
         let mut beside = RecvAncillaryBuffer::new(&mut space);
-        let flags = if cfg!(target_os = "linux") { RecvFlags::from_bits_retain(CMSG_CLOEXEC) } else { RecvFlags::empty() };
+        let flags =
+            if cfg!(target_os = "linux") { RecvFlags::from_bits_retain(CMSG_CLOEXEC) } else { RecvFlags::empty() };
         let got = match rustix::net::recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut beside, flags) {
             Ok(message) => message.bytes,
             Err(rustix::io::Errno::INTR) => continue,

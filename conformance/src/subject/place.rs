@@ -95,7 +95,8 @@ impl RunFolder {
 /// neither proxies nor preloaded libraries.
 pub fn environment(folder: &Path) -> Vec<OsString> {
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
-    let entry = |name: &str, value: &std::ffi::OsStr| OsString::from_vec([name.as_bytes(), b"=", value.as_bytes()].concat());
+    let entry =
+        |name: &str, value: &std::ffi::OsStr| OsString::from_vec([name.as_bytes(), b"=", value.as_bytes()].concat());
     vec![
         entry("PATH", &path),
         entry("HOME", folder.as_os_str()),

@@ -64,7 +64,12 @@ pub struct Session {
 
 impl Session {
     /// Starts the program. Every wait in the session lasts `patience` at most.
-    pub async fn start(record: Arc<Record>, folder: SessionFolder, plan: Plan, patience: Duration) -> Result<Self, StartError> {
+    pub async fn start(
+        record: Arc<Record>,
+        folder: SessionFolder,
+        plan: Plan,
+        patience: Duration,
+    ) -> Result<Self, StartError> {
         let listener = UnixListener::bind(folder.join(SOCKET))?;
         let who = plan.who;
         let mut ends = Vec::new();
@@ -81,7 +86,8 @@ impl Session {
             ends = vec![stdin.into(), stdout.into(), stderr.into()];
             place = vec![0, 1, 2];
         }
-        let own = ends.iter().map(|end| Ok(super::identity(&nix::sys::stat::fstat(end)?))).collect::<io::Result<Vec<_>>>()?;
+        let own =
+            ends.iter().map(|end| Ok(super::identity(&nix::sys::stat::fstat(end)?))).collect::<io::Result<Vec<_>>>()?;
         for (number, end) in &plan.extra {
             // An end that takes the place of standard input or output replaces it.
             if let Some(at) = place.iter().position(|n| n == number) {

@@ -4,7 +4,10 @@
 //! own start-up (which would set SIGPIPE to ignored and open closed descriptors 0 to 2), in one thread, and
 //! leaves arguments, environment, process id and parent as they are. It knows nothing of what it starts.
 
-#![expect(unsafe_code, reason = "execve with the very pointers that were given, and signal dispositions, have no safe call")]
+#![expect(
+    unsafe_code,
+    reason = "execve with the very pointers that were given, and signal dispositions, have no safe call"
+)]
 
 use std::ffi::{CStr, CString, OsStr, c_char, c_int};
 use std::io;
@@ -102,9 +105,8 @@ fn attend(argv: Vec<Vec<u8>>, env: Vec<Vec<u8>>) -> io::Result<c_int> {
 
 /// Every open descriptor, each marked as handed when it is a pipe or a local stream that can be taken over.
 fn open_descriptors() -> io::Result<Vec<Descriptor>> {
-    let mut numbers: Vec<RawFd> = std::fs::read_dir("/dev/fd")?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect();
+    let mut numbers: Vec<RawFd> =
+        std::fs::read_dir("/dev/fd")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     numbers.sort_unstable();
     let mut handed = 0;
     Ok(numbers
@@ -175,9 +177,8 @@ fn execute(program: &Become, placed: Vec<OwnedFd>, suite: &UnixStream) -> io::Er
         Ok(prepared) => prepared,
         Err(error) => return error,
     };
-    let pointers = |all: &[CString]| -> Vec<*const c_char> {
-        all.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
-    };
+    let pointers =
+        |all: &[CString]| -> Vec<*const c_char> { all.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect() };
     let (argv, env) = (pointers(&argv), pointers(&env));
     if program.clean {
         default_signals();

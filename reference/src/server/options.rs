@@ -22,8 +22,8 @@ A request is at most 8388608 bytes long, a response body that is carried at most
 No redirect is followed, no cookie kept, no proxy used, and no HTTP status is an error.
 
 The end of the requests: what was received is finished, then the server exits.
-SIGALRM: reading stops, requests under way get the grace, replies get half of it again to be taken. A second SIGALRM:
-the server exits at once. If nobody reads the replies any more, it exits at once.
+SIGALRM: reading stops, requests under way get the grace, replies get half of it again to be taken. A second SIGALRM
+ends the grace, a third the server. If nobody reads the replies any more, it exits at once.
 
 Exit status: 0 after an ordered end, 1 if a pipe failed, 2 if the arguments or the pipes are not as they should be.";
 

@@ -56,8 +56,7 @@ impl Watch {
 const PIDFD_INFO_EXIT: u64 = 1 << 3;
 
 /// `_IOWR(0xff, 11, struct pidfd_info)`.
-const PIDFD_GET_INFO: libc::Ioctl =
-    (3 << 30 | (size_of::<PidfdInfo>() as u64) << 16 | 0xff << 8 | 11) as libc::Ioctl;
+const PIDFD_GET_INFO: libc::Ioctl = (3 << 30 | (size_of::<PidfdInfo>() as u64) << 16 | 0xff << 8 | 11) as libc::Ioctl;
 
 /// The kernel's `struct pidfd_info` in its first published size.
 #[repr(C)]
