@@ -60,7 +60,9 @@ impl Server {
                     all.extend_from_slice(&buffer[..n]);
                 }
                 _ => {
-                    return Err(Stop::Missing("the watchdog sent no message to the suite in the server's place".into()));
+                    return Err(Stop::Missing(
+                        "the watchdog sent no message to the suite in the server's place".into(),
+                    ));
                 }
             }
         }
