@@ -146,11 +146,11 @@ fn select(options: &Options) -> Result<Vec<Requirement>, Refusal> {
     let mut at = 0;
     while at < chosen.len() {
         let needs = all.iter().find(|r| r.id == chosen[at]).map(|r| r.after.clone()).unwrap_or_default();
-        needs.into_iter().for_each(|n| {
-            if !chosen.contains(&n) {
-                chosen.push(n)
+        for need in needs {
+            if !chosen.contains(&need) {
+                chosen.push(need);
             }
-        });
+        }
         at += 1;
     }
     Ok(all.into_iter().filter(|r| chosen.contains(&r.id) && options.profile.selects(r)).collect())
