@@ -46,16 +46,17 @@ fn settled(report: &str, bench: &Bench) -> String {
     let mut lines: Vec<String> = Vec::new();
     let mut evidence: Vec<String> = Vec::new();
     for line in report.lines() {
-        match line.strip_prefix("    ").filter(|rest| rest.trim_start().starts_with(|c: char| c.is_ascii_digit())) {
+        let seen = line
+            .strip_prefix("    ")
+            .map(str::trim_start)
+            .filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        if let Some((_time, seen)) = seen.and_then(|seen| seen.split_once(' ')) {
             // What was seen on several channels at about the same time is in any order: one that can be compared.
-            Some(seen) => {
-                evidence.push(format!("    TIME {}", without_ports(seen.trim_start().split_once(' ').unwrap().1)))
-            }
-            None => {
-                evidence.sort();
-                lines.append(&mut evidence);
-                lines.push(without_times(&without_ports(line)));
-            }
+            evidence.push(format!("    TIME {}", without_ports(seen)));
+        } else {
+            evidence.sort();
+            lines.append(&mut evidence);
+            lines.push(without_times(&without_ports(line)));
         }
     }
     lines.join("\n")
