@@ -130,7 +130,7 @@ pub enum Answer {
     Inconclusive = 4,
     /// No case ran.
     NothingRan = 5,
-    /// Somebody pressed Ctrl-C. Not the outcome of a run.
+    /// Ctrl-C or SIGTERM. Not the outcome of a run.
     Interrupted = 130,
 }
 

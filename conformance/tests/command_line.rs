@@ -5,10 +5,13 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::process::Stdio;
 
 use assert_cmd::Command;
 use common::{Bench, Report, fixtures, python_pair, python_path, write_program};
 use conformance::spec::requirements;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use predicates::prelude::*;
 use predicates::str::contains;
 
@@ -357,4 +360,24 @@ fn a_log_gets_plain_text() {
     assert_eq!(judgement.stderr, "");
     assert!(judgement.stdout.contains("CONFORMANT (exit status 0)"), "{}", judgement.stdout);
     assert!(!judgement.stdout.contains('\x1b') && !judgement.stdout.contains('\r'), "{}", judgement.stdout);
+}
+
+/// Whoever interrupts a run gets neither an answer nor leftovers.
+#[test]
+fn an_interrupted_run_leaves_nothing() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let bench = Bench::new(&std::env::var_os("PATH").unwrap_or_default());
+        let up = bench.folder().join("up");
+        nix::unistd::mkfifo(&up, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let hangs = format!("#!/bin/sh\necho up > '{}'\nexec sleep 1000\n", up.display());
+        write_program(&bench.folder().join("watchdog"), &hangs);
+        write_program(&bench.folder().join("server"), &hangs);
+        let mut suite = bench.suite();
+        let mut suite = suite.arg("--bin").arg(bench.folder()).stderr(Stdio::piped()).spawn().unwrap();
+        // Blocks until the watchdog is up: then the run is in its first session.
+        std::fs::read_to_string(&up).unwrap();
+        nix::sys::signal::kill(Pid::from_raw(suite.id().cast_signed()), signal).unwrap();
+        assert_eq!(suite.wait().unwrap().code(), Some(130), "{signal}");
+        assert_eq!(bench.left(), Vec::<String>::new(), "{signal}");
+    }
 }

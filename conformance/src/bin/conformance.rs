@@ -12,6 +12,7 @@ use conformance::run::{self, Judged, Options, Run};
 use conformance::spec::{Requirement, requirements};
 use conformance::verdict::Answer;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Judges a watchdog/server pair, sentence by sentence of a written specification.
 ///
@@ -118,11 +119,20 @@ fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
         tokio::select! {
             run = run::run(options, &tell) => run.map_err(fault),
             // What is dropped with the run ends its subjects and its folder.
-            _ = tokio::signal::ctrl_c() => Err((Answer::Interrupted, "interrupted: nothing is said of the pair".to_owned())),
+            _ = interrupted() => Err((Answer::Interrupted, "interrupted: nothing is said of the pair".to_owned())),
         }
     });
     bar.finish_and_clear();
     run
+}
+
+/// Returns when somebody wants the run to end: Ctrl-C or SIGTERM.
+async fn interrupted() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
 }
 
 /// A line that is redrawn, on a terminal; nothing in a log.

@@ -145,7 +145,7 @@ impl Bench {
     }
 
     /// What is left of the run. Processes end here, if not earlier.
-    fn left(&self) -> Vec<String> {
+    pub fn left(&self) -> Vec<String> {
         let processes = processes_of(&self.temporary());
         for (pid, _) in &processes {
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(*pid), nix::sys::signal::Signal::SIGKILL);
