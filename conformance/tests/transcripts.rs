@@ -2,22 +2,18 @@
 //!
 //! `cargo insta review` shows what a change of the reference or of a case does to them.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+#![cfg(unix)]
+
+mod common;
+
+use std::path::Path;
 use std::time::Duration;
 
+use common::reference;
 use conformance::profile::Profile;
 use conformance::report::transcript;
 use conformance::run::{self, Options};
 use conformance::verdict::{Answer, Verdict};
-
-/// Builds the reference, and says where cargo put it: beside the folder of this test's own program.
-fn reference() -> PathBuf {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo).args(["build", "--quiet", "--workspace", "--bins"]).status().unwrap();
-    assert!(built.success(), "the reference could not be built");
-    std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned()
-}
 
 #[test]
 fn the_reference_case_by_case() {

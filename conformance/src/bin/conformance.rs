@@ -180,7 +180,10 @@ fn hold_against_reference(run: &Run) -> std::io::Result<()> {
     println!("\n{} of {} transcripts differ from the reference's.", review.pending.len(), review.compared);
     if !review.pending.is_empty() {
         let folder = review.folder.strip_prefix(workspace).unwrap_or(&review.folder);
-        println!("Look at them with: cargo insta review --workspace-root {} --include-ignored", folder.display());
+        println!(
+            "Look at them with: cargo insta review --manifest-path {}/Cargo.toml --include-ignored",
+            folder.display()
+        );
     }
     Ok(())
 }

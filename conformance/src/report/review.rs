@@ -13,6 +13,18 @@ use crate::run::Run;
 /// The folder under the workspace in which reviews take place.
 pub const FOLDER: &str = "target/review";
 
+/// The package in which the snapshots of a review stand.
+const PACKAGE: &str = r#"[package]
+name = "review"
+version = "0.0.0"
+edition = "2024"
+
+[lib]
+path = "lib.rs"
+
+[workspace]
+"#;
+
 /// What came of a review.
 #[derive(Debug)]
 pub struct Review {
@@ -34,6 +46,9 @@ pub fn review(run: &Run, workspace: &Path, mut compare: Command) -> io::Result<R
     let (snapshots, seen) = (folder.join("snapshots"), folder.join("seen"));
     fs::create_dir_all(&snapshots)?;
     fs::create_dir_all(&seen)?;
+    // cargo insta looks for snapshots in packages: this one holds nothing else.
+    fs::write(folder.join("Cargo.toml"), PACKAGE)?;
+    fs::write(folder.join("lib.rs"), "")?;
     let reference = workspace.join("conformance/tests/snapshots");
     for entry in fs::read_dir(&reference).map_err(|e| missing(&reference, &e))? {
         let entry = entry?;

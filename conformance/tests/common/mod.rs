@@ -26,6 +26,14 @@ pub fn python_pair() -> PathBuf {
     fixtures().join("pairs/python")
 }
 
+/// Builds the reference, and says where cargo put it: beside the folder of this test's own program.
+pub fn reference() -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo).args(["build", "--quiet", "--workspace", "--bins"]).status().unwrap();
+    assert!(built.success(), "the reference could not be built");
+    std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned()
+}
+
 /// A search path on which the real interpreter comes first: some `python3` are slow scripts that look for one.
 /// Without Python there is nothing to run: that is said, and in CI it is a failure.
 pub fn python_path() -> Option<OsString> {
