@@ -3,11 +3,11 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::steps::{must_end, not_learned, ready, text};
+use super::steps::{hello, must_end, not_learned, ready, text};
 use crate::outcome::{Outcome, Stop};
 use crate::record::{What, Who, servers};
 use crate::stage::{Alone, Stage, Watchdog};
-use crate::subject::handover::{Descriptor, Hello, Kind};
+use crate::subject::handover::{Descriptor, Kind};
 
 super::cases! {
     "descriptor.pipe" => pipe,
@@ -18,10 +18,6 @@ super::cases! {
     "descriptor.watchdog-ends" => watchdog_ends,
     "descriptor.inherited" => inherited,
     "descriptor.without-pipes" => without_pipes,
-}
-
-fn hello(stage: &Stage) -> Result<&Hello, Stop> {
-    stage.lesson.hello.as_ref().ok_or_else(|| Stop::Missing("no start of the server was seen".into()))
 }
 
 /// The server's descriptors for the messages, as the stand-in found them.

@@ -4,12 +4,11 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
-use super::steps::{both_end, exits_with, idle, leave, must_end, not_learned, played, ready, shows, state, text};
+use super::steps::{alone, both_end, exits_with, idle, leave, must_end, played, ready, shows, state, text};
 use crate::observe::process::{Facts, asleep, facts};
 use crate::observe::rogue::{Manner, Rogue};
 use crate::outcome::{Outcome, Stop};
-use crate::probe::client::Client;
-use crate::record::{Event, Status, What, Who, ended, passed, requests, servers, shown};
+use crate::record::{Event, Status, What, Who, ended, servers, shown};
 use crate::stage::{Run, Stage, Watchdog};
 use crate::subject::handover::Order;
 use crate::subject::remains;
@@ -115,24 +114,6 @@ async fn sigalrm_busy(stage: &Stage) -> Outcome {
     let mut rogue = Rogue::start(Manner::Silent)?;
     let run = busy(stage, &mut rogue).await?;
     alarm(&run, "with a request under way").await
-}
-
-/// A server alone that has answered one request, so that it is known to be up.
-async fn alone(stage: &Stage, n: usize) -> Result<(Client, Vec<u8>), Stop> {
-    let message =
-        stage.lesson.replays.get(n).ok_or_else(|| not_learned("requests to replay", "[dialect]\\nend = \"#\""))?;
-    let framed = stage.dialect().framed(message);
-    let client = Client::start(stage, format!("replay-{n}")).await?;
-    client.write(&framed).await?;
-    let come = client.run.until(|events| (!requests(events).is_empty()).then_some(())).await;
-    come.ok_or_else(|| Stop::Missing(format!("a replayed request never arrived; {}", state(&client.run))))?;
-    if let (Some(true), Some(fd)) = (stage.dialect().reply.each, client.replies_through()) {
-        let replied =
-            |events: &[Event]| (!stage.dialect().replies(&passed(events, Who::Watchdog, fd)).is_empty()).then_some(());
-        let replied = client.run.until(replied).await;
-        replied.ok_or_else(|| Stop::Missing(format!("a replayed request had no reply; {}", state(&client.run))))?;
-    }
-    Ok((client, framed))
 }
 
 /// The server ends when it gets SIGALRM in the middle of a message.

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::steps::{same, text};
+use super::steps::{hello, same, text};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::lesson::VARIABLE;
 use crate::record::{Event, Record, Stream, What, Who, servers, shown};
@@ -29,10 +29,6 @@ super::cases! {
     "start.option-forms" => option_forms,
     "start.arguments-split" => arguments_split,
     "start.arguments-quoted" => arguments_quoted,
-}
-
-fn hello(stage: &Stage) -> Result<&Hello, Stop> {
-    stage.lesson.hello.as_ref().ok_or_else(|| Stop::Missing("no start of the server was seen".into()))
 }
 
 /// The watchdog starts the program whose absolute path follows `-sp`, at the latest for its first command.

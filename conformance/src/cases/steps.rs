@@ -10,9 +10,11 @@ use nix::sys::signal::Signal;
 use crate::dialect::{Symbol, cut, find};
 use crate::observe::target::Answer;
 use crate::outcome::Stop;
+use crate::probe::client::Client;
 use crate::probe::server::Server;
 use crate::record::{Event, Request, Status, Stream, What, Who, ended, passed, requests, shown};
 use crate::stage::{Run, Stage, Watchdog};
+use crate::subject::handover::Hello;
 
 /// Types a request and waits until it arrives; `None` when it does not.
 pub(super) async fn request(run: &Run, method: &str, name: &str, body: &str) -> Result<Option<Request>, Stop> {
@@ -49,6 +51,30 @@ pub(super) async fn idle(stage: &Stage, run: &Run, name: &str) -> Result<(), Sto
         return Err(Stop::Missing(format!("the answer to a first request was not shown; {}", state(run))));
     }
     Ok(())
+}
+
+/// A server alone that has answered a recorded request, so that it is known to be up, and the message that made it.
+/// Each case has a number of its own, and its requests arrive below `/replay-N`.
+pub(super) async fn alone(stage: &Stage, n: usize) -> Result<(Client, Vec<u8>), Stop> {
+    let message =
+        stage.lesson.replays.get(n).ok_or_else(|| not_learned("requests to replay", "[dialect]\\nend = \"#\""))?;
+    let framed = stage.dialect().framed(message);
+    let client = Client::start(stage, format!("replay-{n}")).await?;
+    client.write(&framed).await?;
+    let come = client.run.until(|events| (!requests(events).is_empty()).then_some(())).await;
+    come.ok_or_else(|| Stop::Missing(format!("a replayed request never arrived; {}", state(&client.run))))?;
+    if let (Some(true), Some(fd)) = (stage.dialect().reply.each, client.replies_through()) {
+        let replied =
+            |events: &[Event]| (!stage.dialect().replies(&passed(events, Who::Watchdog, fd)).is_empty()).then_some(());
+        let replied = client.run.until(replied).await;
+        replied.ok_or_else(|| Stop::Missing(format!("a replayed request had no reply; {}", state(&client.run))))?;
+    }
+    Ok((client, framed))
+}
+
+/// What the server was given when it was started in the first session.
+pub(super) fn hello(stage: &Stage) -> Result<&Hello, Stop> {
+    stage.lesson.hello.as_ref().ok_or_else(|| Stop::Missing("no start of the server was seen".into()))
 }
 
 /// Waits for a subject's end, which must come.

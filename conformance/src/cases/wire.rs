@@ -1,6 +1,6 @@
 //! The wire: what a message is made of, and that a stream of bytes is a stream of bytes.
 
-use super::steps::{barrier, not_learned, played, ready, replies, request, shows, state, text};
+use super::steps::{alone, barrier, not_learned, played, ready, replies, request, shows, state, text};
 use crate::dialect::payload::{self, Form, Value};
 use crate::dialect::{Dialect, Inside};
 use crate::observe::rogue::{Manner, Rogue};
@@ -111,23 +111,6 @@ async fn one_message(stage: &Stage) -> Outcome {
     }
 }
 
-/// A server alone that has answered one request, and the message that made it.
-async fn primed(stage: &Stage, n: usize) -> Result<(Client, Vec<u8>), Stop> {
-    let message =
-        stage.lesson.replays.get(n).ok_or_else(|| not_learned("requests to replay", "[dialect]\\nend = \"#\""))?;
-    let framed = stage.dialect().framed(message);
-    let client = Client::start(stage, format!("replay-{n}")).await?;
-    client.write(&framed).await?;
-    if arrives(&client, 1).await {
-        Ok((client, framed))
-    } else {
-        Err(Stop::Missing(format!(
-            "a recorded request, replayed to the server alone, never arrived; {}",
-            state(&client.run)
-        )))
-    }
-}
-
 /// Waits until this many requests have arrived.
 async fn arrives(client: &Client, count: usize) -> bool {
     client.run.until(|events| (requests(events).len() >= count).then_some(())).await.is_some()
@@ -143,14 +126,14 @@ async fn must_arrive(client: &Client, count: usize, how: &str) -> Outcome {
 
 /// The server takes a message that it reads one byte at a time.
 async fn bytewise(stage: &Stage) -> Outcome {
-    let (client, framed) = primed(stage, 0).await?;
+    let (client, framed) = alone(stage, 0).await?;
     client.write_apart(framed.chunks(1)).await?;
     must_arrive(&client, 2, "the second message read one byte at a time").await
 }
 
 /// The server takes a message that it reads in two parts, wherever it is split.
 async fn split_anywhere(stage: &Stage) -> Outcome {
-    let (client, framed) = primed(stage, 1).await?;
+    let (client, framed) = alone(stage, 1).await?;
     for at in 1..framed.len() {
         let (head, tail) = framed.split_at(at);
         client.write_apart([head, tail]).await?;
@@ -161,7 +144,7 @@ async fn split_anywhere(stage: &Stage) -> Outcome {
 /// The server takes many messages from one read, and the rest of the last from the next.
 async fn coalesced(stage: &Stage) -> Outcome {
     const COPIES: usize = 20;
-    let (client, framed) = primed(stage, 2).await?;
+    let (client, framed) = alone(stage, 2).await?;
     // A whole number of messages, and one that is cut in the middle, completed by the next write.
     let many = framed.repeat(COPIES + 1);
     let cut = many.len() - framed.len() / 2;
@@ -260,7 +243,7 @@ async fn reply_error(stage: &Stage) -> Outcome {
 
 /// A message that means nothing, then one that does.
 async fn survives(stage: &Stage, n: usize, message: &[u8], what: &str) -> Outcome {
-    let (client, framed) = primed(stage, n).await?;
+    let (client, framed) = alone(stage, n).await?;
     client.write(&stage.dialect().framed(message)).await?;
     client.write(&framed).await?;
     must_arrive(&client, 2, &format!("the second after {what}")).await
@@ -289,7 +272,7 @@ async fn quoted_names(stage: &Stage) -> Outcome {
     else {
         return Err(Stop::NotApplicable("the names in its payloads are not bare".into()));
     };
-    let (client, _) = primed(stage, 5).await?;
+    let (client, _) = alone(stage, 5).await?;
     let message = |payload: String| dialect.framed(&[&op.0[..], payload.as_bytes()].concat());
     client.write(&message(format!("{{{name}: 104857600}}"))).await?;
     client.write(&message(format!("{{\"{name}\":104857600}}"))).await?;
