@@ -75,3 +75,17 @@ pub fn reap(pid: i32) -> Option<Status> {
         _ => None,
     }
 }
+
+/// The session of the operating system, as setsid makes one, that a process is in.
+pub fn system_session(pid: i32) -> Option<i32> {
+    Some(nix::unistd::getsid(Some(Pid::from_raw(pid))).ok()?.as_raw())
+}
+
+/// Every process, where the system lists them as files.
+pub fn all() -> io::Result<Vec<i32>> {
+    if !cfg!(target_os = "linux") {
+        return Ok(Vec::new());
+    }
+    let numbers = std::fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    Ok(numbers.collect())
+}

@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 
+use crate::observe::process;
+
 /// The name under which a stand-in starts a subject: it is told the session's folder, as its one argument.
 pub const STARTER: &str = "start";
 
@@ -76,7 +78,7 @@ impl RunFolder {
         std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         let standin = folder.path().join(STARTER);
         std::fs::copy(built, &standin)?;
-        let elsewhere = Arc::new(super::remains::system_sessions()?);
+        let elsewhere = Arc::new(process::all()?.into_iter().filter_map(process::system_session).collect());
         Ok(RunFolder { folder, standin, sessions: AtomicUsize::new(0), elsewhere })
     }
 

@@ -3,15 +3,13 @@
 //! Whoever descends from a session carries its mark in the environment. Where the system lists no
 //! processes, only those are found that the session knew.
 
-use std::collections::HashSet;
 use std::io;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use nix::unistd::Pid;
 
 use super::place::{SessionFolder, mark};
-use crate::observe::process::{Watch, reap, signal};
+use crate::observe::process::{self, Watch, reap, signal};
 
 /// A process that outlived its session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,9 +24,9 @@ pub struct Remain {
 pub fn find(folder: &SessionFolder) -> io::Result<Vec<Remain>> {
     let mark = mark(folder);
     let mut found = Vec::new();
-    for pid in processes()? {
+    for pid in process::all()? {
         // One cheap question first: who is in a session of the system that is older than the run is not ours.
-        if system_session(pid).is_none_or(|session| folder.elsewhere.contains(&session)) {
+        if process::system_session(pid).is_none_or(|session| folder.elsewhere.contains(&session)) {
             continue;
         }
         // A process may be gone, or another user's, by the time it is looked at: then it is not ours.
@@ -40,24 +38,6 @@ pub fn find(folder: &SessionFolder) -> io::Result<Vec<Remain>> {
         }
     }
     Ok(found)
-}
-
-/// The sessions of the operating system, as setsid makes them, that there are now.
-pub(super) fn system_sessions() -> io::Result<HashSet<i32>> {
-    Ok(processes()?.into_iter().filter_map(system_session).collect())
-}
-
-fn system_session(pid: i32) -> Option<i32> {
-    Some(nix::unistd::getsid(Some(Pid::from_raw(pid))).ok()?.as_raw())
-}
-
-/// Every process, where the system lists them as files.
-fn processes() -> io::Result<Vec<i32>> {
-    if !cfg!(target_os = "linux") {
-        return Ok(Vec::new());
-    }
-    let numbers = std::fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    Ok(numbers.collect())
 }
 
 /// Kills what is left, `known` processes first, and waits for their ends. Returns what was found beside those.
