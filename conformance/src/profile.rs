@@ -11,7 +11,8 @@ use crate::spec::{Requirement, Source, requirements};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
-    /// Its name, for reports.
+    /// Its name, for reports; without one, its file's.
+    #[serde(default)]
     pub name: String,
     /// The kinds of source whose requirements are graded; the others give advice.
     #[serde(default = "by_default")]
@@ -51,7 +52,10 @@ impl Profile {
     /// Reads a file; the error names it and says what is wrong.
     pub fn read(path: &Path) -> Result<Self, String> {
         let text = std::fs::read_to_string(path).map_err(|e| format!("profile {}: {e}", path.display()))?;
-        let profile: Profile = toml::from_str(&text).map_err(|e| format!("profile {}: {e}", path.display()))?;
+        let mut profile: Profile = toml::from_str(&text).map_err(|e| format!("profile {}: {e}", path.display()))?;
+        if profile.name.is_empty() {
+            profile.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        }
         let all = requirements();
         // A typing error here would grade what was to be left out, and nobody would notice.
         match profile.skip.iter().find(|skip| !all.iter().any(|r| matches(r, skip))) {

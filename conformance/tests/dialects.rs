@@ -6,11 +6,12 @@ mod common;
 use common::{Bench, fixtures, python_path, side_by_side, write_program};
 
 /// Dialects that together have every value of every word in the fixture's table.
-const DIALECTS: [&str; 4] = [
+const DIALECTS: [&str; 5] = [
     "wiring arguments, end newline, payload text, replies no, prints no, start lazy, exit eof, alarm exit",
     "wiring leaky, end hash, payload text, replies yes, prints yes, start eager, exit message, alarm again",
     "wiring socket, end nul, payload base64, replies yes, prints no, start eager, exit alarm, alarm again",
     "wiring leaky, end newline, payload base64, replies no, prints no, start lazy, exit alarm, alarm exit",
+    "wiring arguments, end nul, payload mixed, replies yes, prints yes, start eager, exit eof, alarm exit",
 ];
 
 /// What a dialect leaves out on purpose, and the report therefore warns of.

@@ -107,6 +107,11 @@ fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
         patience: PATIENCE.mul_f64(cli.timeout_scale),
     };
     run::check(&options).map_err(usage)?;
+    // What could not be kept in the end is better known before the run.
+    for file in [&cli.json, &cli.write_profile].into_iter().flatten() {
+        let opened = std::fs::OpenOptions::new().create(true).append(true).open(file);
+        opened.map_err(|e| (Answer::HarnessFault, format!("{} could not be written: {e}", file.display())))?;
+    }
     let bar = progress();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let fault = |problem: String| (Answer::HarnessFault, problem);

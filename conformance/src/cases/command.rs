@@ -1,6 +1,6 @@
 //! Commands: what a typed line becomes, and what a line that is no command does not become.
 
-use super::steps::{arrival, barrier, leave, messages, must_end, ready, request, shows, state, text};
+use super::steps::{arrival, arrivals, barrier, leave, messages, must_end, ready, request, shows, state, text};
 use crate::dialect::find;
 use crate::observe::target::Answer;
 use crate::outcome::{Outcome, Stop};
@@ -39,7 +39,7 @@ super::cases! {
 fn sent_for(stage: &Stage, word: &str) -> Outcome {
     let lesson = &stage.lesson;
     if lesson.learned.dialect.wiring.read.is_none() {
-        return Err(super::steps::not_learned("messages to the server", "[dialect.wiring]\\nread = 3"));
+        return Err(super::steps::not_learned("messages to the server", "[dialect.wiring]\nread = 3"));
     }
     let of_command = |line: &String| line.split(' ').next() == Some(word);
     for (line, message) in lesson.typed.iter().zip(&lesson.learned.messages).filter(|(line, _)| of_command(line)) {
@@ -213,8 +213,7 @@ async fn many_at_once(stage: &Stage) -> Outcome {
     let run = stage.start(Watchdog::on_pipes()).await?;
     let lines: Vec<String> = (0..LINES).map(|n| format!("doreq POST {}/n{n} {n}\n", run.url)).collect();
     run.write(lines.concat().as_bytes()).await?;
-    let all = run.until(|events| (requests(events).len() >= LINES).then_some(())).await;
-    if all.is_some() {
+    if arrivals(&run, LINES).await {
         return Ok(());
     }
     let come = run.record.look(|events| requests(events).len());

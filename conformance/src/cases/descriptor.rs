@@ -23,7 +23,7 @@ super::cases! {
 /// The server's descriptors for the messages, as the stand-in found them.
 fn ends(stage: &Stage) -> Result<Vec<&Descriptor>, Stop> {
     let wiring = stage.dialect().wiring;
-    let read = wiring.read.ok_or_else(|| not_learned("the server's descriptors", "[dialect.wiring]\\nread = 3"))?;
+    let read = wiring.read.ok_or_else(|| not_learned("the server's descriptors", "[dialect.wiring]\nread = 3"))?;
     let wanted = |d: &&Descriptor| d.number == read || Some(d.number) == wiring.write;
     Ok(hello(stage)?.descriptors.iter().filter(wanted).collect())
 }
@@ -66,7 +66,7 @@ async fn numbers(stage: &Stage) -> Outcome {
         Some((read, write)) => {
             Err(Stop::failure("the server reads from 3 and writes to 4", format!("{read} and {write}")))
         }
-        None => Err(not_learned("the server's descriptors", "[dialect.wiring]\\nread = 3\\nwrite = 4")),
+        None => Err(not_learned("the server's descriptors", "[dialect.wiring]\nread = 3\nwrite = 4")),
     }
 }
 
@@ -119,7 +119,7 @@ async fn watchdog_ends(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
     let wiring = stage.dialect().wiring;
     let (read, write) =
-        wiring.both().ok_or_else(|| not_learned("the server's descriptors", "[dialect.wiring]\\nread = 3"))?;
+        wiring.both().ok_or_else(|| not_learned("the server's descriptors", "[dialect.wiring]\nread = 3"))?;
     let hello = run.hello(0).ok_or_else(|| Stop::Missing("no start of the server was seen".into()))?;
     for (number, watchdog_writes) in [(read, true), (write, false)] {
         let Some(end) = hello.descriptors.iter().find(|d| d.number == number && d.kind == Kind::Pipe) else {

@@ -29,6 +29,17 @@ pub(super) async fn arrival(run: &Run, name: &str) -> Option<Request> {
     run.until(|events| requests(events).into_iter().find(|r| r.path == path).cloned()).await
 }
 
+/// Waits until this many requests have arrived, as long as one more comes in time: a slow pair is not a stuck one.
+pub(super) async fn arrivals(run: &Run, count: usize) -> bool {
+    let mut come = 0;
+    while come < count {
+        let more = run.until(|events| Some(requests(events).len()).filter(|now| *now > come)).await;
+        let Some(now) = more else { return false };
+        come = now;
+    }
+    true
+}
+
 /// A request whose arrival shows that everything typed before was handled, and that both sides are up.
 pub(super) async fn barrier(run: &Run, name: &str) -> Result<(), Stop> {
     match request(run, "POST", name, "{}").await? {
@@ -57,7 +68,7 @@ pub(super) async fn idle(stage: &Stage, run: &Run, name: &str) -> Result<(), Sto
 /// Each case has a number of its own, and its requests arrive below `/replay-N`.
 pub(super) async fn alone(stage: &Stage, n: usize) -> Result<(Client, Vec<u8>), Stop> {
     let message =
-        stage.lesson.replays.get(n).ok_or_else(|| not_learned("requests to replay", "[dialect]\\nend = \"#\""))?;
+        stage.lesson.replays.get(n).ok_or_else(|| not_learned("requests to replay", "[dialect]\nend = \"#\""))?;
     let framed = stage.dialect().framed(message);
     let client = Client::start(stage, format!("replay-{n}")).await?;
     client.write(&framed).await?;
@@ -115,7 +126,7 @@ pub(super) fn exits_with(status: Option<Status>, expected: i32, after: &str) -> 
 pub(super) fn messages(stage: &Stage, events: &[Event]) -> Result<Vec<Vec<u8>>, Stop> {
     let dialect = stage.dialect();
     let (Some(fd), Some(end)) = (dialect.wiring.read, &dialect.end) else {
-        return Err(not_learned("the messages to the server", "[dialect]\\nend = \"#\"\\n[dialect.wiring]\\nread = 3"));
+        return Err(not_learned("the messages to the server", "[dialect]\nend = \"#\"\n[dialect.wiring]\nread = 3"));
     };
     Ok(cut(&passed(events, Who::Server(0), fd), end).0.into_iter().map(<[u8]>::to_vec).collect())
 }
@@ -124,17 +135,14 @@ pub(super) fn messages(stage: &Stage, events: &[Event]) -> Result<Vec<Vec<u8>>, 
 pub(super) fn replies(stage: &Stage, events: &[Event]) -> Result<Vec<Vec<u8>>, Stop> {
     let dialect = stage.dialect();
     let (Some(fd), Some(end)) = (dialect.wiring.write, &dialect.reply.end) else {
-        return Err(not_learned(
-            "the server's replies",
-            "[dialect.wiring]\\nwrite = 4\\n[dialect.reply]\\nend = \"#\"",
-        ));
+        return Err(not_learned("the server's replies", "[dialect.wiring]\nwrite = 4\n[dialect.reply]\nend = \"#\""));
     };
     Ok(cut(&passed(events, Who::Watchdog, fd), end).0.into_iter().map(<[u8]>::to_vec).collect())
 }
 
 /// Something was not learned, and a profile could state it.
 pub(super) fn not_learned(what: &str, lines: &str) -> Stop {
-    Stop::Missing(format!("{what} could not be told apart; a profile can state how: {lines}"))
+    Stop::Missing(format!("{what} could not be told apart; a profile can state how, for example\n{lines}"))
 }
 
 /// Fails unless the two are the same.

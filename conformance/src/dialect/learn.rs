@@ -49,6 +49,8 @@ pub struct Learned {
     pub others: Vec<Vec<u8>>,
     /// Those of them that were sent between two that belong to lines.
     pub between: Vec<Vec<u8>>,
+    /// Every line's word stands in the bytes, in the order of the lines: what was sent can be read.
+    pub readable: bool,
     /// Bytes after the last message.
     pub rest: Vec<u8>,
     /// Every reply.
@@ -64,6 +66,7 @@ pub fn learn(events: &[Event], lines: &[Line], tokens: &Tokens) -> Learned {
     reads.sort_by_key(|fd| std::cmp::Reverse(passed(events, server, *fd).len()));
     for fd in reads {
         let stream = passed(events, server, fd);
+        learned.readable |= stands_in_order(&stream, lines);
         if let Some(aligned) = align(&stream, lines) {
             learned.dialect.wiring.read = Some(fd);
             aligned.tell(&mut learned, lines);
@@ -73,6 +76,11 @@ pub fn learn(events: &[Event], lines: &[Line], tokens: &Tokens) -> Learned {
     learn_replies(events, &mut learned);
     learned.dialect.prints = learn_prints(events, tokens);
     learned
+}
+
+fn stands_in_order(stream: &[u8], lines: &[Line]) -> bool {
+    let words = lines.iter().filter(|l| l.command != Command::Exit).map(|l| l.token.as_bytes());
+    words.into_iter().try_fold(stream, |rest, word| find(rest, word).map(|at| &rest[at + word.len()..])).is_some()
 }
 
 /// The descriptors through which anything passed to one side.
@@ -122,14 +130,18 @@ fn try_end(stream: &[u8], lines: &[Line], end: Symbol) -> Aligned {
             next += at + 1;
         }
     }
-    // Words that cannot be found leave the count, and the same beginning for the same command.
-    if of_line.iter().all(Option::is_none) && (messages.len() == typed.len() || messages.len() == typed.len() + 1) {
-        let same = |a: usize, b: usize| {
-            lines[typed[a]].command != lines[typed[b]].command || messages[a].first() == messages[b].first()
+    // Words that cannot be found leave the order: as many messages as lines, and perhaps one before or after them,
+    // each beginning as its command's others do and as no other command's.
+    if typed.iter().any(|&i| of_line[i].is_none()) {
+        let spare = messages.len().checked_sub(typed.len()).filter(|spare| *spare <= 2);
+        let in_order = |first: usize| {
+            let op = |n: usize| messages[first + n].first();
+            let command = |n: usize| lines[typed[n]].command;
+            let consistent = |a: usize, b: usize| (command(a) == command(b)) == (op(a) == op(b));
+            (0..typed.len()).all(|a| op(a).is_some() && (0..a).all(|b| consistent(a, b)))
         };
-        let consistent = (0..typed.len()).all(|a| (0..a).all(|b| same(a, b)));
-        if consistent && messages.iter().all(|m| !m.is_empty()) {
-            typed.iter().enumerate().for_each(|(n, &i)| of_line[i] = Some(n));
+        if let Some(first) = spare.and_then(|spare| (0..=spare).find(|first| in_order(*first))) {
+            typed.iter().enumerate().for_each(|(n, &i)| of_line[i] = Some(first + n));
         }
     }
     // Two commands cannot be told apart if a cut leaves them the same beginning: then it is no cut.
@@ -341,6 +353,23 @@ mod tests {
         assert_eq!(learned.dialect.payload, Some(Form::Opaque));
         assert_eq!(learned.dialect.op.doreq, symbol("3"));
         assert!(learned.messages[..6].iter().all(Option::is_some));
+    }
+
+    #[test]
+    fn settings_that_can_be_read_beside_requests_that_cannot() {
+        let learned = learned(b"1805306368!11073741824!232!216!3QUJD!3REVG!", b"");
+        assert_eq!(learned.dialect.end, symbol("!"));
+        assert_eq!(learned.dialect.op.doreq, symbol("3"));
+        assert!(learned.messages[..6].iter().all(Option::is_some));
+        assert!(!learned.readable);
+    }
+
+    #[test]
+    fn requests_that_can_be_read_beside_settings_that_cannot() {
+        let learned = learned(b"h;m30000000;m40000000;p20;p10;r/a;r/b;x;", b"");
+        assert_eq!(learned.dialect.op.setmeml, symbol("m"));
+        assert_eq!(learned.dialect.op.exit, symbol("x"));
+        assert_eq!(learned.others, [b"h", b"x"]);
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl Client {
         let parts: Vec<_> = parts.into_iter().collect();
         self.run.record.push(What::Passed { to: Who::Server(0), fd: self.fd_read, bytes: parts.concat() });
         // A part that is not taken in time shows in what does not happen.
-        match tokio::time::timeout(self.patience, super::write_apart(input, input, parts)).await {
+        match tokio::time::timeout(self.patience, super::write_apart(input, parts)).await {
             Ok(Err(error)) if error.raw_os_error() != Some(libc::EPIPE) => Err(error.into()),
             _ => Ok(()),
         }
@@ -92,11 +92,10 @@ impl Client {
     pub async fn idle(&self) -> Result<(), Stop> {
         let Some(input) = &self.input else { return Ok(()) };
         let deadline = Instant::now() + self.patience;
-        let unread = || rustix::io::ioctl_fionread(input).map_err(io::Error::from);
-        while unread()? > 0 && Instant::now() < deadline {
+        while super::unread(input)? > 0 && Instant::now() < deadline {
             tokio::task::yield_now().await;
         }
-        if unread()? == 0 && process::asleep(self.run.pid, deadline).await {
+        if super::unread(input)? == 0 && process::asleep(self.run.pid, deadline).await {
             return Ok(());
         }
         Err(Stop::Missing("the server did not read what was written, or never paused".into()))

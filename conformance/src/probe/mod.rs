@@ -10,30 +10,24 @@ pub mod client;
 pub mod lesson;
 pub mod server;
 
-/// Writes parts so that each is read apart: no read of a pipe returns bytes of two packets. Where there
-/// are no packets, the parts are merely written one by one.
-async fn write_apart<'a>(input: &Input, end: impl AsFd, parts: impl IntoIterator<Item = &'a [u8]>) -> io::Result<()> {
-    // A socket pair has no packets; there each part is written when the one before could have been read.
-    let apart = packets(&end, true).is_ok();
+/// Writes parts so that each is read apart: a part is written when the one before has been read to its last byte,
+/// however many reads that took. (Packet pipes would do it too, and lose what a short read leaves of a packet.)
+async fn write_apart<'a>(input: &Input, parts: impl IntoIterator<Item = &'a [u8]>) -> io::Result<()> {
     for part in parts {
         input.write_all(part).await?;
-        if !apart {
+        while unread(input)? > 0 {
+            // Nobody tells when a pipe has been emptied; everything else runs in between.
             tokio::task::yield_now().await;
         }
     }
-    if apart { packets(&end, false) } else { Ok(()) }
+    Ok(())
 }
 
-/// Switches a pipe's packet mode, which is a property of each write.
-#[cfg(target_os = "linux")]
-fn packets(end: &impl AsFd, on: bool) -> io::Result<()> {
-    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-    let mut flags = fcntl_getfl(end)?;
-    flags.set(OFlags::DIRECT, on);
-    Ok(fcntl_setfl(end, flags)?)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn packets(_end: &impl AsFd, _on: bool) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
+/// How many bytes of what was written to a pipe have not been read. Of a socket that cannot be asked.
+fn unread(end: &impl AsFd) -> io::Result<u64> {
+    let mode = rustix::fs::fstat(end)?.st_mode;
+    if rustix::fs::FileType::from_raw_mode(mode) != rustix::fs::FileType::Fifo {
+        return Ok(0);
+    }
+    Ok(rustix::io::ioctl_fionread(end)?)
 }

@@ -80,10 +80,7 @@ impl Server {
     pub async fn reply_bytewise(&self, run: &Run, reply: &[u8]) -> Result<(), Stop> {
         let framed = [reply, &self.reply_end.0].concat();
         self.note(run, &framed);
-        done(
-            tokio::time::timeout(run.patience(), super::write_apart(&self.writes, &self.writes, framed.chunks(1)))
-                .await,
-        )
+        done(tokio::time::timeout(run.patience(), super::write_apart(&self.writes, framed.chunks(1))).await)
     }
 
     fn note(&self, run: &Run, bytes: &[u8]) {

@@ -137,7 +137,7 @@ fn table(out: &mut String, run: &Run, style: Style) {
             r.sentence
         );
         if let Some(why) = why(&judged.verdict) {
-            let _ = writeln!(out, "                 {why}");
+            let _ = writeln!(out, "                 {}", why.replace('\n', "\n                   "));
         }
     }
     let _ = writeln!(out);
