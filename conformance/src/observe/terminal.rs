@@ -67,10 +67,14 @@ impl Input {
     /// Writes all of it.
     pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            let written = self.0.async_io(Interest::WRITABLE, |fd| Ok(rustix::io::write(fd, bytes)?)).await?;
-            bytes = &bytes[written..];
+            bytes = &bytes[self.write_some(bytes).await?..];
         }
         Ok(())
+    }
+
+    /// Writes what is taken next, once anything is, and says how much that was.
+    pub async fn write_some(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.async_io(Interest::WRITABLE, |fd| Ok(rustix::io::write(fd, bytes)?)).await
     }
 }
 

@@ -168,11 +168,16 @@ impl Session {
     pub async fn write(&self, bytes: &[u8]) -> io::Result<()> {
         self.record.push(What::Typed { bytes: bytes.to_vec() });
         let Some(input) = self.input.lock().expect("not poisoned").clone() else { return Ok(()) };
-        match tokio::time::timeout(self.patience, input.write_all(bytes)).await {
-            Ok(Err(error)) if !matches!(error.raw_os_error(), Some(libc::EPIPE | libc::EIO)) => Err(error),
-            // What is not taken in time shows in what does not happen.
-            _ => Ok(()),
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match tokio::time::timeout(self.patience, input.write_some(rest)).await {
+                Ok(Ok(written)) => rest = &rest[written..],
+                Ok(Err(error)) if !matches!(error.raw_os_error(), Some(libc::EPIPE | libc::EIO)) => return Err(error),
+                // Nobody takes it, or nothing more of it for long: that shows in what does not happen.
+                _ => break,
+            }
         }
+        Ok(())
     }
 
     /// Closes standard input; in a terminal, types Ctrl-D at the beginning of a line.
