@@ -55,6 +55,10 @@ pub struct Lesson {
     pub hello: Option<Hello>,
     /// All that was observed.
     pub record: Arc<Record>,
+    /// What was shown in the first session, a line each.
+    pub on_success: Vec<String>,
+    /// What was shown for a request that could not be made.
+    pub on_failure: Vec<String>,
     /// What was still running when it was over.
     pub remains: Vec<Remain>,
     /// Why there was no lesson at all.

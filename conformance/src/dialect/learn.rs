@@ -248,7 +248,16 @@ fn learn_prints(events: &[Event], tokens: &Tokens) -> Prints {
         status: Some(has(&tokens.status.to_string())),
         setting: (first != [None, None]).then(|| before.lines().count() > 1 && before.contains(char::is_alphanumeric)),
         prompt: None,
+        failure: None,
     }
+}
+
+/// The lines that were shown in a terminal, without prompts and without those that say nothing.
+pub fn words(events: &[Event], prints: &Prints) -> Vec<String> {
+    let all = String::from_utf8_lossy(&shown(events, Some(Stream::Terminal))).into_owned();
+    let prompt = prints.prompt.as_deref().unwrap_or_default();
+    let bare = |line: &str| if prompt.is_empty() { line.to_owned() } else { line.replace(prompt, "") };
+    all.lines().map(bare).map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
 }
 
 /// The prompt, from what two sessions showed whose first commands have different answers: what both begin with,

@@ -108,6 +108,9 @@ pub struct Prints {
     /// Something is shown when a setting was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub setting: Option<bool>,
+    /// Something is shown when a request could not be made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<bool>,
 }
 
 /// A byte or a few, written as text: what is not printable ASCII as `\xNN`.

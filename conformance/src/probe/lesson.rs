@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use crate::dialect::Dialect;
 use crate::dialect::learn::{self, Command, Learned, Line, Tokens};
+use crate::observe::rogue::{Manner, Rogue};
 use crate::observe::target::Answer;
 use crate::outcome::Stop;
 use crate::record::{self, Event, Record, Stream, What, Who};
@@ -36,8 +37,12 @@ pub async fn learn(suite: &Arc<Suite>) -> Lesson {
         lesson.failed = Some(stop.clone());
     }
     let sure = lesson.failed.is_none() && lesson.learned.dialect.end.is_some();
-    if sure && let Err(Stop::Harness(error)) = second(&stage, &mut lesson).await {
-        lesson.failed = Some(Stop::Harness(error));
+    if sure {
+        for further in [second(&stage, &mut lesson).await, third(&stage, &mut lesson).await] {
+            if let Err(Stop::Harness(error)) = further {
+                lesson.failed = Some(Stop::Harness(error));
+            }
+        }
     }
     match stage.finish().await {
         Ok((_, remains)) => lesson.remains = remains,
@@ -55,6 +60,8 @@ fn empty() -> Lesson {
         typed: Vec::new(),
         hello: None,
         record: Arc::default(),
+        on_success: Vec::new(),
+        on_failure: Vec::new(),
         remains: Vec::new(),
         failed: None,
         replays: Vec::new(),
@@ -188,5 +195,20 @@ async fn second(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
     run.outputs_closed().await;
     let shown = |record: &Record| record.look(|events| record::shown(events, Some(Stream::Terminal)));
     lesson.learned.dialect.prints.prompt = Some(learn::prompt(&shown(&lesson.record), &shown(&run.record)));
+    Ok(())
+}
+
+/// A session with nothing but a request that cannot be made: whatever is shown in it is said of that.
+async fn third(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
+    let rogue = Rogue::start(Manner::Refuses)?;
+    let run = stage.watchdog().await?;
+    run.line(&format!("doreq GET {} {{}}", rogue.url())).await?;
+    run.line("exit").await?;
+    run.ended(Who::Watchdog).await;
+    run.outputs_closed().await;
+    let words = run.record.look(|events| learn::words(events, &lesson.learned.dialect.prints));
+    lesson.learned.dialect.prints.failure = Some(!words.is_empty());
+    lesson.on_failure = words;
+    lesson.on_success = lesson.record.look(|events| learn::words(events, &lesson.learned.dialect.prints));
     Ok(())
 }

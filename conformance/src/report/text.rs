@@ -49,6 +49,11 @@ fn learned(out: &mut String, run: &Run) {
     for (name, value) in describe(&run.lesson.dialect) {
         let _ = writeln!(out, "  {name:<12} {value}");
     }
+    for (name, lines) in [("on success", &run.lesson.on_success), ("on failure", &run.lesson.on_failure)] {
+        if let Some(first) = lines.first() {
+            let _ = writeln!(out, "  {name:<12} `{}` is shown", Symbol(first.clone().into_bytes()));
+        }
+    }
     if let Some(message) = run.lesson.learned.messages.iter().flatten().next() {
         let message = Symbol(run.lesson.dialect.framed(message));
         let _ = writeln!(out, "  {:<12} `{}` is sent as `{message}`", "example", run.lesson.typed[0]);
@@ -106,7 +111,12 @@ fn describe(dialect: &Dialect) -> Vec<(&'static str, String)> {
     };
     all.push(("replies", replies.to_owned()));
     let prints = &dialect.prints;
-    let words = [(prints.setting, "settings"), (prints.status, "statuses"), (prints.body, "bodies")];
+    let words = [
+        (prints.setting, "settings"),
+        (prints.status, "statuses"),
+        (prints.body, "bodies"),
+        (prints.failure, "failures"),
+    ];
     let shown: Vec<_> = words.iter().filter(|(shown, _)| *shown == Some(true)).map(|(_, word)| *word).collect();
     all.push(("shows", if shown.is_empty() { "nothing".to_owned() } else { shown.join(", ") }));
     let prompt = prints.prompt.as_deref().filter(|p| !p.is_empty());
