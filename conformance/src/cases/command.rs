@@ -297,8 +297,8 @@ async fn crlf(stage: &Stage) -> Outcome {
 }
 
 /// One body over plain pipes, byte by byte as it was written.
-async fn body_arrives(stage: &Stage, body: &[u8]) -> Outcome {
-    let run = stage.start(Watchdog::on_pipes()).await?;
+async fn body_arrives(stage: &Stage, how: Watchdog, body: &[u8]) -> Outcome {
+    let run = stage.start(how).await?;
     let line = [format!("doreq POST {}/body ", run.url).as_bytes(), body, b"\n"].concat();
     run.write(&line).await?;
     match arrival(&run, "body").await {
@@ -311,13 +311,13 @@ async fn body_arrives(stage: &Stage, body: &[u8]) -> Outcome {
 async fn long_body(stage: &Stage) -> Outcome {
     // Beyond the capacity of any pipe on the way, and not a multiple of a buffer's size.
     let body: Vec<u8> = (0..200_003u32).map(|n| b'a' + u8::try_from(n % 26).unwrap_or_default()).collect();
-    body_arrives(stage, &body).await
+    body_arrives(stage, Watchdog { untapped: true, ..Watchdog::on_pipes() }, &body).await
 }
 
 /// A body that is not UTF-8 arrives byte for byte.
 async fn body_bytes(stage: &Stage) -> Outcome {
     let body: Vec<u8> = (1..=255).filter(|b| !matches!(b, b'\n' | b'\r' | b'#')).collect();
-    body_arrives(stage, &body).await
+    body_arrives(stage, Watchdog::on_pipes(), &body).await
 }
 
 /// A prompt is shown only in a terminal.

@@ -80,8 +80,9 @@ async fn status(stage: &Stage) -> Outcome {
 async fn large_answer(stage: &Stage) -> Outcome {
     let mut body: Vec<u8> = (0..300_001u32).map(|n| b'a' + u8::try_from(n % 23).unwrap_or_default()).collect();
     body.extend_from_slice(b"-the-end");
-    let run =
-        stage.start(Watchdog { answer: Answer { status: 200, body: body.clone() }, ..Watchdog::on_pipes() }).await?;
+    let run = stage
+        .start(Watchdog { answer: Answer { status: 200, body: body.clone() }, untapped: true, ..Watchdog::on_pipes() })
+        .await?;
     barrier(&run, "large").await?;
     if !shows(&run, "-the-end").await {
         return Err(Stop::failure(format!("an answer of {} bytes is shown", body.len()), state(&run)));
