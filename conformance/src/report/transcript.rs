@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::dialect::{Dialect, Symbol, cut};
-use crate::record::{Event, What, Who, passed, requests, shown, signal_name};
+use crate::record::{Event, Stream, What, Who, passed, requests, shown, signal_name};
 use crate::run::Run;
 
 /// How many events, and how much of each, a transcript for people shows.
@@ -17,7 +17,7 @@ const BYTES_SHOWN: usize = 160;
 pub fn timeline(events: &[Event]) -> String {
     // What follows is the suite's own doing.
     let done = events.iter().position(|e| matches!(e.what, What::Finishing)).unwrap_or(events.len());
-    let events = &events[..done];
+    let events = &whole_lines(&events[..done]);
     let mut out = String::new();
     let skipped = events.len().saturating_sub(EVENTS_SHOWN);
     for (n, event) in events.iter().enumerate() {
@@ -32,6 +32,31 @@ pub fn timeline(events: &[Event]) -> String {
         let _ = writeln!(out, "{at_ms:9.3}  {}", line(&event.what));
     }
     out
+}
+
+/// What was shown, a line an event, at the time at which the line was whole: in how many pieces it was read is an
+/// accident. What has no line end, as a prompt, is whole when something is typed.
+fn whole_lines(events: &[Event]) -> Vec<Event> {
+    let mut whole = Vec::new();
+    let mut begun: Vec<(u64, Stream, Vec<u8>)> = Vec::new();
+    let event_of = |(at_us, stream, bytes)| Event { at_us, what: What::Shown { stream, bytes } };
+    for event in events {
+        let What::Shown { stream, bytes } = &event.what else {
+            if matches!(event.what, What::Typed { .. }) {
+                whole.extend(begun.drain(..).map(event_of));
+            }
+            whole.push(event.clone());
+            continue;
+        };
+        let mut all: Vec<u8> = begun.extract_if(.., |(_, s, _)| s == stream).flat_map(|(_, _, bytes)| bytes).collect();
+        all.extend_from_slice(bytes);
+        for line in all.split_inclusive(|b| *b == b'\n') {
+            let line = (event.at_us, *stream, line.to_vec());
+            if line.2.ends_with(b"\n") { whole.push(event_of(line)) } else { begun.push(line) }
+        }
+    }
+    whole.extend(begun.into_iter().map(event_of));
+    whole
 }
 
 fn line(what: &What) -> String {
@@ -99,7 +124,7 @@ pub fn normalised(events: &[Event], dialect: &Dialect) -> String {
         .flatten()
         .collect();
     block("typed", lines_of(&typed));
-    for stream in [crate::record::Stream::Terminal, crate::record::Stream::Stdout, crate::record::Stream::Stderr] {
+    for stream in [Stream::Terminal, Stream::Stdout, Stream::Stderr] {
         let lines = lines_of(&without_prompts(&shown(events, Some(stream)), dialect));
         block(&format!("{stream:?}").to_lowercase(), lines);
     }
@@ -203,4 +228,23 @@ fn replace_after(text: &str, marker: &str, with: &str, belongs: impl Fn(char) ->
         rest = rest[after..].trim_start_matches(&belongs);
     }
     out + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown_at(at_us: u64, text: &str) -> Event {
+        Event { at_us, what: What::Shown { stream: Stream::Terminal, bytes: text.into() } }
+    }
+
+    /// In how many pieces a line was read says nothing of the pair, and is not in the report.
+    #[test]
+    fn a_line_is_one_event_in_however_many_pieces_it_was_read() {
+        let typed = Event { at_us: 40, what: What::Typed { bytes: b"exit\n".into() } };
+        let pieces = [shown_at(10, "on"), shown_at(20, "e\ntwo\n"), shown_at(30, "> "), typed, shown_at(50, "bye")];
+        let expected = "    0.020  terminal           `one\\n`\n    0.020  terminal           `two\\n`\n    0.030  \
+             terminal           `> `\n    0.040  typed              `exit\\n`\n    0.050  terminal           `bye`\n";
+        assert_eq!(timeline(&pieces), expected);
+    }
 }
