@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use reference::watchdog::options::Options;
-use reference::watchdog::run::{self, Failure};
+use reference::watchdog::{Failure, run};
 
 fn main() -> ExitCode {
     ExitCode::from(session().unwrap_or_else(|(status, why)| {

@@ -2,15 +2,18 @@
 //!
 //! What is typed is what is sent: no redirect is followed, no cookie kept, no proxy taken from the environment, no
 //! compression offered, and no status is an error. Each request has a connection of its own, so that what happens to
-//! one cannot disturb the next. The roots of trust for https are Mozilla's, which come with the library.
+//! one cannot disturb the next. The roots of trust for https are Mozilla's, which come with the
+//! library, unless a file names others.
 
 use std::borrow::Cow;
 use std::io::{self, Read};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use ureq::config::Config;
 use ureq::http::Uri;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Error};
@@ -29,10 +32,13 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client whose requests, from the first byte to the last, take at most `timeout`.
-    pub fn new(timeout: Duration) -> Self {
+    /// A client whose requests, from the first byte to the last, take at most `timeout`, and that trusts the
+    /// certificates in the PEM file `roots`, or Mozilla's. The error is a sentence about that file.
+    pub fn new(timeout: Duration, roots: Option<&Path>) -> Result<Self, String> {
+        let roots = roots.map_or(Ok(RootCerts::WebPki), read_roots)?;
         let config = Agent::config_builder()
             .timeout_global(Some(timeout))
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
             .proxy(None)
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -41,7 +47,7 @@ impl Client {
             .max_idle_connections(0)
             .user_agent(concat!("reference-server/", env!("CARGO_PKG_VERSION")))
             .build();
-        Self { agent: Agent::with_parts(config, DefaultConnector::default(), LiteralsFirst::default()), timeout }
+        Ok(Self { agent: Agent::with_parts(config, DefaultConnector::default(), LiteralsFirst::default()), timeout })
     }
 
     /// Makes the request and waits for all of the response, which may have a body up to the limit.
@@ -128,6 +134,23 @@ impl Client {
             other => format!("no exchange with {peer}: {other}"),
         }
     }
+}
+
+fn read_roots(file: &Path) -> Result<RootCerts, String> {
+    let expected = |found: String| format!("expected certificates in PEM form in {}, {found}", file.display());
+    let text = std::fs::read(file).map_err(|error| expected(format!("which cannot be read: {error}")))?;
+    let mut certificates = Vec::new();
+    for item in parse_pem(&text) {
+        match item {
+            Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
+            Ok(_) => {}
+            Err(error) => return Err(expected(format!("found: {error}"))),
+        }
+    }
+    if certificates.is_empty() {
+        return Err(expected("found none".into()));
+    }
+    Ok(certificates.into())
 }
 
 /// The peer that a URL names, for sentences.

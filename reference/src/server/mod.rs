@@ -7,5 +7,6 @@ pub mod options;
 #[cfg_attr(unix, path = "run_unix.rs")]
 #[cfg_attr(windows, path = "run_windows.rs")]
 pub mod run;
+pub mod service;
 pub mod understand;
 pub mod workers;

@@ -1,6 +1,7 @@
 //! What a server can be told when it is started: arguments of the form `key=value`.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
@@ -13,6 +14,7 @@ that the watchdog appends as pipe_in=… and pipe_out=…).
 Arguments have the form key=value; those that are not known are ignored:
   timeout_ms=N  an HTTP request takes at most this long, from 1 to 86400000 (default 30000)
   grace_ms=N    on SIGALRM, requests under way get this long, from 0 to 60000 (default 1000)
+  roots=FILE    https peers are trusted by the certificates in this PEM file (default: by Mozilla's)
 
 Requests end at #; each gets one reply with the same op byte, in order:
   1{Value: N}#   no HTTP body larger than N bytes is buffered (at first 67108864)
@@ -42,6 +44,8 @@ pub struct Options {
     pub timeout: Duration,
     /// How long requests under way have after SIGALRM.
     pub grace: Duration,
+    /// The file of certificates by which https peers are trusted, if not by Mozilla's.
+    pub roots: Option<PathBuf>,
     /// All arguments as they came.
     pub arguments: Vec<OsString>,
 }
@@ -53,12 +57,17 @@ impl Options {
     }
 
     fn from_arguments(arguments: Vec<OsString>) -> Result<Self, String> {
-        let mut options =
-            Self { timeout: Duration::from_millis(30_000), grace: Duration::from_millis(1_000), arguments: Vec::new() };
+        let mut options = Self {
+            timeout: Duration::from_millis(30_000),
+            grace: Duration::from_millis(1_000),
+            roots: None,
+            arguments: Vec::new(),
+        };
         for (key, value) in arguments.iter().filter_map(|argument| argument.to_str()?.split_once('=')) {
             match key {
                 "timeout_ms" => options.timeout = duration(key, value, 1..=86_400_000)?,
                 "grace_ms" => options.grace = duration(key, value, 0..=60_000)?,
+                "roots" => options.roots = Some(PathBuf::from(value)),
                 _ => {}
             }
         }

@@ -1,20 +1,18 @@
 //! The server on the real system, the Windows twin: threads read and write the pipes, one loop does what the machine
 //! says. There is no SIGALRM here; the end of the requests is the order to stop.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Instant;
 
 use super::http::Client;
-use super::machine::{Action, Event, Machine};
-use super::operation::Processors;
+use super::machine::Event;
 use super::options::Options;
-use super::understand::understand;
-use super::workers::Workers;
-use crate::codec::delimited::{Delimited, NeedsMore};
-use crate::codec::op_frame::{END_SYMBOL, REQUEST_BYTES_MAX, Reply};
+use super::service::Service;
+use super::understand::next_event;
+use crate::codec::delimited::Delimited;
+use crate::codec::op_frame::{END_SYMBOL, REQUEST_BYTES_MAX};
 use crate::transport::inherited::Ends;
 use crate::transport::pump::{News, Reader, Writer};
 
@@ -34,27 +32,20 @@ enum Happened {
 }
 
 /// Serves until the requests end or the replies have no reader.
-pub fn run(options: &Options, _signals: Signals, ends: Ends) -> io::Result<()> {
+pub fn run(options: &Options, client: Client, _signals: Signals, ends: Ends) -> io::Result<()> {
     let (sender, happened) = channel();
-    let processors = Processors::new();
     let waker: Sender<Happened> = sender.clone();
     let mut server = Server {
-        machine: Machine::new(processors.available(), options.grace),
+        service: Service::new(options, client, move || drop(waker.send(Happened::Result))),
         requests: Reader::start(File::from(ends.requests), sender.clone(), Happened::Requests),
         replies: Writer::start(File::from(ends.replies), sender, Happened::Replies),
         inbox: Delimited::new(END_SYMBOL, REQUEST_BYTES_MAX),
         outbox: Vec::new(),
-        workers: Workers::new(move || drop(waker.send(Happened::Result))),
-        client: Client::new(options.timeout),
-        processors,
         reading: true,
-        ended: false,
-        now: Instant::now(),
-        actions: VecDeque::new(),
     };
-    while !server.ended {
+    while !server.service.ended() {
         server.step();
-        if !server.ended {
+        if !server.service.ended() {
             server.wait(&happened);
         }
     }
@@ -62,33 +53,19 @@ pub fn run(options: &Options, _signals: Signals, ends: Ends) -> io::Result<()> {
 }
 
 struct Server {
-    machine: Machine,
+    service: Service,
     requests: Reader,
     replies: Writer,
     inbox: Delimited,
     outbox: Vec<u8>,
-    workers: Workers,
-    client: Client,
-    processors: Processors,
     reading: bool,
-    ended: bool,
-    now: Instant,
-    actions: VecDeque<Action>,
 }
 
 impl Server {
     fn step(&mut self) {
-        self.now = Instant::now();
-        for (ticket, reply) in self.workers.take_done() {
-            self.handle(Event::Done(ticket, reply));
-        }
-        self.handle(Event::Clock);
+        self.service.catch_up(&mut self.outbox);
         while self.wants_messages() {
-            let event = match self.inbox.next_piece() {
-                Ok(piece) => understand(piece),
-                Err(NeedsMore) if self.reading => break,
-                Err(NeedsMore) => Event::RequestsEnded,
-            };
+            let Some(event) = next_event(&mut self.inbox, self.reading) else { break };
             self.handle(event);
         }
         self.replies.put(std::mem::take(&mut self.outbox));
@@ -100,12 +77,16 @@ impl Server {
         }
     }
 
+    fn handle(&mut self, event: Event) {
+        self.service.handle(event, &mut self.outbox);
+    }
+
     fn wants_messages(&self) -> bool {
-        self.machine.wants_messages(self.outbox.len() + self.replies.unsent_bytes())
+        self.service.wants_messages(self.outbox.len() + self.replies.unsent_bytes())
     }
 
     fn wait(&mut self, happened: &Receiver<Happened>) {
-        let news = match self.machine.deadline() {
+        let news = match self.service.deadline() {
             Some(deadline) => happened.recv_timeout(deadline.saturating_duration_since(Instant::now())),
             None => happened.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
@@ -119,34 +100,6 @@ impl Server {
             Ok(Happened::Replies(_)) => self.handle(Event::NobodyReads),
             // The next step takes results, and looks at the clock.
             Ok(Happened::Result) | Err(_) => {}
-        }
-    }
-
-    fn handle(&mut self, event: Event) {
-        self.machine.handle(event, self.now, &mut self.actions);
-        while let Some(action) = self.actions.pop_front() {
-            self.perform(action);
-        }
-    }
-
-    fn perform(&mut self, action: Action) {
-        match action {
-            Action::Reply(op, reply) => reply.encode(op, &mut self.outbox),
-            Action::SetProcessors { ticket, count, workers_max } => {
-                self.workers.shrink_to(workers_max);
-                let reply =
-                    self.processors.restrict(count).map_or_else(Reply::Error, |count| Reply::Value(count as i64));
-                self.handle(Event::Done(ticket, reply));
-            }
-            Action::Fetch { ticket, request, body_limit, workers_max } => {
-                let client = self.client.clone();
-                let job = Box::new(move || client.fetch(*request, body_limit));
-                if let Err(error) = self.workers.start(ticket, job, workers_max) {
-                    let why = format!("the server could not start a worker thread: {error}");
-                    self.handle(Event::Done(ticket, Reply::Error(why)));
-                }
-            }
-            Action::End => self.ended = true,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Two one-way pipes as one connection: everything that is there is read at once, everything that is due is written
 //! at once, and neither ever blocks the other.
 //!
-//! It knows descriptors and end symbols, not messages. Waiting is left to whoever owns the event loop, apart from the
-//! short look with [`Connection::receive_soon`].
+//! It knows descriptors and end symbols, not messages. Waiting is left to whoever owns the event loop, with
+//! [`wait_for`], apart from the short look with [`Connection::receive_soon`].
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollTimeout, poll};
 use nix::unistd::{read, write};
 
 use crate::codec::delimited::Delimited;
@@ -148,6 +149,19 @@ impl Connection {
     /// The side to wait on for writing, while it is open.
     pub fn outgoing(&self) -> Option<BorrowedFd<'_>> {
         self.outgoing.as_ref().map(AsFd::as_fd)
+    }
+}
+
+/// Waits until one of these is ready or the deadline has come; false when a signal came first, which leaves unsaid
+/// what is ready.
+pub fn wait_for(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<bool> {
+    // Rounded up, so that the deadline has come when the wait is over.
+    let millis = |deadline: Instant| deadline.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
+    let timeout = deadline.map_or(PollTimeout::NONE, |d| PollTimeout::try_from(millis(d)).unwrap_or(PollTimeout::MAX));
+    match poll(fds, timeout) {
+        Ok(_) => Ok(true),
+        Err(Errno::EINTR) => Ok(false),
+        Err(errno) => Err(errno.into()),
     }
 }
 

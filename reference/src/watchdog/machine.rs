@@ -30,6 +30,9 @@ pub const STARTING_WAIT: Duration = Duration::from_millis(500);
 /// While this many requests are unanswered, no further line is read.
 pub const UNANSWERED_MAX: usize = 65_536;
 
+/// While this many bytes of requests have not been sent, no further line is read.
+pub const UNSENT_BYTES_MAX: usize = 1024 * 1024;
+
 /// The state of a watchdog.
 #[derive(Debug)]
 pub struct Machine {
@@ -184,8 +187,8 @@ impl Machine {
     }
 
     /// Whether a line may be read.
-    pub fn wants_lines(&self) -> bool {
-        self.phase == Phase::Serving && self.unanswered.len() < UNANSWERED_MAX
+    pub fn wants_lines(&self, unsent_bytes: usize) -> bool {
+        self.phase == Phase::Serving && self.unanswered.len() < UNANSWERED_MAX && unsent_bytes < UNSENT_BYTES_MAX
     }
 
     /// Whether a line that was not read would have been sent, had the server lived.

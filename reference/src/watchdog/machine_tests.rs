@@ -203,12 +203,12 @@ fn a_death_while_a_prompt_stands_is_reported_on_a_line_of_its_own() {
 fn lines_are_not_read_without_bound() {
     let mut bench = Bench::new(false);
     for _ in 0..UNANSWERED_MAX {
-        assert!(bench.machine.wants_lines());
+        assert!(bench.machine.wants_lines(0));
         bench.told(setmeml());
     }
-    assert!(!bench.machine.wants_lines());
+    assert!(!bench.machine.wants_lines(0));
     bench.told(value());
-    assert!(bench.machine.wants_lines());
+    assert!(bench.machine.wants_lines(0));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The watchdog: reads commands, starts the server, hands it requests, prints replies, and ends it in order.
 
+use std::io;
+
 pub mod command;
 #[cfg(unix)]
 pub mod console;
@@ -13,3 +15,12 @@ pub mod process;
 #[cfg_attr(windows, path = "run_windows.rs")]
 pub mod run;
 pub mod understand;
+
+/// Why no session came about.
+#[derive(Debug)]
+pub enum Failure {
+    /// The server could not be started.
+    Start(io::Error),
+    /// The system failed us later.
+    System(io::Error),
+}

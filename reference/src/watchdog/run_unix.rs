@@ -6,8 +6,7 @@ use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
 
 use super::command::LINE_BYTES_MAX;
@@ -15,26 +14,14 @@ use super::console::{Console, Stream};
 use super::machine::{Action, Event, Machine, StopSignal};
 use super::options::Options;
 use super::process::Process;
-use super::understand;
+use super::{Failure, understand};
 use crate::codec::delimited::{Delimited, Piece};
 use crate::codec::op_frame::{END_SYMBOL, REPLY_BYTES_MAX};
 use crate::signals::Signals;
-use crate::transport::pipe::{Connection, Received};
-
-/// While more than this waits to be sent, no further line is read.
-const UNSENT_BYTES_MAX: usize = 1024 * 1024;
+use crate::transport::pipe::{Connection, Received, wait_for};
 
 /// How much unread input is looked through after the server's death.
 const REST_BYTES_MAX: usize = 1024 * 1024;
-
-/// Why no session came about.
-#[derive(Debug)]
-pub enum Failure {
-    /// The server could not be started.
-    Start(io::Error),
-    /// The system failed us later.
-    System(io::Error),
-}
 
 /// Runs one session and returns its exit status.
 pub fn run(options: &Options) -> Result<u8, Failure> {
@@ -164,29 +151,14 @@ impl Watchdog {
     }
 
     fn wants_lines(&self) -> bool {
-        self.machine.wants_lines() && self.connection.unsent_bytes() < UNSENT_BYTES_MAX && !self.console.is_full()
+        self.machine.wants_lines(self.connection.unsent_bytes()) && !self.console.is_full()
     }
 
     fn commands(&mut self) {
         while self.wants_lines() {
-            let Some(event) = self.next_line() else { return };
+            let Some(event) = understand::next_line(&mut self.lines, self.input_open) else { return };
             self.handle(event);
         }
-    }
-
-    /// The next line; what stands behind the last newline is one too, once the input has ended.
-    fn next_line(&mut self) -> Option<Event> {
-        if let Ok(piece) = self.lines.next_piece() {
-            return Some(understand::line(piece));
-        }
-        if self.input_open {
-            return None;
-        }
-        if self.lines.unfinished().is_empty() {
-            return Some(Event::InputEnded);
-        }
-        self.lines.push(b"\n");
-        self.next_line()
     }
 
     fn handle(&mut self, event: Event) {
@@ -233,10 +205,8 @@ impl Watchdog {
         let unsent = self.connection.unsent_bytes() > 0;
         let requests = if unsent { PollFlags::POLLOUT } else { PollFlags::empty() };
         let requests = self.connection.outgoing().map(|fd| watch(fd, requests));
-        match poll(&mut fds, self.machine.deadline().map_or(PollTimeout::NONE, poll_timeout)) {
-            Ok(_) => {}
-            Err(Errno::EINTR) => return Ok(()),
-            Err(errno) => return Err(errno.into()),
+        if !wait_for(&mut fds, self.machine.deadline())? {
+            return Ok(());
         }
         let came = |index: Option<usize>| {
             index.and_then(|index| fds[index].revents()).is_some_and(|revents| !revents.is_empty())
@@ -267,10 +237,7 @@ impl Watchdog {
             let Some(stream) = self.console.waits_for() else { return Ok(()) };
             let mut fds =
                 [PollFd::new(stream, PollFlags::POLLOUT), PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut fds, deadline.map_or(PollTimeout::NONE, poll_timeout)) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
+            wait_for(&mut fds, deadline)?;
             self.signals.quiet();
             let hurry = self.signals.take().is_some_and(|signal| signal != Signal::SIGCHLD);
             if hurry || deadline.is_some_and(|deadline| deadline <= Instant::now()) {
@@ -278,10 +245,4 @@ impl Watchdog {
             }
         }
     }
-}
-
-/// Rounded up, so that the deadline has come when the wait is over.
-fn poll_timeout(deadline: Instant) -> PollTimeout {
-    let millis = deadline.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
-    PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
 }

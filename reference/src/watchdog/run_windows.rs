@@ -11,22 +11,10 @@ use super::command::LINE_BYTES_MAX;
 use super::machine::{Action, Event, Machine, StopSignal};
 use super::options::Options;
 use super::process::Process;
-use super::understand;
+use super::{Failure, understand};
 use crate::codec::delimited::Delimited;
 use crate::codec::op_frame::{END_SYMBOL, REPLY_BYTES_MAX};
 use crate::transport::pump::{News, Reader, Writer};
-
-/// While more than this waits to be sent, no further line is read.
-const UNSENT_BYTES_MAX: usize = 1024 * 1024;
-
-/// Why no session came about.
-#[derive(Debug)]
-pub enum Failure {
-    /// The server could not be started.
-    Start(io::Error),
-    /// The system failed us later.
-    System(io::Error),
-}
 
 enum Happened {
     Input(News),
@@ -99,7 +87,7 @@ impl Watchdog {
             self.handle(event);
         }
         while self.wants_lines() {
-            let Some(event) = self.next_line() else { break };
+            let Some(event) = understand::next_line(&mut self.lines, self.input_open) else { break };
             self.handle(event);
         }
         let outbox = std::mem::take(&mut self.outbox);
@@ -117,24 +105,9 @@ impl Watchdog {
         }
     }
 
-    /// The next line; what stands behind the last newline is one too, once the input has ended.
-    fn next_line(&mut self) -> Option<Event> {
-        if let Ok(piece) = self.lines.next_piece() {
-            return Some(understand::line(piece));
-        }
-        if self.input_open {
-            return None;
-        }
-        if self.lines.unfinished().is_empty() {
-            return Some(Event::InputEnded);
-        }
-        self.lines.push(b"\n");
-        self.next_line()
-    }
-
     fn wants_lines(&self) -> bool {
         let unsent_bytes = self.outbox.len() + self.requests.as_ref().map_or(0, Writer::unsent_bytes);
-        self.machine.wants_lines() && unsent_bytes < UNSENT_BYTES_MAX
+        self.machine.wants_lines(unsent_bytes)
     }
 
     fn wait(&mut self, happened: &Receiver<Happened>) -> io::Result<()> {

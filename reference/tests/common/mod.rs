@@ -202,7 +202,8 @@ impl Peer {
         Self { address, accepted: channel().1, seen: channel().1 }
     }
 
-    fn raw(seen: Receiver<Seen>, treat: impl Fn(TcpStream) + Send + Clone + 'static) -> Self {
+    /// A peer that does this with each connection, and tells of the requests itself.
+    pub fn raw(seen: Receiver<Seen>, treat: impl Fn(TcpStream) + Send + Clone + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let (accepting, accepted) = channel();
@@ -233,7 +234,7 @@ pub fn response(body: &[u8]) -> Vec<u8> {
     response
 }
 
-fn read_request(stream: &mut TcpStream) -> Option<Seen> {
+pub fn read_request(stream: &mut impl Read) -> Option<Seen> {
     let mut bytes = Vec::new();
     let mut chunk = vec![0; 64 * 1024];
     loop {
