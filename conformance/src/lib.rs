@@ -1,6 +1,7 @@
 //! The conformance suite: drives any watchdog/server pair as a black box and says, sentence by sentence of
 //! a written specification, what conforms and what does not.
 
+pub mod baseline;
 pub mod cases;
 pub mod dialect;
 pub mod observe;

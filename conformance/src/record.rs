@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use serde::Serialize;
@@ -18,6 +18,7 @@ pub struct Record {
     kept_bytes: AtomicUsize,
     events: Mutex<Vec<Event>>,
     changed: Notify,
+    ran_out: AtomicBool,
 }
 
 /// One observation and its time in microseconds since the session began.
@@ -195,6 +196,7 @@ impl Default for Record {
             kept_bytes: AtomicUsize::new(0),
             events: Mutex::default(),
             changed: Notify::new(),
+            ran_out: AtomicBool::new(false),
         }
     }
 }
@@ -248,9 +250,18 @@ impl Record {
                 return Some(seen);
             }
             if tokio::time::timeout_at(deadline.into(), changed).await.is_err() {
-                return self.look(&mut see);
+                let seen = self.look(&mut see);
+                if seen.is_none() {
+                    self.ran_out.store(true, Ordering::Release);
+                }
+                return seen;
             }
         }
+    }
+
+    /// A wait came to its deadline: what follows from that depends on time.
+    pub fn has_run_out(&self) -> bool {
+        self.ran_out.load(Ordering::Acquire)
     }
 
     /// A copy of everything seen so far.

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::baseline::{Baseline, Day};
 use crate::cases::{self, Case};
+use crate::observe::lateness::Lateness;
 use crate::observe::target::Target;
 use crate::outcome::{Outcome, Stop};
 use crate::probe::lesson;
@@ -35,6 +37,8 @@ pub struct Options {
     pub jobs: usize,
     /// How long is waited for what must happen.
     pub patience: Duration,
+    /// The failures that are expected.
+    pub baseline: Baseline,
 }
 
 /// Everything that came of a run.
@@ -49,6 +53,8 @@ pub struct Run {
     pub answer: Answer,
     /// How long learning took.
     pub learning: Duration,
+    /// How late the suite itself was at worst.
+    pub late: Duration,
     /// How long all of it took.
     pub total: Duration,
 }
@@ -107,6 +113,7 @@ pub async fn run(options: Options, progress: Progress<'_>) -> Result<Run, Refusa
         target: Target::start().await,
         folder: RunFolder::new().map_err(|e| e.to_string())?,
         patience: options.patience,
+        lateness: Lateness::watch(),
     });
     let lesson = Arc::new(lesson::learn(&suite).await);
     let learning = begun.elapsed();
@@ -124,8 +131,17 @@ pub async fn run(options: Options, progress: Progress<'_>) -> Result<Run, Refusa
     }
     let order: Vec<_> = selected.iter().map(|r| r.id.clone()).collect();
     let results: Vec<_> = order.iter().map(|id| done.remove(id).expect("each was judged once")).collect();
-    let answer = answer(results.iter().map(|judged| (&judged.verdict, judged.graded)));
-    Ok(Run { options, lesson, results, answer, learning, total: begun.elapsed() })
+    let answer =
+        answer(results.iter().map(|judged| (&judged.verdict, judged.graded && !is_excused(&results, &judged.verdict))));
+    let late = suite.lateness.worst_since(begun);
+    Ok(Run { options, lesson, results, answer, learning, late, total: begun.elapsed() })
+}
+
+/// What is not reached because of a failure that is expected is excused with it.
+fn is_excused(results: &[Judged], verdict: &Verdict) -> bool {
+    let Verdict::Blocked { by } = verdict else { return false };
+    let blocker = results.iter().find(|judged| judged.requirement.id == *by).map(|judged| &judged.verdict);
+    blocker.is_some_and(|blocker| matches!(blocker, Verdict::Expected { .. }) || is_excused(results, blocker))
 }
 
 /// Whether what is asked for exists, before anything is started.
@@ -180,7 +196,8 @@ async fn wave(
         });
     }
     while let Some(judged) = running.join_next().await {
-        let judged = judged.expect("a case's panic is caught where it runs");
+        let mut judged = judged.expect("a case's panic is caught where it runs");
+        judged.verdict = options.baseline.apply(&judged.requirement.id, judged.verdict, Day::today());
         tell(&judged, done.len() + 1);
         done.insert(judged.requirement.id.clone(), judged);
     }
@@ -207,7 +224,7 @@ async fn attend(
 ) -> Judged {
     let begun = Instant::now();
     let patience = suite.patience;
-    let stage = Arc::new(Stage::new(suite, lesson, case.id));
+    let stage = Arc::new(Stage::new(suite.clone(), lesson, case.id));
     let mut outcome = perform(case, stage.clone(), patience).await;
     if outcome.is_ok() {
         outcome = stage.settle().await;
@@ -216,7 +233,8 @@ async fn attend(
         Ok((records, remains)) => (outcome, records, remains),
         Err(stop) => (Err(stop), vec![], vec![]),
     };
-    let verdict = judge(requirement.level, graded, blame(outcome, &records));
+    let outcome = excuse(blame(outcome, &records), &records, suite.lateness.worst_since(begun), patience);
+    let verdict = judge(requirement.level, graded, outcome);
     Judged { requirement, graded, verdict, records, remains, took: begun.elapsed() }
 }
 
@@ -235,6 +253,20 @@ fn blame(outcome: Outcome, records: &[Arc<Record>]) -> Outcome {
     }
 }
 
+/// A failure for something that did not come in time is none when the suite itself was not in time.
+fn excuse(outcome: Outcome, records: &[Arc<Record>], late: Duration, patience: Duration) -> Outcome {
+    match outcome {
+        Err(Stop::Failure { expected, .. }) if late > patience / 10 && records.iter().any(|r| r.has_run_out()) => {
+            let millis = late.as_millis();
+            Err(Stop::Missing(format!(
+                "this machine was too slow to judge what has to come in time ({expected}): the suite itself was woken \
+                 {millis} ms late; --timeout-scale gives it more"
+            )))
+        }
+        outcome => outcome,
+    }
+}
+
 /// Runs a case in a task of its own, so that its panic is a harness fault, and within bounds.
 async fn perform(case: &'static Case, stage: Arc<Stage>, patience: Duration) -> Outcome {
     let task = tokio::spawn((case.run)(stage));
@@ -242,5 +274,30 @@ async fn perform(case: &'static Case, stage: Arc<Stage>, patience: Duration) -> 
         Ok(Ok(outcome)) => outcome,
         Ok(Err(panic)) => Err(Stop::Harness(format!("the case panicked: {panic}"))),
         Err(_) => Err(Stop::Harness("the case did not end in time".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record in which something was waited for in vain.
+    async fn in_vain() -> Arc<Record> {
+        let record = Arc::new(Record::default());
+        assert_eq!(record.until(Instant::now(), |_| None::<()>).await, None);
+        record
+    }
+
+    #[tokio::test]
+    async fn only_a_failure_that_depends_on_time_is_excused_and_only_by_a_slow_machine() {
+        let patience = Duration::from_secs(10);
+        let (late, in_time) = (Duration::from_secs(2), Duration::from_millis(50));
+        let failure = || Err(Stop::failure("a", "b"));
+        let waited = [Arc::new(Record::default()), in_vain().await];
+        let excused = excuse(failure(), &waited, late, patience);
+        assert!(matches!(excused, Err(Stop::Missing(why)) if why.contains("2000 ms late")));
+        assert_eq!(excuse(failure(), &waited, in_time, patience), failure());
+        assert_eq!(excuse(failure(), &waited[..1], late, patience), failure());
+        assert_eq!(excuse(Ok(()), &waited, late, patience), Ok(()));
     }
 }

@@ -27,7 +27,7 @@ pub struct Requirement {
     pub level: Level,
     /// Where it comes from.
     pub source: Source,
-    /// The source's own words, where it is the assignment.
+    /// The source's own words, where it is a document.
     #[serde(default)]
     pub quote: Option<String>,
     /// The sentence.
@@ -43,6 +43,21 @@ pub struct Requirement {
     /// Why nobody outside can see whether it holds; then there is no case.
     #[serde(default)]
     pub untestable: Option<String>,
+}
+
+/// Words of a document that say something of a pair.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Passage {
+    /// The document, or the sentence of the assignment.
+    pub source: Source,
+    /// The words.
+    pub quote: String,
+    /// What they mean.
+    pub meaning: String,
+    /// Why nothing is asked of a pair here, where no requirement quotes it.
+    #[serde(default)]
+    pub beyond: Option<String>,
 }
 
 /// How binding a requirement is.
@@ -98,6 +113,17 @@ fn everywhere() -> Vec<Platform> {
     vec![Platform::Linux, Platform::Macos, Platform::Windows]
 }
 
+impl Source {
+    /// What the quoted words are taken from.
+    pub fn document(&self) -> &'static str {
+        match self {
+            Source::Assignment(_) => "the assignment",
+            Source::Notes => "the notes",
+            Source::House | Source::Profile => "this project",
+        }
+    }
+}
+
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -146,6 +172,28 @@ impl Requirement {
     pub fn area(&self) -> &str {
         self.id.split('.').next().unwrap_or_default()
     }
+
+    /// The document's words that it comes from, as a person reads them: with their meaning.
+    pub fn quotation(&self) -> Option<String> {
+        let quote = self.quote.as_ref()?;
+        let passage = passages().into_iter().find(|p| p.source == self.source && p.quote == *quote);
+        let meaning = passage.map_or_else(String::new, |passage| format!(" ({})", passage.meaning));
+        Some(format!("«{quote}»{meaning}"))
+    }
+}
+
+/// What the documents say, in their order.
+///
+/// # Panics
+/// As [`requirements`] does.
+pub fn passages() -> Vec<Passage> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Sources {
+        passage: Vec<Passage>,
+    }
+    let sources: Result<Sources, _> = toml::from_str(include_str!("../spec/sources.toml"));
+    sources.unwrap_or_else(|error| panic!("conformance/spec/sources.toml: {error}")).passage
 }
 
 /// Every requirement, area by area.

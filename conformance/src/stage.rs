@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::dialect::Dialect;
 use crate::dialect::learn::Learned;
+use crate::observe::lateness::Lateness;
 use crate::observe::target::{Answer, Target};
 use crate::outcome::Stop;
 use crate::profile::Profile;
@@ -41,6 +42,8 @@ pub struct Suite {
     pub folder: RunFolder,
     /// How long is waited for what must happen.
     pub patience: Duration,
+    /// How late the suite itself was.
+    pub lateness: Lateness,
 }
 
 /// What was learned before the cases began.
@@ -115,6 +118,8 @@ pub struct Watchdog {
     pub held: Option<Vec<i32>>,
     /// Where the stand-in is put, below the session's folder, if not directly in it.
     pub below: Option<&'static str>,
+    /// The server first starts a process that does nothing and holds whatever it inherits.
+    pub with_grandchild: bool,
     /// Further descriptors that the watchdog inherits.
     pub extra: Vec<(i32, Arc<std::os::fd::OwnedFd>)>,
     /// What the target answers.
@@ -131,6 +136,7 @@ impl Default for Watchdog {
             untapped: false,
             held: None,
             below: None,
+            with_grandchild: false,
             extra: Vec::new(),
             answer: Answer::default(),
         }
@@ -200,7 +206,14 @@ impl Stage {
         }
         let in_place = home.join(TAP);
         let args = how.args.iter().map(|arg| filled(arg, in_place.as_os_str())).collect();
-        let server = self.suite.pair.server.clone();
+        let mut server = self.suite.pair.server.clone();
+        if how.with_grandchild {
+            let script = folder.join("with-grandchild");
+            let quoted = server.display().to_string().replace('\'', r"'\''");
+            std::fs::write(&script, format!("#!/bin/sh\nsleep 1000 &\nexec '{quoted}' \"$@\"\n"))?;
+            std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+            server = script;
+        }
         let plan = Plan {
             program: self.suite.pair.watchdog.clone(),
             args,

@@ -22,6 +22,19 @@ pub enum Verdict {
     Warn(Finding),
     /// What is not graded does not hold.
     Advice(Finding),
+    /// It does not hold, as a baseline expects.
+    Expected {
+        /// What was expected and seen.
+        #[serde(flatten)]
+        finding: Finding,
+        /// Why that is put up with.
+        reason: String,
+    },
+    /// It holds, and a baseline expects that it does not.
+    Stale {
+        /// What was expected.
+        reason: String,
+    },
     /// There is nothing to judge here, for this reason.
     NotApplicable {
         /// The reason.
@@ -85,6 +98,7 @@ impl Verdict {
             Verdict::Fail(_)
                 | Verdict::Warn(_)
                 | Verdict::Advice(_)
+                | Verdict::Expected { .. }
                 | Verdict::Blocked { .. }
                 | Verdict::Inconclusive { .. }
                 | Verdict::HarnessFault { .. }
@@ -104,6 +118,8 @@ impl fmt::Display for Verdict {
             Verdict::Fail(_) => "FAIL",
             Verdict::Warn(_) => "warn",
             Verdict::Advice(_) => "advice",
+            Verdict::Expected { .. } => "expected",
+            Verdict::Stale { .. } => "STALE",
             Verdict::NotApplicable { .. } => "not applicable",
             Verdict::Blocked { .. } => "blocked",
             Verdict::Inconclusive { .. } => "inconclusive",
@@ -147,8 +163,8 @@ pub fn answer<'a>(verdicts: impl IntoIterator<Item = (&'a Verdict, bool)>) -> An
     if any(|v, _| matches!(v, Verdict::HarnessFault { .. })) {
         return Answer::HarnessFault;
     }
-    // 3. a failure is a failure, whatever else is not known;
-    if any(|v, _| matches!(v, Verdict::Fail(_))) {
+    // 3. a failure is a failure, whatever else is not known, and so is a baseline that no longer fits;
+    if any(|v, _| matches!(v, Verdict::Fail(_) | Verdict::Stale { .. })) {
         return Answer::NotConformant;
     }
     // 4. what is graded and not known is no success;
@@ -196,6 +212,11 @@ mod tests {
         assert_eq!(answer([(&nowhere, true)]), Answer::NothingRan);
         assert_eq!(answer([(&fault, false), (&fail, true), (&open, true)]), Answer::HarnessFault);
         assert_eq!(answer([(&fail, true), (&open, true), (&pass, true)]), Answer::NotConformant);
+        let expected =
+            Verdict::Expected { finding: Finding { expected: "".into(), seen: "".into() }, reason: "".into() };
+        let stale = Verdict::Stale { reason: String::new() };
+        assert_eq!(answer([(&expected, true), (&warn, true)]), Answer::Conformant);
+        assert_eq!(answer([(&stale, false), (&pass, true), (&open, true)]), Answer::NotConformant);
         assert_eq!(answer([(&open, true), (&pass, true)]), Answer::Inconclusive);
         assert_eq!(answer([(&blocked, true), (&pass, true)]), Answer::Inconclusive);
         assert_eq!(answer([(&open, false), (&pass, true)]), Answer::Conformant);

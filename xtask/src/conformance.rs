@@ -32,7 +32,7 @@ fn prepare(args: Vec<OsString>) -> Result<Command, String> {
     Ok(suite)
 }
 
-fn build(with_reference: bool) -> Result<(), String> {
+pub(crate) fn build(with_reference: bool) -> Result<(), String> {
     let mut cargo = steps::cargo(["build", "--quiet", "--bins", "-p", "conformance"]);
     if with_reference {
         cargo.args(["-p", "reference"]);
@@ -45,14 +45,13 @@ fn build(with_reference: bool) -> Result<(), String> {
 }
 
 /// Where cargo put this program it puts the others, whatever `CARGO_TARGET_DIR` says.
-fn built_directory() -> Result<PathBuf, String> {
+pub(crate) fn built_directory() -> Result<PathBuf, String> {
     let this = env::current_exe().map_err(|error| format!("cannot find the directory of this program: {error}"))?;
     Ok(this.parent().expect("a program stands in a directory").to_owned())
 }
 
-fn reference_profile() -> PathBuf {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask stands in the workspace");
-    workspace.join("fixtures").join("profiles").join("reference.toml")
+pub(crate) fn reference_profile() -> PathBuf {
+    crate::workspace().join("fixtures").join("profiles").join("reference.toml")
 }
 
 fn judges_reference(args: &[OsString]) -> bool {

@@ -5,10 +5,17 @@
 
 mod bench;
 mod conformance;
+#[cfg(unix)]
+mod faults;
+#[cfg(unix)]
+mod spec;
+#[cfg(unix)]
+mod stability;
 mod steps;
 mod test;
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -38,6 +45,22 @@ enum Command {
     },
     /// Measure against floors taken in the same run; the status is 1 when a limit is exceeded
     Bench,
+    /// Judge the suite by known-bad pairs: all, or those whose name contains one of the words
+    #[cfg(unix)]
+    Faults {
+        /// Parts of names
+        names: Vec<String>,
+    },
+    /// Write the specification that people read from the files in `conformance/spec`
+    #[cfg(unix)]
+    Spec {
+        /// Write nothing; the status is 1 when the page is not up to date
+        #[arg(long)]
+        check: bool,
+    },
+    /// Judge a pair again and again; the status is 1 when a verdict changes
+    #[cfg(unix)]
+    Stability(stability::Options),
 }
 
 fn main() -> ExitCode {
@@ -45,7 +68,18 @@ fn main() -> ExitCode {
         Command::Conformance { args } => conformance::run(args),
         Command::Test { args } => test::run(args),
         Command::Bench => bench::run(),
+        #[cfg(unix)]
+        Command::Faults { names } => faults::run(&names),
+        #[cfg(unix)]
+        Command::Spec { check } => spec::run(check),
+        #[cfg(unix)]
+        Command::Stability(options) => stability::run(&options),
     }
+}
+
+/// The repository's root.
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask stands in the workspace").to_owned()
 }
 
 #[cfg(test)]

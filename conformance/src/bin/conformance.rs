@@ -6,6 +6,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use clap::Parser;
+use conformance::baseline::Baseline;
 use conformance::profile::{Profile, matches};
 use conformance::report::{json, review, text};
 use conformance::run::{self, Judged, Options, Run};
@@ -51,6 +52,12 @@ struct Cli {
     /// Keep what was learned as a profile
     #[arg(long, value_name = "FILE")]
     write_profile: Option<PathBuf>,
+    /// Failures that are expected, each with a reason and a last day (TOML); one that no longer fits is a failure
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// Write a baseline that expects what fails now
+    #[arg(long, value_name = "FILE")]
+    write_baseline: Option<PathBuf>,
     /// Hold the transcripts against the reference's; differences become pending snapshots under target/review
     #[arg(long)]
     review: bool,
@@ -105,10 +112,11 @@ fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
         only: cli.only.clone(),
         jobs: cli.jobs.map_or(processors * 4, usize::from),
         patience: PATIENCE.mul_f64(cli.timeout_scale),
+        baseline: cli.baseline.as_deref().map_or_else(|| Ok(Baseline::default()), Baseline::read).map_err(usage)?,
     };
     run::check(&options).map_err(usage)?;
     // What could not be kept in the end is better known before the run.
-    for file in [&cli.json, &cli.write_profile].into_iter().flatten() {
+    for file in [&cli.json, &cli.write_profile, &cli.write_baseline].into_iter().flatten() {
         let opened = std::fs::OpenOptions::new().create(true).append(true).open(file);
         opened.map_err(|e| (Answer::HarnessFault, format!("{} could not be written: {e}", file.display())))?;
     }
@@ -166,7 +174,10 @@ fn show(cli: &Cli, run: &Run) -> ExitCode {
         eprintln!("conformance: {error}");
         return ExitCode::from(Answer::HarnessFault as u8);
     }
-    for (file, content) in [(&cli.json, json::report(run)), (&cli.write_profile, profile)] {
+    let baseline = Baseline::of(run.results.iter().map(|judged| (judged.requirement.id.as_str(), &judged.verdict)));
+    let baseline = toml::to_string_pretty(&baseline).expect("a baseline has a TOML form");
+    let files = [(&cli.json, json::report(run)), (&cli.write_profile, profile), (&cli.write_baseline, baseline)];
+    for (file, content) in files {
         let Some(file) = file else { continue };
         if let Err(error) = std::fs::write(file, content) {
             eprintln!("conformance: {} could not be written: {error}", file.display());
@@ -206,7 +217,9 @@ fn status_of(done: std::io::Result<()>) -> ExitCode {
 /// The command line that judges this pair again, for whoever reads the report.
 fn repeat(cli: &Cli) -> String {
     let mut words = vec!["cargo xtask conformance".to_owned()];
-    for (option, path) in [("--bin", &cli.bin), ("--server", &cli.server), ("--profile", &cli.profile)] {
+    for (option, path) in
+        [("--bin", &cli.bin), ("--server", &cli.server), ("--profile", &cli.profile), ("--baseline", &cli.baseline)]
+    {
         words.extend(path.iter().map(|path| format!("{option} {}", path.display())));
     }
     words.join(" ")
@@ -227,8 +240,8 @@ fn explain(id: &str) -> ExitCode {
     }
     for r in found {
         println!("{}  {} {}\n  {}", r.id, r.level, r.source, r.sentence);
-        if let Some(quote) = &r.quote {
-            println!("  the assignment: «{quote}»");
+        if let Some(quotation) = r.quotation() {
+            println!("  {}: {quotation}", r.source.document());
         }
         println!("  why: {}", r.rationale);
         if let Some(reason) = &r.untestable {

@@ -1,6 +1,8 @@
 //! Commands: what a typed line becomes, and what a line that is no command does not become.
 
-use super::steps::{arrival, arrivals, barrier, leave, messages, must_end, ready, request, shows, state, text};
+use super::steps::{
+    arrival, arrivals, barrier, complaints, leave, messages, must_end, ready, request, shows, state, text,
+};
 use crate::dialect::find;
 use crate::observe::target::Answer;
 use crate::outcome::{Outcome, Stop};
@@ -21,6 +23,8 @@ super::cases! {
     "command.url-as-typed" => url_as_typed,
     "command.body-absent" => body_absent,
     "command.many-at-once" => many_at_once,
+    "command.in-pieces" => in_pieces,
+    "command.plain-input" => plain_input,
     "command.unknown" => unknown,
     "command.number-malformed" => number_malformed,
     "command.number-range" => number_range,
@@ -223,6 +227,25 @@ async fn many_at_once(stage: &Stage) -> Outcome {
     ))
 }
 
+/// A line that arrives in pieces is one command.
+async fn in_pieces(stage: &Stage) -> Outcome {
+    let run = stage.start(Watchdog::on_pipes()).await?;
+    run.write_apart(format!("doreq POST {}/pieces body\n", run.url).as_bytes()).await?;
+    match arrival(&run, "pieces").await {
+        Some(request) => body_is(&request, b"body"),
+        None => Err(Stop::failure("one request for a line that arrives in pieces", state(&run))),
+    }
+}
+
+/// Commands are taken from a pipe as they are from a terminal.
+async fn plain_input(stage: &Stage) -> Outcome {
+    let run = stage.start(Watchdog::on_pipes()).await?;
+    match request(&run, "POST", "piped", "{}").await? {
+        Some(_) => Ok(()),
+        None => Err(Stop::failure("a request for a line that comes through a pipe", state(&run))),
+    }
+}
+
 /// Lines that are no commands: each is answered with words, nothing is sent, the session goes on.
 async fn are_refused(stage: &Stage, lines: &[&str]) -> Outcome {
     let run = stage.start(Watchdog::on_pipes()).await?;
@@ -272,7 +295,13 @@ async fn blank_lines(stage: &Stage) -> Outcome {
         return Err(Stop::failure("the session goes on after blank lines", state(&run)));
     }
     let sent = messages(stage, &run.record.events())?;
-    super::steps::same("messages for two requests and three blank lines", 2, sent.len())
+    super::steps::same("messages for two requests and three blank lines", 2, sent.len())?;
+    // In a terminal, words about a line cannot be told from a prompt: so the same on plain pipes.
+    let run = stage.start(Watchdog::on_pipes()).await?;
+    run.write(b"\n   \n\t\n").await?;
+    barrier(&run, "after").await?;
+    let complaint = run.record.look(complaints);
+    if complaint.is_empty() { Ok(()) } else { Err(Stop::failure("no words about blank lines", text(&complaint))) }
 }
 
 /// A last line without a line end is a command.

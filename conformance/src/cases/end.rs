@@ -4,13 +4,12 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
-use super::steps::{alone, both_end, exits_with, idle, leave, must_end, played, ready, shows, state, text};
+use super::steps::{alone, both_end, exits_with, idle, must_end, ready, shows, state};
 use crate::observe::process::{Facts, asleep, facts};
 use crate::observe::rogue::{Manner, Rogue};
 use crate::outcome::{Outcome, Stop};
-use crate::record::{Event, Status, What, Who, ended, servers, shown};
+use crate::record::{Event, Status, What, Who, ended, servers};
 use crate::stage::{Run, Stage, Watchdog};
-use crate::subject::handover::Order;
 use crate::subject::remains;
 
 super::cases! {
@@ -34,8 +33,6 @@ super::cases! {
     "end.server-alone" => server_alone,
     "end.death-noticed" => death_noticed,
     "end.death-told" => death_told,
-    "end.status-told" => status_told,
-    "end.stubborn-server" => stubborn_server,
     "end.output-closed" => output_closed,
 }
 
@@ -177,8 +174,16 @@ async fn sigalrm_answer(stage: &Stage) -> Outcome {
     }
     let mut rogue = Rogue::start(Manner::Waits)?;
     let run = busy(stage, &mut rogue).await?;
+    let begun = Instant::now();
     run.signal(Who::Server(0), Signal::SIGALRM)?;
+    if let Some(pid) = server_pid(&run) {
+        // Else the answer might be there before the signal is.
+        asleep(pid, begun + run.patience() / 50).await;
+    }
     rogue.release();
+    if begun.elapsed() > run.patience() / 20 {
+        return Err(Stop::Missing("this machine was too slow for an answer to come soon".into()));
+    }
     if shows(&run, Rogue::LATE).await {
         return must_end(&run, Who::Server(0), "SIGALRM").await.map(drop);
     }
@@ -289,43 +294,12 @@ async fn death_noticed(stage: &Stage) -> Outcome {
 async fn death_told(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
     run.signal(Who::Server(0), Signal::SIGKILL)?;
-    learns(&run).await?;
-    says(&run, &["SIGKILL", "signal 9", "signal: 9", "-9", "killed"], "the signal that killed the server")
-}
-
-/// The watchdog tells the status that its server exited with.
-async fn status_told(stage: &Stage) -> Outcome {
-    let (run, server) = played(stage, &[]).await?;
-    run.order(0, &Order::Exit(87))?;
-    drop(server);
-    learns(&run).await?;
-    says(&run, &["87"], "the status that the server exited with")
-}
-
-/// The watchdog must end because its server is gone. Some notice that only with the next command.
-async fn learns(run: &Run) -> Outcome {
-    let over = |events: &[Event]| ended(events, Who::Watchdog);
-    if run.record.until(Instant::now() + run.patience() / 4, over).await.is_none() {
-        run.line("setproc 2").await?;
-        must_end(run, Who::Watchdog, "the death of its server").await?;
-    }
-    super::steps::must_close(run).await
-}
-
-fn says(run: &Run, words: &[&str], what: &str) -> Outcome {
-    let out = run.record.look(|events| shown(events, None));
-    let said = String::from_utf8_lossy(&out);
-    if words.iter().any(|word| said.contains(word)) {
-        return Ok(());
-    }
-    Err(Stop::failure(format!("the watchdog tells {what}"), text(&out)))
-}
-
-/// `exit` ends a server that ignores every signal it can.
-async fn stubborn_server(stage: &Stage) -> Outcome {
-    let deaf = [Signal::SIGALRM, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
-    let (run, _server) = played(stage, &deaf).await?;
-    leave(&run).await
+    super::to_watchdog::learns(&run).await?;
+    super::to_watchdog::says(
+        &run,
+        &["SIGKILL", "signal 9", "signal: 9", "-9", "killed"],
+        "the signal that killed the server",
+    )
 }
 
 /// A closed output does not kill the watchdog before it has ended its server.

@@ -1,4 +1,4 @@
-//! The cases, one file an area. A case drives sessions and says what happened; it never sees a verdict.
+//! The cases, one file an area, and one for each side alone. A case drives sessions and says what happened; it never sees a verdict.
 //!
 //! The sentence of the requirement stands above each case; a test holds the two together.
 
@@ -15,12 +15,16 @@ mod operation;
 mod request;
 mod start;
 mod steps;
+mod to_server;
+mod to_watchdog;
 mod wire;
 
 /// A check of one requirement.
 pub struct Case {
     /// The requirement's id.
     pub id: &'static str,
+    /// The module and the function that check it.
+    pub place: (&'static str, &'static str),
     /// Drives the sessions.
     pub run: fn(Arc<Stage>) -> Running,
 }
@@ -32,7 +36,7 @@ pub type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 macro_rules! cases {
     ($($id:literal => $function:path),* $(,)?) => {
         pub(super) const CASES: &[crate::cases::Case] = &[
-            $(crate::cases::Case { id: $id, run: |stage| Box::pin(async move { $function(&stage).await }) }),*
+            $(crate::cases::Case { id: $id, place: (module_path!(), stringify!($function)), run: |stage| Box::pin(async move { $function(&stage).await }) }),*
         ];
     };
 }
@@ -40,9 +44,18 @@ use cases;
 
 /// Every case.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    let areas =
-        [start::CASES, command::CASES, wire::CASES, descriptor::CASES, operation::CASES, request::CASES, end::CASES];
-    areas.into_iter().flatten()
+    let parts = [
+        start::CASES,
+        command::CASES,
+        wire::CASES,
+        to_server::CASES,
+        to_watchdog::CASES,
+        descriptor::CASES,
+        operation::CASES,
+        request::CASES,
+        end::CASES,
+    ];
+    parts.into_iter().flatten()
 }
 
 /// The case of a requirement.

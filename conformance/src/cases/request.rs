@@ -14,6 +14,14 @@ super::cases! {
     "request.closed" => closed,
     "request.truncated" => truncated,
     "request.garbage" => garbage,
+    "request.half-closed" => half_closed,
+    "request.endless-header" => endless_header,
+    "request.endless-body" => endless_body,
+    "request.dripped" => dripped,
+    "request.chunked" => chunked,
+    "request.unmeasured" => unmeasured,
+    "request.interim" => interim,
+    "request.redirect" => redirect,
     "request.status" => status,
     "request.large-answer" => large_answer,
     "request.silent-exit" => silent_exit,
@@ -58,6 +66,81 @@ async fn truncated(stage: &Stage) -> Outcome {
 /// An answer that is not HTTP gives an error on standard error, and the next request goes through.
 async fn garbage(stage: &Stage) -> Outcome {
     disagrees(stage, Manner::Garbage).await
+}
+
+/// A peer that stops sending before it has answered gives an error on standard error, and the next request goes through.
+async fn half_closed(stage: &Stage) -> Outcome {
+    disagrees(stage, Manner::HalfCloses).await
+}
+
+/// An answer whose header never ends gives an error on standard error, and the next request goes through.
+async fn endless_header(stage: &Stage) -> Outcome {
+    disagrees(stage, Manner::EndlessHeader).await
+}
+
+/// An answer whose body never ends is refused once it is over the memory limit, and the session goes on.
+async fn endless_body(stage: &Stage) -> Outcome {
+    let rogue = Rogue::start(Manner::EndlessBody)?;
+    let run = stage.start(Watchdog::on_pipes()).await?;
+    run.line("setmeml 1000000").await?;
+    barrier(&run, "before").await?;
+    run.line(&format!("doreq GET {}", rogue.url())).await?;
+    let complained = run.until(|events| (!complaints(events).trim_ascii().is_empty()).then_some(())).await;
+    if complained.is_none() {
+        return Err(Stop::failure("an error on standard error, after 1,000,000 bytes of a body", state(&run)));
+    }
+    match request(&run, "POST", "after", "{}").await? {
+        Some(_) => Ok(()),
+        None => Err(Stop::failure("the next request goes through", state(&run))),
+    }
+}
+
+/// A target of this manner answers in the end, and its answer is shown whole.
+async fn answers(stage: &Stage, manner: Manner, how: &str) -> Outcome {
+    let rogue = Rogue::start(manner)?;
+    let run = stage.start(Watchdog::on_pipes()).await?;
+    barrier(&run, "before").await?;
+    run.line(&format!("doreq GET {}", rogue.url())).await?;
+    if shows(&run, Rogue::LATE).await {
+        return Ok(());
+    }
+    Err(Stop::failure(format!("`{}`, the answer that comes {how}, is shown", Rogue::LATE), state(&run)))
+}
+
+/// An answer that comes one byte at a time is shown whole.
+async fn dripped(stage: &Stage) -> Outcome {
+    answers(stage, Manner::Drips, "one byte at a time").await
+}
+
+/// An answer that comes in chunks is shown whole.
+async fn chunked(stage: &Stage) -> Outcome {
+    answers(stage, Manner::Chunks, "in chunks").await
+}
+
+/// An answer without a length, which ends with its connection, is shown whole.
+async fn unmeasured(stage: &Stage) -> Outcome {
+    answers(stage, Manner::Unmeasured, "without a length").await
+}
+
+/// An interim answer is passed over, and the answer after it is shown.
+async fn interim(stage: &Stage) -> Outcome {
+    answers(stage, Manner::Interim, "after an interim answer").await
+}
+
+/// A redirect is shown and not followed.
+async fn redirect(stage: &Stage) -> Outcome {
+    let mut rogue = Rogue::start(Manner::Redirects)?;
+    let run = stage.start(Watchdog::on_pipes()).await?;
+    barrier(&run, "before").await?;
+    run.line(&format!("doreq GET {}", rogue.url())).await?;
+    if tokio::time::timeout(run.patience(), rogue.arrived()).await.ok().flatten().is_none() {
+        return Err(Stop::Missing(format!("the request never reached the target; {}", state(&run))));
+    }
+    let shown = shows(&run, "302").await;
+    if rogue.has_arrived() {
+        return Err(Stop::failure("a redirect is not followed", "a request to the place that it names"));
+    }
+    if shown { Ok(()) } else { Err(Stop::failure("status 302 is shown", state(&run))) }
 }
 
 /// An answer of any status is shown and is no error.

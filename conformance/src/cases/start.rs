@@ -8,6 +8,7 @@ use crate::probe::lesson::VARIABLE;
 use crate::record::{Event, Record, Stream, What, Who, servers, shown};
 use crate::stage::{Run, SARGS, SERVER, Stage, Watchdog};
 use crate::subject::handover::Hello;
+use crate::subject::remains;
 
 super::cases! {
     "start.server" => server,
@@ -18,6 +19,8 @@ super::cases! {
     "start.environment" => environment,
     "start.environment-exact" => environment_exact,
     "start.session" => session,
+    "start.environment-once" => environment_once,
+    "start.not-twice" => not_twice,
     "start.program-name" => program_name,
     "start.once" => once,
     "start.sp-missing" => sp_missing,
@@ -146,6 +149,38 @@ async fn environment_exact(stage: &Stage) -> Outcome {
     Ok(())
 }
 
+/// No variable reaches the server twice.
+async fn environment_once(stage: &Stage) -> Outcome {
+    let name = |entry: &[u8]| entry.split(|b| *b == b'=').next().unwrap_or_default().to_vec();
+    let mut names: Vec<_> = hello(stage)?.env.iter().map(|entry| name(entry)).collect();
+    names.sort();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        None => Ok(()),
+        Some(pair) => Err(Stop::failure("no variable reaches the server twice", text(&pair[0]))),
+    }
+}
+
+/// When the server cannot be executed, no second watchdog goes on in its place.
+async fn not_twice(stage: &Stage) -> Outcome {
+    // Its first line names an interpreter that is nowhere: it may be executed, and cannot be.
+    let folder = tempfile::tempdir()?;
+    let program = folder.path().join("server");
+    std::fs::write(&program, "#!/no/such/interpreter\n")?;
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let run = stage.start(Watchdog::with(&["-sp", &program.display().to_string()])).await?;
+    run.line("setproc 1").await?;
+    run.line("exit").await?;
+    // The input stays open: a second watchdog would wait for the next line.
+    super::steps::must_end(&run, Who::Watchdog, "a server that cannot be executed, and `exit`").await?;
+    match remains::find(&run.folder)?.first() {
+        None => Ok(()),
+        Some(left) => Err(Stop::failure(
+            "no second watchdog goes on when the server cannot be executed",
+            format!("`{}` is still running", left.command),
+        )),
+    }
+}
+
 /// One watchdog takes commands for its server until it is told to end.
 async fn session(stage: &Stage) -> Outcome {
     let events = stage.lesson.record.events();
@@ -270,7 +305,10 @@ fn argv_is(hello: &Hello, sargs: &str, expected: &[&str]) -> Outcome {
 
 /// `-sargs` is split at commas; blanks around an argument are dropped, and so are empty arguments.
 async fn arguments_split(stage: &Stage) -> Outcome {
-    argv_is(hello(stage)?, SARGS, &["state=c", "test=123"])
+    argv_is(hello(stage)?, SARGS, &["state=c", "test=123"])?;
+    let sargs = " , first,, second words\t,";
+    let hello = started_as(stage, Watchdog::with_sargs(sargs), "the server is started").await?;
+    argv_is(&hello, sargs, &["first", "second words"])
 }
 
 /// Quotes in `-sargs` keep commas and blanks inside an argument.

@@ -11,6 +11,7 @@ use crate::dialect::{Symbol, cut, find};
 use crate::observe::target::Answer;
 use crate::outcome::Stop;
 use crate::probe::client::Client;
+use crate::probe::lesson::replay_slot;
 use crate::probe::server::Server;
 use crate::record::{Event, Request, Status, Stream, What, Who, ended, passed, requests, shown};
 use crate::stage::{Run, Stage, Watchdog};
@@ -70,7 +71,7 @@ pub(super) async fn alone(stage: &Stage, n: usize) -> Result<(Client, Vec<u8>), 
     let message =
         stage.lesson.replays.get(n).ok_or_else(|| not_learned("requests to replay", "[dialect]\nend = \"#\""))?;
     let framed = stage.dialect().framed(message);
-    let client = Client::start(stage, format!("replay-{n}")).await?;
+    let client = Client::start(stage, replay_slot(n)).await?;
     client.write(&framed).await?;
     let come = client.run.until(|events| (!requests(events).is_empty()).then_some(())).await;
     come.ok_or_else(|| Stop::Missing(format!("a replayed request never arrived; {}", state(&client.run))))?;

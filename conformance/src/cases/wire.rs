@@ -1,13 +1,14 @@
 //! The wire: what a message is made of, and that a stream of bytes is a stream of bytes.
 
-use super::steps::{alone, arrivals, barrier, not_learned, played, ready, replies, request, shows, state, text};
-use crate::dialect::payload::{self, Form, Value};
+use std::time::Instant;
+
+use super::steps::{arrivals, barrier, complaints, not_learned, ready, replies, request, shows, state, text};
+use crate::dialect::payload::{self, Value};
 use crate::dialect::{Dialect, Inside};
 use crate::observe::rogue::{Manner, Rogue};
 use crate::observe::target::Answer;
 use crate::outcome::{Outcome, Stop};
-use crate::probe::client::Client;
-use crate::record::{Who, passed, requests};
+use crate::record::{Event, Who, passed, requests};
 use crate::stage::{Stage, Watchdog};
 
 super::cases! {
@@ -15,19 +16,13 @@ super::cases! {
     "wire.op" => op,
     "wire.no-blanks" => no_blanks,
     "wire.one-message" => one_message,
-    "wire.bytewise" => bytewise,
-    "wire.split-anywhere" => split_anywhere,
-    "wire.coalesced" => coalesced,
     "wire.as-stated" => as_stated,
     "wire.end-inside" => end_inside,
     "wire.example" => example,
     "wire.reply-each" => reply_each,
+    "wire.reply-order" => reply_order,
     "wire.reply-op" => reply_op,
     "wire.reply-error" => reply_error,
-    "wire.unknown-op" => unknown_op,
-    "wire.malformed-payload" => malformed_payload,
-    "wire.quoted-names" => quoted_names,
-    "wire.reply-bytewise" => reply_bytewise,
     "wire.no-deadlock" => no_deadlock,
 }
 
@@ -115,44 +110,6 @@ async fn one_message(stage: &Stage) -> Outcome {
     }
 }
 
-async fn must_arrive(client: &Client, count: usize, how: &str) -> Outcome {
-    if arrivals(&client.run, count).await {
-        return Ok(());
-    }
-    let come = client.run.record.look(|events| requests(events).len());
-    Err(Stop::failure(format!("{count} requests, {how}"), format!("{come}; {}", state(&client.run))))
-}
-
-/// The server takes a message that it reads one byte at a time.
-async fn bytewise(stage: &Stage) -> Outcome {
-    let (client, framed) = alone(stage, 0).await?;
-    client.write_apart(framed.chunks(1)).await?;
-    must_arrive(&client, 2, "the second message read one byte at a time").await
-}
-
-/// The server takes a message that it reads in two parts, wherever it is split.
-async fn split_anywhere(stage: &Stage) -> Outcome {
-    let (client, framed) = alone(stage, 1).await?;
-    for at in 1..framed.len() {
-        let (head, tail) = framed.split_at(at);
-        client.write_apart([head, tail]).await?;
-    }
-    must_arrive(&client, framed.len(), "each message read in two parts, split at every position").await
-}
-
-/// The server takes many messages from one read, and the rest of the last from the next.
-async fn coalesced(stage: &Stage) -> Outcome {
-    const COPIES: usize = 20;
-    let (client, framed) = alone(stage, 2).await?;
-    // A whole number of messages, and one that is cut in the middle, completed by the next write.
-    let many = framed.repeat(COPIES + 1);
-    let cut = many.len() - framed.len() / 2;
-    client.write(&many[..cut]).await?;
-    must_arrive(&client, 1 + COPIES, "many messages in one write").await?;
-    client.write(&many[cut..]).await?;
-    must_arrive(&client, 2 + COPIES, "the last message completed by another write").await
-}
-
 /// The pair speaks the dialect that the profile states.
 async fn as_stated(stage: &Stage) -> Outcome {
     let Some(stated) = &stage.suite.profile.dialect else {
@@ -213,6 +170,29 @@ async fn reply_each(stage: &Stage) -> Outcome {
     }
 }
 
+/// Replies come in the order of their messages, also when an earlier request takes longer.
+async fn reply_order(stage: &Stage) -> Outcome {
+    if stage.dialect().prints.body != Some(true) {
+        return Err(Stop::NotApplicable("answers are not shown".into()));
+    }
+    let mut rogue = Rogue::start(Manner::Waits)?;
+    let run = stage.start(Watchdog::on_pipes()).await?;
+    barrier(&run, "ready").await?;
+    run.line(&format!("doreq GET {}", rogue.url())).await?;
+    if tokio::time::timeout(run.patience(), rogue.arrived()).await.ok().flatten().is_none() {
+        return Err(Stop::Missing(format!("the first request never reached its target; {}", state(&run))));
+    }
+    run.line("doreq GET http://127.0.0.1:1/refused-at-once").await?;
+    // A pair that takes one command at a time answers in order anyway: then there is nothing to wait for.
+    let early = |events: &[Event]| (!complaints(events).trim_ascii().is_empty()).then_some(());
+    let early = run.record.until(Instant::now() + run.patience() / 20, early).await;
+    rogue.release();
+    if early.is_some() {
+        return Err(Stop::failure("the answer to the first request before the error of the second", state(&run)));
+    }
+    if shows(&run, Rogue::LATE).await { Ok(()) } else { Err(Stop::failure("the answer is shown", state(&run))) }
+}
+
 /// A reply begins with the op byte of its message.
 async fn reply_op(stage: &Stage) -> Outcome {
     match stage.lesson.learned.dialect.reply.same_op {
@@ -240,79 +220,12 @@ async fn reply_error(stage: &Stage) -> Outcome {
     }
 }
 
-/// A message that means nothing, then one that does.
-async fn survives(stage: &Stage, n: usize, message: &[u8], what: &str) -> Outcome {
-    let (client, framed) = alone(stage, n).await?;
-    client.write(&stage.dialect().framed(message)).await?;
-    client.write(&framed).await?;
-    must_arrive(&client, 2, &format!("the second after {what}")).await
-}
-
-/// A message with an unknown op does not end the server.
-async fn unknown_op(stage: &Stage) -> Outcome {
-    survives(stage, 3, b"~{Value: 1}", "a message with an unknown op").await
-}
-
-/// A payload that cannot be read does not end the server.
-async fn malformed_payload(stage: &Stage) -> Outcome {
-    let op = stage
-        .dialect()
-        .op
-        .doreq
-        .clone()
-        .ok_or_else(|| not_learned("the op of doreq", "[dialect.op]\ndoreq = \"3\""))?;
-    survives(stage, 4, &[&op.0[..], b"{\"URL: \\u12 ]\xff"].concat(), "a payload that cannot be read").await
-}
-
-/// A server whose names are bare takes quoted names too.
-async fn quoted_names(stage: &Stage) -> Outcome {
-    let dialect = stage.dialect();
-    let (Some(Form::BareNames), Some(name), Some(op)) = (dialect.payload, &dialect.value_name, &dialect.op.setmeml)
-    else {
-        return Err(Stop::NotApplicable("the names in its payloads are not bare".into()));
-    };
-    let (client, _) = alone(stage, 5).await?;
-    let message = |payload: String| dialect.framed(&[&op.0[..], payload.as_bytes()].concat());
-    client.write(&message(format!("{{{name}: 104857600}}"))).await?;
-    client.write(&message(format!("{{\"{name}\":104857600}}"))).await?;
-    let through = client.replies_through().ok_or_else(|| not_learned("the replies", "[dialect.wiring]\nwrite = 4"))?;
-    let got = client.run.until(|events| {
-        let stream = passed(events, Who::Watchdog, through);
-        let all: Vec<Vec<u8>> = dialect.replies(&stream).into_iter().map(<[u8]>::to_vec).collect();
-        (all.len() >= 3).then_some(all)
-    });
-    let got = got.await.ok_or_else(|| Stop::Missing(format!("no replies; {}", state(&client.run))))?;
-    if got[1] == got[2] { Ok(()) } else { Err(Stop::failure(format!("the reply {}", text(&got[1])), text(&got[2]))) }
-}
-
-/// The watchdog takes a reply that it reads one byte at a time.
-async fn reply_bytewise(stage: &Stage) -> Outcome {
-    let lesson = &stage.lesson;
-    if stage.dialect().prints.body != Some(true) {
-        return Err(Stop::NotApplicable("answers are not shown".into()));
-    }
-    let line = lesson.typed.iter().position(|line| line.starts_with("doreq")).unwrap_or_default();
-    let reply = lesson.learned.replies.get(line).filter(|_| lesson.learned.dialect.reply.each == Some(true));
-    let reply = reply.ok_or_else(|| not_learned("the reply to a request", "[dialect.reply]\neach = true"))?;
-    let (run, server) = played(stage, &[]).await?;
-    run.line(&lesson.typed[line]).await?;
-    server.message(&run).await?;
-    server.reply_bytewise(&run, reply).await?;
-    if shows(&run, crate::probe::lesson::ANSWER).await {
-        // Its ends stay open until the watchdog has left: it is to end in order, not for want of a server.
-        run.line("exit").await?;
-        run.ended(Who::Watchdog).await;
-        drop(server);
-        return Ok(());
-    }
-    Err(Stop::failure("the answer is shown when its reply comes one byte at a time", state(&run)))
-}
-
 /// Messages and answers that together exceed what the pipes hold never block the pair for good.
 async fn no_deadlock(stage: &Stage) -> Outcome {
-    const REQUESTS: usize = 24;
+    // More than any side buffers before its first answers come, and no more than is kept of what is shown.
+    const REQUESTS: usize = 200;
     let body = "x".repeat(48 << 10);
-    let answer = Answer { status: 200, body: body.clone().into_bytes() };
+    let answer = Answer { status: 200, body: b"x".repeat(16 << 10) };
     let run = stage.start(Watchdog { untapped: true, answer, ..Watchdog::on_pipes() }).await?;
     barrier(&run, "ready").await?;
     let lines: Vec<String> = (0..REQUESTS).map(|n| format!("doreq POST {}/n{n} {body}\n", run.url)).collect();
@@ -326,7 +239,7 @@ async fn no_deadlock(stage: &Stage) -> Outcome {
     }
     let come = run.record.look(|events| requests(events).len());
     Err(Stop::failure(
-        format!("{REQUESTS} requests and answers of 48 KiB, written at once, all pass"),
+        format!("{REQUESTS} requests of 48 KiB with answers of 16 KiB, written at once, all pass"),
         format!("{come}; {}", state(&run)),
     ))
 }

@@ -120,27 +120,22 @@ fn align(stream: &[u8], lines: &[Line]) -> Option<Aligned> {
 fn try_end(stream: &[u8], lines: &[Line], end: Symbol) -> Aligned {
     let (messages, rest) = cut(stream, &end);
     let typed: Vec<usize> = (0..lines.len()).filter(|&i| lines[i].command != Command::Exit).collect();
-    // By their words, each after the one before.
     let mut of_line = vec![None; lines.len()];
-    let mut next = 0;
-    for &i in &typed {
-        let token = lines[i].token.as_bytes();
-        if let Some(at) = messages[next..].iter().position(|m| holds(m, token)) {
-            of_line[i] = Some(next + at);
-            next += at + 1;
-        }
+    let tokens: Vec<_> = typed.iter().map(|&i| lines[i].token.as_bytes()).collect();
+    for (line, message) in in_order(&tokens, &messages) {
+        of_line[typed[line]] = Some(message);
     }
     // Words that cannot be found leave the order: as many messages as lines, and perhaps one before or after them,
     // each beginning as its command's others do and as no other command's.
     if typed.iter().any(|&i| of_line[i].is_none()) {
         let spare = messages.len().checked_sub(typed.len()).filter(|spare| *spare <= 2);
-        let in_order = |first: usize| {
+        let of_commands = |first: usize| {
             let op = |n: usize| messages[first + n].first();
             let command = |n: usize| lines[typed[n]].command;
             let consistent = |a: usize, b: usize| (command(a) == command(b)) == (op(a) == op(b));
             (0..typed.len()).all(|a| op(a).is_some() && (0..a).all(|b| consistent(a, b)))
         };
-        if let Some(first) = spare.and_then(|spare| (0..=spare).find(|first| in_order(*first))) {
+        if let Some(first) = spare.and_then(|spare| (0..=spare).find(|first| of_commands(*first))) {
             typed.iter().enumerate().for_each(|(n, &i)| of_line[i] = Some(first + n));
         }
     }
@@ -152,6 +147,33 @@ fn try_end(stream: &[u8], lines: &[Line], end: Symbol) -> Aligned {
         of_line.fill(None);
     }
     Aligned { end, messages: messages.into_iter().map(<[u8]>::to_vec).collect(), of_line, rest: rest.to_vec() }
+}
+
+/// As many words as possible, each with the message that holds it, both in their order; of several ways the one that
+/// takes the earliest messages.
+fn in_order(tokens: &[&[u8]], messages: &[&[u8]]) -> Vec<(usize, usize)> {
+    let holding = messages.iter().enumerate().map(|(n, m)| (n, tokens.iter().map(|token| holds(m, token)).collect()));
+    let holding: Vec<(usize, Vec<bool>)> = holding.filter(|(_, held): &(_, Vec<bool>)| held.contains(&true)).collect();
+    // The most pairs among the words from one on and the messages from one on.
+    let mut most = vec![vec![0u16; holding.len() + 1]; tokens.len() + 1];
+    for t in (0..tokens.len()).rev() {
+        for m in (0..holding.len()).rev() {
+            let pair = if holding[m].1[t] { 1 + most[t + 1][m + 1] } else { 0 };
+            most[t][m] = pair.max(most[t + 1][m]).max(most[t][m + 1]);
+        }
+    }
+    let (mut pairs, mut t, mut m) = (Vec::new(), 0, 0);
+    while t < tokens.len() && m < holding.len() {
+        if holding[m].1[t] && most[t][m] == 1 + most[t + 1][m + 1] {
+            pairs.push((t, holding[m].0));
+            (t, m) = (t + 1, m + 1);
+        } else if most[t][m] == most[t + 1][m] {
+            t += 1;
+        } else {
+            m += 1;
+        }
+    }
+    pairs
 }
 
 /// The word stands in the message, not inside a longer number.

@@ -231,11 +231,14 @@ impl Dialect {
             .collect()
     }
 
-    /// What is stated where it is stated, and what was learned where not.
+    /// What is stated where it is stated, and what was learned where not. Which descriptors carry bytes and what is
+    /// shown was seen, though, and counts whatever is stated.
     #[must_use]
     pub fn over(&self, learned: &Dialect) -> Dialect {
         let mut merged = to_table(learned);
         overlay(&mut merged, to_table(self));
+        let seen = Dialect { wiring: learned.wiring, prints: learned.prints.clone(), ..Dialect::default() };
+        overlay(&mut merged, to_table(&seen));
         merged.try_into().expect("two dialects merge into a dialect")
     }
 }

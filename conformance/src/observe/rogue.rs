@@ -29,6 +29,22 @@ pub enum Manner {
     Garbage,
     /// The answer comes when it is released.
     Waits,
+    /// The sending direction is closed without an answer; what comes is still read.
+    HalfCloses,
+    /// The answer comes one byte at a time.
+    Drips,
+    /// The answer comes in chunks.
+    Chunks,
+    /// The answer's length is not told: it ends with the connection.
+    Unmeasured,
+    /// An interim answer comes before the answer.
+    Interim,
+    /// The answer names another place.
+    Redirects,
+    /// The answer's header goes on and on.
+    EndlessHeader,
+    /// The answer's body goes on and on.
+    EndlessBody,
 }
 
 /// A misbehaving endpoint, until it is dropped.
@@ -73,6 +89,11 @@ impl Rogue {
         self.release.notify_one();
     }
 
+    /// Whether a request has arrived that nobody waited for.
+    pub fn has_arrived(&mut self) -> bool {
+        self.arrivals.try_recv().is_ok()
+    }
+
     /// Returns once another request has arrived.
     pub async fn arrived(&mut self) -> Option<()> {
         self.arrivals.recv().await
@@ -109,11 +130,64 @@ async fn treat(
         Manner::Truncates => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nonly this").await?,
         Manner::Waits => {
             release.notified().await;
-            let (length, body) = (Rogue::LATE.len(), Rogue::LATE);
-            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+            stream.write_all(answer().as_bytes()).await?;
+        }
+        Manner::HalfCloses => {
+            stream.shutdown().await?;
+            while stream.read(&mut buffer).await? > 0 {}
+        }
+        Manner::Drips => {
+            stream.set_nodelay(true)?;
+            for byte in answer().as_bytes() {
+                stream.write_all(&[*byte]).await?;
+            }
+        }
+        Manner::Chunks => {
+            let (head, tail) = Rogue::LATE.split_at(5);
+            let (first, last) = (head.len(), tail.len());
+            let chunks = format!("{first:x}\r\n{head}\r\n{last:x};extension=1\r\n{tail}\r\n0\r\n\r\n");
+            let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
             stream.write_all(answer.as_bytes()).await?;
+        }
+        Manner::Unmeasured => {
+            let answer = format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{}", Rogue::LATE);
+            stream.write_all(answer.as_bytes()).await?;
+        }
+        Manner::Interim => {
+            stream.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n").await?;
+            stream.write_all(answer().as_bytes()).await?;
+        }
+        Manner::Redirects => {
+            let head = "HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            stream.write_all(head.as_bytes()).await?;
+        }
+        Manner::EndlessHeader => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\n").await?;
+            endless(&mut stream, b"X-Filler: on and on\r\n").await?;
+        }
+        Manner::EndlessBody => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").await?;
+            endless(&mut stream, b"on and on\n").await?;
         }
         Manner::Garbage => stream.write_all(b"\x00\x01\x02 this is not HTTP \xff\xfe\r\n\r\n").await?,
     }
+    Ok(())
+}
+
+/// The answer of those that give one.
+fn answer() -> String {
+    let (length, body) = (Rogue::LATE.len(), Rogue::LATE);
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
+}
+
+/// Far more than anyone should take, and no more than a machine bears whose subject takes it all; then silence.
+async fn endless(stream: &mut TcpStream, piece: &[u8]) -> io::Result<()> {
+    const BYTES: usize = 32 << 20;
+    let many = piece.repeat(4096);
+    for _ in 0..BYTES / many.len() {
+        stream.write_all(&many).await?;
+    }
+    let mut buffer = [0; 4096];
+    while stream.read(&mut buffer).await? > 0 {}
     Ok(())
 }

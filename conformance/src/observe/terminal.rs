@@ -76,6 +76,28 @@ impl Input {
     pub async fn write_some(&self, bytes: &[u8]) -> io::Result<usize> {
         self.0.async_io(Interest::WRITABLE, |fd| Ok(rustix::io::write(fd, bytes)?)).await
     }
+
+    /// Writes parts so that each is read apart: a part is written when the one before has been read to its last byte,
+    /// however many reads that took. (Packet pipes would do it too, and lose what a short read leaves of a packet.)
+    pub async fn write_apart<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> io::Result<()> {
+        for part in parts {
+            self.write_all(part).await?;
+            while self.unread()? > 0 {
+                // Nobody tells when a pipe has been emptied; everything else runs in between.
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many bytes of what was written to a pipe have not been read. Of anything else that cannot be asked.
+    pub fn unread(&self) -> io::Result<u64> {
+        let mode = rustix::fs::fstat(self)?.st_mode;
+        if rustix::fs::FileType::from_raw_mode(mode) != rustix::fs::FileType::Fifo {
+            return Ok(0);
+        }
+        Ok(rustix::io::ioctl_fionread(self)?)
+    }
 }
 
 impl AsFd for Input {

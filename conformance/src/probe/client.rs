@@ -8,6 +8,9 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::io::unix::AsyncFd;
+use tokio::task::AbortHandle;
+
 use crate::observe::process;
 use crate::observe::terminal::Input;
 use crate::outcome::Stop;
@@ -23,6 +26,13 @@ pub struct Client {
     fd_read: i32,
     fd_write: Option<i32>,
     patience: Duration,
+    readers: Vec<Reader>,
+}
+
+/// What notes a server's words: the end that it reads stays open, also when it was told to read no more.
+struct Reader {
+    reading: AbortHandle,
+    _end: Arc<AsyncFd<OwnedFd>>,
 }
 
 /// The pipes of a server, made anew: theirs to place, ours to use.
@@ -48,8 +58,9 @@ impl Client {
         let input =
             wires.input.ok_or_else(|| Stop::Missing(format!("the server was not given a pipe as {fd_read}")))?;
         let run = stage.server(Alone { like: Some(hello), ends: wires.theirs, slot: Some(slot) }).await?;
+        let mut readers = Vec::new();
         for (fd, output) in wires.outputs {
-            read_replies(&run, output, fd)?;
+            readers.push(read_replies(&run, output, fd)?);
         }
         Ok(Client {
             run,
@@ -57,6 +68,7 @@ impl Client {
             fd_read,
             fd_write: wiring.write,
             patience: stage.suite.patience,
+            readers,
         })
     }
 
@@ -76,9 +88,30 @@ impl Client {
         let parts: Vec<_> = parts.into_iter().collect();
         self.run.record.push(What::Passed { to: Who::Server(0), fd: self.fd_read, bytes: parts.concat() });
         // A part that is not taken in time shows in what does not happen.
-        match tokio::time::timeout(self.patience, super::write_apart(input, parts)).await {
+        match tokio::time::timeout(self.patience, input.write_apart(parts)).await {
             Ok(Err(error)) if error.raw_os_error() != Some(libc::EPIPE) => Err(error.into()),
             _ => Ok(()),
+        }
+    }
+
+    /// Writes as much as the server takes until it takes nothing more: then everything on the way is full.
+    pub async fn write_some(&self, bytes: &[u8]) -> Result<(), Stop> {
+        let Some(input) = &self.input else { return Ok(()) };
+        let soon = self.patience / 20;
+        for chunk in bytes.chunks(4096) {
+            match tokio::time::timeout(soon, input.write_all(chunk)).await {
+                Ok(Err(error)) if error.raw_os_error() != Some(libc::EPIPE) => return Err(error.into()),
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// From here on nobody reads what the server writes; its pipe stays open.
+    pub fn stop_reading(&self) {
+        for reader in &self.readers {
+            reader.reading.abort();
         }
     }
 
@@ -92,10 +125,10 @@ impl Client {
     pub async fn idle(&self) -> Result<(), Stop> {
         let Some(input) = &self.input else { return Ok(()) };
         let deadline = Instant::now() + self.patience;
-        while super::unread(input)? > 0 && Instant::now() < deadline {
+        while input.unread()? > 0 && Instant::now() < deadline {
             tokio::task::yield_now().await;
         }
-        if super::unread(input)? == 0 && process::asleep(self.run.pid, deadline).await {
+        if input.unread()? == 0 && process::asleep(self.run.pid, deadline).await {
             return Ok(());
         }
         Err(Stop::Missing("the server did not read what was written, or never paused".into()))
@@ -152,19 +185,19 @@ impl Wires {
 }
 
 /// Notes what a server writes until it closes its end.
-fn read_replies(run: &Run, end: OwnedFd, fd: i32) -> io::Result<()> {
+fn read_replies(run: &Run, end: OwnedFd, fd: i32) -> io::Result<Reader> {
     use tokio::io::Interest;
     crate::observe::terminal::unblock(&end)?;
-    let end = crate::observe::readiness::register(end, Interest::READABLE)?;
-    let record = run.record.clone();
-    tokio::spawn(async move {
+    let end = Arc::new(crate::observe::readiness::register(end, Interest::READABLE)?);
+    let (record, read) = (run.record.clone(), end.clone());
+    let reading = tokio::spawn(async move {
         let mut buffer = vec![0; 64 << 10];
-        while let Ok(n @ 1..) = end.async_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, &mut buffer)?)).await {
+        while let Ok(n @ 1..) = read.async_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, &mut buffer)?)).await {
             if !record.keep(What::Passed { to: Who::Watchdog, fd, bytes: buffer[..n].to_vec() }, n) {
                 std::future::pending::<()>().await;
             }
         }
         record.push(What::Closed { to: Who::Watchdog, fd });
     });
-    Ok(())
+    Ok(Reader { reading: reading.abort_handle(), _end: end })
 }

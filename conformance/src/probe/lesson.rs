@@ -16,7 +16,14 @@ use crate::record::{self, Event, Record, Stream, What, Who};
 use crate::stage::{Lesson, Run, Stage, Suite, Watchdog};
 
 /// How many cases replay a request, each with a path of its own.
-pub const REPLAYS: usize = 12;
+pub const REPLAYS: usize = 20;
+
+/// The target's path for the requests of the case with this number. In letters: a number might be taken for one that was
+/// typed.
+pub fn replay_slot(n: usize) -> String {
+    let letter = u8::try_from(n).ok().and_then(|n| b'a'.checked_add(n)).map_or('?', char::from);
+    format!("replay-{letter}")
+}
 
 /// The variable that the first session adds to the environment, and its value.
 pub const VARIABLE: (&str, &str) = ("CONFORMANCE_VARIABLE", "handed on");
@@ -100,7 +107,7 @@ async fn first(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
         let (method, path) = match n {
             0 => ("POST", "/learn-post".to_owned()),
             1 => ("GET", "/learn-get".to_owned()),
-            _ => ("POST", format!("/replay-{}", n - 2)),
+            _ => ("POST", format!("/{}", replay_slot(n - 2))),
         };
         // The target answers a replayed request below the replaying case's own slot.
         let url = if n < 2 { format!("{}{path}", run.url) } else { stage.suite.target.url(&path[1..]) };

@@ -40,7 +40,8 @@ impl Server {
         let reads = run.take_end(0, fd_read).ok_or_else(|| missing("the server was started in another wiring"))?;
         let writes = match run.take_end(0, fd_write) {
             Some(end) => end,
-            None => reads.try_clone()?,
+            None if is_two_way(&reads)? => reads.try_clone()?,
+            None => return Err(missing("the server was started in another wiring")),
         };
         run.drop_ends(0);
         unblock(&reads)?;
@@ -69,23 +70,43 @@ impl Server {
         Ok(all)
     }
 
-    /// Writes a reply, with its end.
-    pub async fn reply(&self, run: &Run, reply: &[u8]) -> Result<(), Stop> {
-        let framed = [reply, &self.reply_end.0].concat();
-        self.note(run, &framed);
-        done(tokio::time::timeout(run.patience(), self.writes.write_all(&framed)).await)
+    /// A reply, with its end.
+    pub fn framed(&self, reply: &[u8]) -> Vec<u8> {
+        [reply, &self.reply_end.0].concat()
     }
 
-    /// Writes a reply, with its end, so that the watchdog reads each byte apart.
-    pub async fn reply_bytewise(&self, run: &Run, reply: &[u8]) -> Result<(), Stop> {
-        let framed = [reply, &self.reply_end.0].concat();
-        self.note(run, &framed);
-        done(tokio::time::timeout(run.patience(), super::write_apart(&self.writes, framed.chunks(1))).await)
+    /// Writes a reply, with its end.
+    pub async fn reply(&self, run: &Run, reply: &[u8]) -> Result<(), Stop> {
+        self.write(run, &self.framed(reply)).await
+    }
+
+    /// Writes bytes to the watchdog, as far as it takes them.
+    pub async fn write(&self, run: &Run, bytes: &[u8]) -> Result<(), Stop> {
+        self.note(run, bytes);
+        done(tokio::time::timeout(run.patience(), self.writes.write_all(bytes)).await)
+    }
+
+    /// Writes parts so that the watchdog reads each apart.
+    pub async fn write_apart<'a>(&self, run: &Run, parts: impl IntoIterator<Item = &'a [u8]>) -> Result<(), Stop> {
+        let parts: Vec<_> = parts.into_iter().collect();
+        self.note(run, &parts.concat());
+        done(tokio::time::timeout(run.patience(), self.writes.write_apart(parts)).await)
+    }
+
+    /// Waits until the watchdog has read all that was written.
+    pub async fn all_read(&self, run: &Run) -> Result<(), Stop> {
+        done(tokio::time::timeout(run.patience(), self.writes.write_apart([&b""[..]])).await)
     }
 
     fn note(&self, run: &Run, bytes: &[u8]) {
         run.record.push(What::Passed { to: Who::Watchdog, fd: self.fd_write, bytes: bytes.to_vec() });
     }
+}
+
+/// A socket carries both directions in one descriptor.
+fn is_two_way(end: &OwnedFd) -> std::io::Result<bool> {
+    let mode = rustix::fs::fstat(end)?.st_mode;
+    Ok(rustix::fs::FileType::from_raw_mode(mode) == rustix::fs::FileType::Socket)
 }
 
 /// What was not taken in time, or by nobody, shows in what does not happen.

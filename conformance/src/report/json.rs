@@ -24,6 +24,7 @@ struct Report<'a> {
     exit_status: u8,
     total_ms: u128,
     learning_ms: u128,
+    late_ms: u128,
     dialect: &'a Dialect,
     requirements: Vec<Entry<'a>>,
 }
@@ -76,6 +77,7 @@ pub fn report(run: &Run) -> String {
         exit_status: run.answer as u8,
         total_ms: run.total.as_millis(),
         learning_ms: run.learning.as_millis(),
+        late_ms: run.late.as_millis(),
         dialect: &run.lesson.dialect,
         requirements: entries.collect(),
     };

@@ -157,7 +157,10 @@ fn why(verdict: &Verdict) -> Option<String> {
     match verdict {
         Verdict::Blocked { by } => Some(format!("not reached, because {by} does not hold")),
         Verdict::Inconclusive { missing } => Some(format!("not reached: {missing}")),
-        Verdict::NotApplicable { reason } | Verdict::Untestable { reason } => Some(reason.clone()),
+        Verdict::NotApplicable { reason }
+        | Verdict::Untestable { reason }
+        | Verdict::Stale { reason }
+        | Verdict::Expected { reason, .. } => Some(reason.clone()),
         Verdict::HarnessFault { error } => Some(format!("the suite itself failed: {error}")),
         _ => None,
     }
@@ -168,8 +171,8 @@ fn painted(verdict: &Verdict, style: Style) -> String {
     let colour = match verdict {
         _ if !style.colour => return padded,
         Verdict::Pass => "32",
-        Verdict::Fail(_) | Verdict::HarnessFault { .. } => "31;1",
-        Verdict::Warn(_) => "33",
+        Verdict::Fail(_) | Verdict::HarnessFault { .. } | Verdict::Stale { .. } => "31;1",
+        Verdict::Warn(_) | Verdict::Expected { .. } => "33",
         Verdict::Advice(_) => "36",
         _ => "2",
     };
@@ -193,8 +196,8 @@ fn finding(out: &mut String, run: &Run, judged: &Judged, style: Style, repeat: &
         r.level,
         r.source
     );
-    if let Some(quote) = r.quote.as_ref().filter(|_| evidence) {
-        let _ = writeln!(out, "  the assignment  «{quote}»");
+    if let Some(quotation) = r.quotation().filter(|_| evidence) {
+        let _ = writeln!(out, "  {}  {quotation}", r.source.document());
     }
     let Finding { expected, seen } = finding;
     let _ = writeln!(out, "  expected  {expected}\n  seen      {seen}");
@@ -231,12 +234,13 @@ fn summary(out: &mut String, run: &Run, style: Style) {
     let longest: Vec<_> = longest.iter().take(3).map(|j| format!("{} {}", j.requirement.id, seconds(j.took))).collect();
     let _ = writeln!(
         out,
-        "{} in all: {} to learn, then {} cases, {} at a time; the longest: {}",
+        "{} in all: {} to learn, then {} cases, {} at a time; the longest: {}; the suite woke at most {} ms late",
         seconds(run.total),
         seconds(run.learning),
         run.results.iter().filter(|j| j.took > Duration::ZERO).count(),
         run.options.jobs,
-        longest.join(", ")
+        longest.join(", "),
+        run.late.as_millis()
     );
     let _ = writeln!(out, "{}", counts(&run.results));
     let open = |v: &Verdict| matches!(v, Verdict::Inconclusive { .. } | Verdict::Blocked { .. });

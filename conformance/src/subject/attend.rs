@@ -129,7 +129,7 @@ pub(super) async fn attend(listener: UnixListener, shared: Arc<Shared>) {
         }
         match serve(stream, hello, handed, &shared).await {
             // A stand-in that was killed while it was told what to do: its end is seen.
-            Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {}
+            Err(e) if matches!(e.raw_os_error(), Some(libc::ECONNRESET | libc::EPIPE | libc::ESRCH)) => {}
             Err(error) => shared.record.push(What::TapFailed { error: error.to_string() }),
             Ok(()) => {}
         }

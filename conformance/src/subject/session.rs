@@ -164,6 +164,17 @@ impl Session {
         self.write(format!("{line}\n").as_bytes()).await
     }
 
+    /// Writes bytes to standard input, a pipe, so that each is read apart.
+    pub async fn write_apart(&self, bytes: &[u8]) -> io::Result<()> {
+        self.record.push(What::Typed { bytes: bytes.to_vec() });
+        let Some(input) = self.input.lock().expect("not poisoned").clone() else { return Ok(()) };
+        // What is not taken in time shows in what does not happen.
+        match tokio::time::timeout(self.patience, input.write_apart(bytes.chunks(1))).await {
+            Ok(Err(error)) if error.raw_os_error() != Some(libc::EPIPE) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Writes bytes to the terminal or to standard input. Nobody there to read is not an error: its end is seen.
     pub async fn write(&self, bytes: &[u8]) -> io::Result<()> {
         self.record.push(What::Typed { bytes: bytes.to_vec() });

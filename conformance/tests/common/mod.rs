@@ -3,8 +3,6 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 
-pub mod faulty;
-
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;

@@ -1,0 +1,231 @@
+//! A server alone: the watchdog's own recorded messages, perturbed, written by the suite in the watchdog's place.
+//!
+//! Whatever the dialect, a message that was recorded and reaches the target again shows that the server took it.
+
+use std::time::Instant;
+
+use nix::sys::signal::Signal;
+
+use super::steps::{alone, arrivals, not_learned, state, text};
+use crate::dialect::payload::Form;
+use crate::observe::process::{asleep, facts};
+use crate::outcome::{Outcome, Stop};
+use crate::probe::client::Client;
+use crate::probe::lesson::replay_slot;
+use crate::record::{Status, Who, passed, requests};
+use crate::stage::Stage;
+
+super::cases! {
+    "wire.bytewise" => bytewise,
+    "wire.split-anywhere" => split_anywhere,
+    "wire.coalesced" => coalesced,
+    "wire.cut-off" => cut_off,
+    "wire.unknown-op" => unknown_op,
+    "wire.empty-payload" => empty_payload,
+    "wire.empty-message" => empty_message,
+    "wire.malformed-payload" => malformed_payload,
+    "wire.garbage" => garbage,
+    "wire.oversized" => oversized,
+    "wire.quoted-names" => quoted_names,
+    "end.pending-done" => pending_done,
+    "end.sigalrm-early" => sigalrm_early,
+    "end.sigalrm-stopped" => sigalrm_stopped,
+    "end.sigalrm-unread" => sigalrm_unread,
+    "end.server-sigterm" => server_sigterm,
+}
+
+/// This many requests must arrive in all.
+async fn must_arrive(client: &Client, count: usize, how: &str) -> Outcome {
+    if arrivals(&client.run, count).await {
+        return Ok(());
+    }
+    let come = client.run.record.look(|events| requests(events).len());
+    Err(Stop::failure(format!("{count} requests, {how}"), format!("{come}; {}", state(&client.run))))
+}
+
+/// The server takes a message that it reads one byte at a time.
+async fn bytewise(stage: &Stage) -> Outcome {
+    let (client, framed) = alone(stage, 0).await?;
+    client.write_apart(framed.chunks(1)).await?;
+    must_arrive(&client, 2, "the second message read one byte at a time").await
+}
+
+/// The server takes a message that it reads in two parts, wherever it is split.
+async fn split_anywhere(stage: &Stage) -> Outcome {
+    let (client, framed) = alone(stage, 1).await?;
+    for at in 1..framed.len() {
+        let (head, tail) = framed.split_at(at);
+        client.write_apart([head, tail]).await?;
+    }
+    must_arrive(&client, framed.len(), "each message read in two parts, split at every position").await
+}
+
+/// The server takes many messages from one read, and the rest of the last from the next.
+async fn coalesced(stage: &Stage) -> Outcome {
+    const COPIES: usize = 20;
+    let (client, framed) = alone(stage, 2).await?;
+    // A whole number of messages, and one that is cut in the middle, completed by the next write.
+    let many = framed.repeat(COPIES + 1);
+    let cut = many.len() - framed.len() / 2;
+    client.write(&many[..cut]).await?;
+    must_arrive(&client, 1 + COPIES, "many messages in one write").await?;
+    client.write(&many[cut..]).await?;
+    must_arrive(&client, 2 + COPIES, "the last message completed by another write").await
+}
+
+/// A message that is cut off by the end of the pipe does nothing, and the server exits with status 0.
+async fn cut_off(stage: &Stage) -> Outcome {
+    const SLOT: usize = 9;
+    // The start of each server costs more than the message: of a long one not every position.
+    const POSITIONS_MAX: usize = 24;
+    let (first, framed) = alone(stage, SLOT).await?;
+    drop(first);
+    let step = framed.len().div_ceil(POSITIONS_MAX);
+    for at in (1..framed.len()).rev().step_by(step) {
+        let mut client = Client::start(stage, replay_slot(SLOT)).await?;
+        client.write(&framed[..at]).await?;
+        client.close();
+        let status = super::steps::must_end(&client.run, Who::Server(0), "a message cut off by the end of the pipe");
+        let status = status.await?;
+        if status != Some(Status::Exited(0)) {
+            let seen = status.map_or_else(|| "an unknown status".to_owned(), |status| status.to_string());
+            let expected = format!("exit status 0 after the first {at} bytes of a message and the end of the pipe");
+            return Err(Stop::failure(expected, seen));
+        }
+        if !client.run.record.look(|events| requests(events).is_empty()) {
+            let expected = format!("no request from the first {at} of the {} bytes of its message", framed.len());
+            return Err(Stop::failure(expected, "a request"));
+        }
+    }
+    Ok(())
+}
+
+/// Bytes that mean nothing, then a message that does.
+async fn survives(stage: &Stage, n: usize, bytes: &[u8], what: &str) -> Outcome {
+    let (client, framed) = alone(stage, n).await?;
+    client.write(bytes).await?;
+    client.write(&framed).await?;
+    must_arrive(&client, 2, &format!("the second after {what}")).await
+}
+
+fn op_of_requests(stage: &Stage) -> Result<Vec<u8>, Stop> {
+    let op = stage.dialect().op.doreq.clone();
+    op.map(|op| op.0).ok_or_else(|| not_learned("the op of doreq", "[dialect.op]\ndoreq = \"3\""))
+}
+
+/// A message with an unknown op does not end the server.
+async fn unknown_op(stage: &Stage) -> Outcome {
+    survives(stage, 3, &stage.dialect().framed(b"~{Value: 1}"), "a message with an unknown op").await
+}
+
+/// A message without a payload does not end the server.
+async fn empty_payload(stage: &Stage) -> Outcome {
+    let op = op_of_requests(stage)?;
+    survives(stage, 10, &stage.dialect().framed(&op), "a message without a payload").await
+}
+
+/// An end symbol with nothing before it does not end the server.
+async fn empty_message(stage: &Stage) -> Outcome {
+    survives(stage, 11, &stage.dialect().framed(b""), "an end symbol with nothing before it").await
+}
+
+/// A payload that cannot be read does not end the server.
+async fn malformed_payload(stage: &Stage) -> Outcome {
+    let message = [&op_of_requests(stage)?[..], b"{\"URL: \\u12 ]\xff"].concat();
+    survives(stage, 4, &stage.dialect().framed(&message), "a payload that cannot be read").await
+}
+
+/// Garbage between messages does not end the server.
+async fn garbage(stage: &Stage) -> Outcome {
+    // Every byte there is, some of them many times, and an end after it that parts it from what follows.
+    let all: Vec<u8> = (0..=255).chain([0; 64]).chain([255; 64]).collect();
+    survives(stage, 12, &stage.dialect().framed(&all), "garbage").await
+}
+
+/// A message of 9 MiB that means nothing does not end the server.
+async fn oversized(stage: &Stage) -> Outcome {
+    let message = [&op_of_requests(stage)?[..], &vec![b'x'; 9 << 20]].concat();
+    survives(stage, 13, &stage.dialect().framed(&message), "a message of 9 MiB that means nothing").await
+}
+
+/// A server whose names are bare takes quoted names too.
+async fn quoted_names(stage: &Stage) -> Outcome {
+    let dialect = stage.dialect();
+    let (Some(Form::BareNames), Some(name), Some(op)) = (dialect.payload, &dialect.value_name, &dialect.op.setmeml)
+    else {
+        return Err(Stop::NotApplicable("the names in its payloads are not bare".into()));
+    };
+    let (client, _) = alone(stage, 5).await?;
+    let message = |payload: String| dialect.framed(&[&op.0[..], payload.as_bytes()].concat());
+    client.write(&message(format!("{{{name}: 104857600}}"))).await?;
+    client.write(&message(format!("{{\"{name}\":104857600}}"))).await?;
+    let through = client.replies_through().ok_or_else(|| not_learned("the replies", "[dialect.wiring]\nwrite = 4"))?;
+    let got = client.run.until(|events| {
+        let stream = passed(events, Who::Watchdog, through);
+        let all: Vec<Vec<u8>> = dialect.replies(&stream).into_iter().map(<[u8]>::to_vec).collect();
+        (all.len() >= 3).then_some(all)
+    });
+    let got = got.await.ok_or_else(|| Stop::Missing(format!("no replies; {}", state(&client.run))))?;
+    if got[1] == got[2] { Ok(()) } else { Err(Stop::failure(format!("the reply {}", text(&got[1])), text(&got[2]))) }
+}
+
+/// What was written before the end of the pipe is done, and then the server exits with status 0.
+async fn pending_done(stage: &Stage) -> Outcome {
+    const COPIES: usize = 40;
+    let (mut client, framed) = alone(stage, 14).await?;
+    client.write(&framed.repeat(COPIES)).await?;
+    client.close();
+    let status = super::steps::must_end(&client.run, Who::Server(0), "the end of its pipe").await?;
+    let come = client.run.record.look(|events| requests(events).len());
+    let expected = format!("{} requests and exit status 0", 1 + COPIES);
+    match status {
+        Some(Status::Exited(0)) if come == 1 + COPIES => Ok(()),
+        status => {
+            let status = status.map_or_else(|| "an unknown status".to_owned(), |status| status.to_string());
+            Err(Stop::failure(expected, format!("{come} requests and {status}")))
+        }
+    }
+}
+
+/// The server ends when it gets SIGALRM before its first message.
+async fn sigalrm_early(stage: &Stage) -> Outcome {
+    let client = Client::start(stage, replay_slot(15)).await?;
+    // It has come up when it sleeps and says that it expects the signal; a server that never says so gets it all the
+    // same.
+    let deadline = Instant::now() + client.run.patience() / 10;
+    let pid = client.run.pid;
+    while asleep(pid, deadline).await && facts(pid).is_some_and(|facts| !facts.expects(libc::SIGALRM)) {
+        tokio::task::yield_now().await;
+    }
+    client.run.signal(Who::Server(0), Signal::SIGALRM)?;
+    super::steps::must_end(&client.run, Who::Server(0), "SIGALRM before its first message").await.map(drop)
+}
+
+/// A server that was stopped ends when it gets SIGALRM and is continued.
+async fn sigalrm_stopped(stage: &Stage) -> Outcome {
+    let (client, _) = alone(stage, 16).await?;
+    for signal in [Signal::SIGSTOP, Signal::SIGALRM, Signal::SIGCONT] {
+        client.run.signal(Who::Server(0), signal)?;
+    }
+    super::steps::must_end(&client.run, Who::Server(0), "SIGALRM while it was stopped").await.map(drop)
+}
+
+/// A server whose replies nobody reads ends when it gets SIGALRM.
+async fn sigalrm_unread(stage: &Stage) -> Outcome {
+    let message = stage.lesson.learned.messages.first().cloned().flatten();
+    let message = message.ok_or_else(|| not_learned("messages to the server", "[dialect]\nend = \"#\""))?;
+    let (client, _) = alone(stage, 17).await?;
+    client.stop_reading();
+    // Their replies are far more than a pipe holds.
+    let many = stage.dialect().framed(&message).repeat(40_000);
+    client.write_some(&many).await?;
+    client.run.signal(Who::Server(0), Signal::SIGALRM)?;
+    super::steps::must_end(&client.run, Who::Server(0), "SIGALRM while nobody reads its replies").await.map(drop)
+}
+
+/// A server ends when it gets SIGTERM.
+async fn server_sigterm(stage: &Stage) -> Outcome {
+    let (client, _) = alone(stage, 18).await?;
+    client.run.signal(Who::Server(0), Signal::SIGTERM)?;
+    super::steps::must_end(&client.run, Who::Server(0), "SIGTERM").await.map(drop)
+}

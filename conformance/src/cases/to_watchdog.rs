@@ -1,0 +1,250 @@
+//! A watchdog alone: the suite plays its server with recorded replies, perturbed, and dies or falls silent as servers
+//! do.
+
+use std::time::Instant;
+
+use nix::sys::signal::Signal;
+
+use super::steps::{both_end, exits_with, leave, must_close, must_end, not_learned, played, state, text};
+use crate::outcome::{Outcome, Stop};
+use crate::probe::lesson::ANSWER;
+use crate::probe::server::Server;
+use crate::record::{Event, Stream, Who, ended, shown};
+use crate::stage::{Run, Stage, Watchdog};
+use crate::subject::handover::Order;
+use crate::subject::remains;
+
+super::cases! {
+    "wire.reply-bytewise" => reply_bytewise,
+    "wire.reply-split" => reply_split,
+    "wire.replies-coalesced" => replies_coalesced,
+    "wire.reply-garbage" => reply_garbage,
+    "wire.reply-unasked" => reply_unasked,
+    "end.never-answers" => never_answers,
+    "end.half-a-reply" => half_a_reply,
+    "end.pipes-closed" => pipes_closed,
+    "end.server-exits-at-once" => server_exits_at_once,
+    "end.status-told" => status_told,
+    "end.signals-told" => signals_told,
+    "end.stubborn-server" => stubborn_server,
+    "end.grandchild" => grandchild,
+}
+
+/// A session in which the suite plays the server, a line that asks for a request, and the reply that was recorded for
+/// it: its answer is shown.
+async fn asked(stage: &Stage) -> Result<(Run, Server, &str, &[u8]), Stop> {
+    let lesson = &stage.lesson;
+    if stage.dialect().prints.body != Some(true) {
+        return Err(Stop::NotApplicable("answers are not shown".into()));
+    }
+    let line = lesson.typed.iter().position(|line| line.starts_with("doreq")).unwrap_or_default();
+    let reply = lesson.learned.replies.get(line).filter(|_| lesson.learned.dialect.reply.each == Some(true));
+    let reply = reply.ok_or_else(|| not_learned("the reply to a request", "[dialect.reply]\neach = true"))?;
+    let (run, server) = played(stage, &[]).await?;
+    Ok((run, server, &lesson.typed[line], reply))
+}
+
+/// Waits until the answer has been shown so many times.
+async fn answers_shown(run: &Run, times: usize, how: &str) -> Outcome {
+    let count = |events: &[Event]| {
+        let all = shown(events, Some(Stream::Terminal));
+        all.windows(ANSWER.len()).filter(|window| *window == ANSWER.as_bytes()).count()
+    };
+    let come = run.until(|events| (count(events) >= times).then_some(()));
+    match come.await {
+        Some(()) => Ok(()),
+        None => Err(Stop::failure(format!("the answer is shown {how}"), state(run))),
+    }
+}
+
+/// The suite's ends stay open until the watchdog has left: it is to end in order, not for want of a server.
+async fn done(run: &Run, server: Server) -> Outcome {
+    run.line("exit").await?;
+    run.ended(Who::Watchdog).await;
+    drop(server);
+    Ok(())
+}
+
+/// The watchdog takes a reply that it reads one byte at a time.
+async fn reply_bytewise(stage: &Stage) -> Outcome {
+    let (run, server, line, reply) = asked(stage).await?;
+    run.line(line).await?;
+    server.message(&run).await?;
+    let framed = server.framed(reply);
+    server.write_apart(&run, framed.chunks(1)).await?;
+    answers_shown(&run, 1, "when its reply comes one byte at a time").await?;
+    done(&run, server).await
+}
+
+/// The watchdog takes a reply that it reads in two parts, wherever it is split.
+async fn reply_split(stage: &Stage) -> Outcome {
+    let (run, server, line, reply) = asked(stage).await?;
+    let framed = server.framed(reply);
+    for at in 1..framed.len() {
+        run.line(line).await?;
+        server.message(&run).await?;
+        let (head, tail) = framed.split_at(at);
+        server.write_apart(&run, [head, tail]).await?;
+        answers_shown(&run, at, &format!("when its reply is read in two parts, the first of {at} bytes")).await?;
+    }
+    done(&run, server).await
+}
+
+/// The watchdog takes several replies from one read.
+async fn replies_coalesced(stage: &Stage) -> Outcome {
+    const REPLIES: usize = 3;
+    let (run, server, line, reply) = asked(stage).await?;
+    for n in 0..REPLIES {
+        run.line(line).await?;
+        match server.message(&run).await {
+            Err(Stop::Missing(_)) if n > 0 => {
+                return Err(Stop::NotApplicable("it awaits each reply before it sends the next message".into()));
+            }
+            message => _ = message?,
+        }
+    }
+    server.write(&run, &server.framed(reply).repeat(REPLIES)).await?;
+    answers_shown(&run, REPLIES, &format!("{REPLIES} times when as many replies are read at once")).await?;
+    done(&run, server).await
+}
+
+/// A reply that cannot be understood is told, and the session goes on.
+async fn reply_garbage(stage: &Stage) -> Outcome {
+    let (run, server, line, reply) = asked(stage).await?;
+    // A first answer is shown, so that nothing of it is taken for the words that are to come.
+    run.line(line).await?;
+    server.message(&run).await?;
+    server.write(&run, &server.framed(reply)).await?;
+    answers_shown(&run, 1, "for a reply as it was recorded").await?;
+    let before = run.record.look(|events| shown(events, None).len());
+    run.line(line).await?;
+    server.message(&run).await?;
+    server.write(&run, &server.framed(b"\x00{\"]\xff not a reply")).await?;
+    let prompt = stage.dialect().prints.prompt.clone().unwrap_or_default();
+    let words = |events: &[Event]| {
+        let said = String::from_utf8_lossy(&shown(events, None).split_off(before)).into_owned();
+        let said = if prompt.is_empty() { said } else { said.replace(&prompt, "") };
+        (!said.trim().is_empty()).then_some(())
+    };
+    if run.until(words).await.is_none() {
+        return Err(Stop::failure("words about a reply that cannot be understood", state(&run)));
+    }
+    run.line(line).await?;
+    server.message(&run).await?;
+    server.write(&run, &server.framed(reply)).await?;
+    answers_shown(&run, 2, "for the request after a reply that cannot be understood").await?;
+    done(&run, server).await
+}
+
+/// A reply that nobody asked for does not end the session.
+async fn reply_unasked(stage: &Stage) -> Outcome {
+    let (run, server, line, reply) = asked(stage).await?;
+    let unasked = stage.lesson.learned.replies.first().cloned().unwrap_or_default();
+    server.write(&run, &server.framed(&unasked)).await?;
+    // Not before it has been read: else it would answer the line that follows.
+    server.all_read(&run).await?;
+    run.line(line).await?;
+    if server.message(&run).await.is_err() {
+        let expected = "a message for the line after a reply that nobody asked for";
+        return Err(Stop::failure(expected, state(&run)));
+    }
+    server.write(&run, &server.framed(reply)).await?;
+    answers_shown(&run, 1, "for the request after a reply that nobody asked for").await?;
+    done(&run, server).await
+}
+
+/// `exit` ends both while the server answers nothing.
+async fn never_answers(stage: &Stage) -> Outcome {
+    let (run, server) = played(stage, &[]).await?;
+    run.line(&stage.lesson.typed[0]).await?;
+    server.message(&run).await?;
+    leave(&run).await
+}
+
+/// `exit` ends both while a reply is unfinished.
+async fn half_a_reply(stage: &Stage) -> Outcome {
+    let (run, server) = played(stage, &[]).await?;
+    run.line(&stage.lesson.typed[0]).await?;
+    server.message(&run).await?;
+    // More than a pipe holds, so that the watchdog has begun to read it.
+    server.write(&run, &vec![b'x'; 1 << 20]).await?;
+    leave(&run).await
+}
+
+/// The watchdog ends both when its server closes its pipes and lives on.
+async fn pipes_closed(stage: &Stage) -> Outcome {
+    let (run, server) = played(stage, &[]).await?;
+    drop(server);
+    both_end(&run, "its server closed its pipes").await
+}
+
+/// The watchdog notices a server that exits before it reads anything, and exits with status 1.
+async fn server_exits_at_once(stage: &Stage) -> Outcome {
+    let run = stage.start(Watchdog { held: Some(Vec::new()), ..Watchdog::default() }).await?;
+    run.line(&stage.lesson.typed[0]).await?;
+    let server = Server::join(stage, &run).await?;
+    run.order(0, &Order::Exit(3))?;
+    drop(server);
+    let status = must_end(&run, Who::Watchdog, "the exit of its server").await?;
+    exits_with(status, 1, "the exit of its server")
+}
+
+/// The watchdog must end because its server is gone. Some notice that only with the next command.
+pub(super) async fn learns(run: &Run) -> Outcome {
+    let over = |events: &[Event]| ended(events, Who::Watchdog);
+    if run.record.until(Instant::now() + run.patience() / 4, over).await.is_none() {
+        run.line("setproc 2").await?;
+        must_end(run, Who::Watchdog, "the death of its server").await?;
+    }
+    must_close(run).await
+}
+
+pub(super) fn says(run: &Run, words: &[&str], what: &str) -> Outcome {
+    let out = run.record.look(|events| shown(events, None));
+    let said = String::from_utf8_lossy(&out);
+    if words.iter().any(|word| said.contains(word)) {
+        return Ok(());
+    }
+    Err(Stop::failure(format!("the watchdog tells {what}"), text(&out)))
+}
+
+/// The watchdog tells the status that its server exited with.
+async fn status_told(stage: &Stage) -> Outcome {
+    let (run, server) = played(stage, &[]).await?;
+    run.order(0, &Order::Exit(87))?;
+    drop(server);
+    learns(&run).await?;
+    says(&run, &["87"], "the status that the server exited with")
+}
+
+/// The watchdog tells which signal ended its server, whichever it was.
+async fn signals_told(stage: &Stage) -> Outcome {
+    for signal in [Signal::SIGTERM, Signal::SIGSEGV, Signal::SIGABRT, Signal::SIGUSR2] {
+        let (run, server) = played(stage, &[]).await?;
+        run.order(0, &Order::Raise(signal as i32))?;
+        drop(server);
+        learns(&run).await?;
+        let number = signal as i32;
+        let forms = [format!("signal {number}"), format!("signal: {number}"), format!("-{number}")];
+        let names = [signal.as_str(), forms[0].as_str(), &forms[1], &forms[2]];
+        says(&run, &names, &format!("that {signal} ended the server"))?;
+    }
+    Ok(())
+}
+
+/// `exit` ends a server that ignores every signal it can.
+async fn stubborn_server(stage: &Stage) -> Outcome {
+    let deaf = [Signal::SIGALRM, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+    let (run, _server) = played(stage, &deaf).await?;
+    leave(&run).await
+}
+
+/// `exit` ends both although a process that the server started holds its pipes.
+async fn grandchild(stage: &Stage) -> Outcome {
+    let run = stage.start(Watchdog { with_grandchild: true, ..Watchdog::default() }).await?;
+    super::steps::idle(stage, &run, "ready").await?;
+    let left = leave(&run).await;
+    // It is the suite's own, and not to be blamed on the pair.
+    remains::clear(&run.folder, &[], run.patience()).await?;
+    left
+}

@@ -1,0 +1,187 @@
+//! `cargo xtask faults`: the suite judged by known-bad pairs. Each fault breaks exactly the requirements that it says
+//! it breaks, for the reason that it gives; no other gets the blame; and no requirement is without a fault.
+//!
+//! Before the faults of a pair are tried, the pair itself has to conform and its canary has to be caught: if either
+//! is not so, nothing that the suite says of the others counts, and the run is void.
+
+mod broken;
+mod held;
+pub(crate) mod known;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Mutex;
+use std::time::Instant;
+
+use conformance::spec::{Source, requirements};
+
+use crate::{conformance as suite, workspace};
+use broken::Workshop;
+use held::{Report, complaints};
+use known::{Fault, File};
+
+/// The pair or the canary misbehaved: nothing is said of the faults.
+const VOID: u8 = 3;
+
+/// Most of a run with a fault is waiting for what never comes.
+const AT_A_TIME: usize = 4;
+
+/// Half of the usual patience is five seconds, some fifty times what the slowest step of a pair that works takes.
+const TIMEOUT_SCALE: &str = "0.5";
+
+pub(crate) fn run(names: &[String]) -> ExitCode {
+    let begun = Instant::now();
+    match tried(names) {
+        Ok((count, said)) => {
+            for line in &said {
+                println!("{line}");
+            }
+            let seconds = begun.elapsed().as_secs_f64();
+            println!("{count} faults in {seconds:.0} s: {} complaints", said.len());
+            if said.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(problem) => {
+            eprintln!("cargo xtask faults: VOID, nothing is said of the faults: {problem}");
+            ExitCode::from(VOID)
+        }
+    }
+}
+
+/// How many faults were tried, and every complaint.
+fn tried(names: &[String]) -> Result<(usize, Vec<String>), String> {
+    let bench = Bench::new()?;
+    let files = known::files(&workspace().join("fixtures"))?;
+    let mut said = if names.is_empty() { known::gaps(&files, &requirements()) } else { Vec::new() };
+    let chosen = |fault: &&Fault| {
+        fault.is_here() && (names.is_empty() || names.iter().any(|name| fault.name.contains(name.as_str())))
+    };
+    let mut count = 0;
+    for file in &files {
+        let faults: Vec<_> = file.fault.iter().filter(chosen).collect();
+        if faults.is_empty() {
+            continue;
+        }
+        let canary = file.fault.iter().find(|fault| fault.name == file.canary);
+        for first in [None, canary] {
+            let complaints = bench.try_one(file, first);
+            if !complaints.is_empty() {
+                let who = first.map_or("the pair without a fault", |_| "the canary");
+                return Err(format!("{who} ({:?}) is judged wrongly:\n{}", file.pair, complaints.join("\n")));
+            }
+        }
+        count += faults.len();
+        said.extend(side_by_side(AT_A_TIME, &faults, |fault| bench.try_one(file, Some(fault))));
+    }
+    if count == 0 {
+        return Err(format!("no fault's name contains {}", names.join(" or ")));
+    }
+    Ok((count, said))
+}
+
+/// The suite's program, and where broken pairs are made and judged.
+struct Bench {
+    suite: PathBuf,
+    path: OsString,
+    folder: PathBuf,
+    workshop: Mutex<Workshop>,
+}
+
+impl Bench {
+    fn new() -> Result<Self, String> {
+        suite::build(false)?;
+        let built = suite::built_directory()?;
+        let folder = built.parent().unwrap_or(&built).join("faults");
+        let workshop = Mutex::new(Workshop::new(&workspace(), &folder)?);
+        // A copy, so that a build meanwhile does not put another suite in its place.
+        for program in ["conformance", "conformance-standin"] {
+            let copied = std::fs::copy(built.join(program), folder.join(program));
+            copied.map_err(|error| format!("{}: {error}", built.join(program).display()))?;
+        }
+        Ok(Self { suite: folder.join("conformance"), path: path_with_python(), folder, workshop })
+    }
+
+    /// Judges the pair with a fault, or without any, and says what is wrong with that.
+    fn try_one(&self, file: &File, fault: Option<&Fault>) -> Vec<String> {
+        let begun = Instant::now();
+        let name = fault.map_or("no-fault", |fault| &fault.name);
+        let said = match self.judge(file, fault, name) {
+            Ok((report, status)) => complaints(fault.map_or(&BTreeMap::new(), |fault| &fault.breaks), &report, status),
+            Err(problem) => vec![problem],
+        };
+        let mark = if said.is_empty() { "ok" } else { "WRONG" };
+        let breaks = fault.map(|fault| fault.breaks.keys().cloned().collect::<Vec<_>>().join(", "));
+        println!("{mark:<6} {:>5.1} s  {name:<34} {}", begun.elapsed().as_secs_f64(), breaks.unwrap_or_default());
+        said.into_iter().map(|problem| format!("{name}: {problem}")).collect()
+    }
+
+    fn judge(&self, file: &File, fault: Option<&Fault>, name: &str) -> Result<(Report, Option<i32>), String> {
+        let folder = self.folder.join(format!("{:?}-{name}", file.pair).to_lowercase());
+        let pair = folder.join("pair");
+        let told = |error: std::io::Error| format!("{}: {error}", folder.display());
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).map_err(told)?;
+        }
+        std::fs::create_dir_all(&pair).map_err(told)?;
+        // One at a time: the reference is built in one place.
+        self.workshop.lock().expect("nobody panics with it").make(file.pair, fault, &pair)?;
+        let profile = match &file.profile {
+            Some(profile) => workspace().join("fixtures/profiles").join(profile),
+            None => {
+                let path = folder.join("graded.toml");
+                std::fs::write(&path, graded_only()).map_err(told)?;
+                path
+            }
+        };
+        let json = folder.join("report.json");
+        let output = Command::new(&self.suite)
+            .arg("--bin")
+            .arg(&pair)
+            .arg("--profile")
+            .arg(profile)
+            .arg("--json")
+            .arg(&json)
+            .args(["--timeout-scale", TIMEOUT_SCALE])
+            .env("PATH", &self.path)
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| format!("{}: {error}", self.suite.display()))?;
+        let report = std::fs::read_to_string(&json).unwrap_or_default();
+        let report = serde_json::from_str(&report).map_err(|_| {
+            format!("no report; status {:?}; {}", output.status.code(), String::from_utf8_lossy(&output.stderr))
+        })?;
+        Ok((report, output.status.code()))
+    }
+}
+
+/// A profile that leaves out what is not graded without one and so can blame nobody: it would only wait for words that
+/// some pairs never say.
+fn graded_only() -> String {
+    let ungraded = requirements().into_iter().filter(|r| !matches!(r.source, Source::Assignment(_)));
+    let skipped: Vec<_> = ungraded.map(|r| r.id).collect();
+    format!("name = 'graded'\nskip = {skipped:?}\n")
+}
+
+/// A search path on which the real interpreter comes first: some `python3` are slow scripts that look for one.
+fn path_with_python() -> OsString {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let asked = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
+    let Some(found) = asked.ok().and_then(|asked| String::from_utf8(asked.stdout).ok()) else { return path };
+    let Some(first) = Path::new(found.trim_end()).parent().map(Path::to_owned) else { return path };
+    std::env::join_paths(std::iter::once(first).chain(std::env::split_paths(&path))).unwrap_or(path)
+}
+
+/// Does something with each of many things, so many at a time, and gathers the complaints.
+fn side_by_side<T: Sync>(at_a_time: usize, all: &[T], each: impl Fn(&T) -> Vec<String> + Sync) -> Vec<String> {
+    let next = Mutex::new(all.iter());
+    let complaints = Mutex::new(Vec::new());
+    let work = || {
+        while let Some(one) = { next.lock().expect("not poisoned").next() } {
+            let said = each(one);
+            complaints.lock().expect("not poisoned").extend(said);
+        }
+    };
+    std::thread::scope(|scope| (0..at_a_time).for_each(|_| drop(scope.spawn(work))));
+    complaints.into_inner().expect("not poisoned")
+}
