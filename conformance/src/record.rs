@@ -49,6 +49,11 @@ pub enum What {
         /// What was written.
         bytes: Vec<u8>,
     },
+    /// Nobody can write to this stream any more.
+    ShownAll {
+        /// Which.
+        stream: Stream,
+    },
     /// A subject was started.
     Started {
         /// Who.
@@ -315,6 +320,26 @@ pub fn ended(events: &[Event], who: Who) -> Option<Option<Status>> {
         What::Ended { who: w, status } if *w == who => Some(*status),
         _ => None,
     })
+}
+
+/// Whether nobody is left who could do anything: every subject that was started has ended, and every stream with them.
+pub fn all_over(events: &[Event]) -> bool {
+    let (mut started, mut ended, mut streams, mut closed) = (0, 0, Vec::new(), 0);
+    for event in events {
+        match &event.what {
+            What::Started { .. } => started += 1,
+            What::Ended { .. } => ended += 1,
+            What::Shown { stream, .. } if !streams.contains(stream) => streams.push(*stream),
+            What::ShownAll { stream } => {
+                closed += 1;
+                if !streams.contains(stream) {
+                    streams.push(*stream);
+                }
+            }
+            _ => {}
+        }
+    }
+    started > 0 && started == ended && closed > 0 && streams.len() == closed
 }
 
 /// The process ids of the servers that were started, in order.

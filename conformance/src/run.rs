@@ -117,18 +117,7 @@ pub async fn run(options: Options, progress: Progress<'_>) -> Result<Run, Refusa
     });
     let lesson = Arc::new(lesson::learn(&suite).await);
     let learning = begun.elapsed();
-    let mut done: HashMap<String, Judged> = HashMap::new();
-    let total = selected.len();
-    // What a requirement needs is judged before it: wave by wave.
-    let mut waiting = selected.clone();
-    while !waiting.is_empty() {
-        let (ready, later): (Vec<_>, Vec<_>) = waiting
-            .into_iter()
-            .partition(|r| r.after.iter().all(|id| done.contains_key(id) || !selected.iter().any(|s| s.id == *id)));
-        assert!(!ready.is_empty(), "no requirement comes after itself; the tests hold that");
-        waiting = later;
-        wave(&suite, &lesson, &options, ready, &mut done, |judged, count| progress(count, total, judged)).await;
-    }
+    let mut done = cases_of(&suite, &lesson, &options, &selected, progress).await;
     let order: Vec<_> = selected.iter().map(|r| r.id.clone()).collect();
     let results: Vec<_> = order.iter().map(|id| done.remove(id).expect("each was judged once")).collect();
     let answer =
@@ -172,35 +161,61 @@ fn select(options: &Options) -> Result<Vec<Requirement>, Refusal> {
     Ok(all.into_iter().filter(|r| chosen.contains(&r.id) && options.profile.selects(r)).collect())
 }
 
-async fn wave(
+/// Runs the cases, each as soon as what it needs has been judged.
+async fn cases_of(
     suite: &Arc<Suite>,
     lesson: &Arc<Lesson>,
     options: &Options,
-    ready: Vec<Requirement>,
-    done: &mut HashMap<String, Judged>,
-    tell: impl Fn(&Judged, usize),
-) {
+    selected: &[Requirement],
+    progress: Progress<'_>,
+) -> HashMap<String, Judged> {
+    let mut done: HashMap<String, Judged> = HashMap::new();
     let slots = Arc::new(Semaphore::new(options.jobs));
     let mut running = JoinSet::new();
-    for requirement in ready {
-        let graded = options.profile.grades(&requirement);
-        let settled = settled(&requirement, done);
-        let (suite, lesson, slots) = (suite.clone(), lesson.clone(), slots.clone());
-        running.spawn(async move {
-            if let Some(verdict) = settled {
-                return Judged { requirement, graded, verdict, records: vec![], remains: vec![], took: Duration::ZERO };
-            }
-            let _slot = slots.acquire().await.expect("the semaphore is never closed");
-            let case = cases::of(&requirement.id).expect("the tests hold that each has one");
-            attend(suite, lesson, requirement, graded, case).await
-        });
-    }
-    while let Some(judged) = running.join_next().await {
+    let mut waiting = selected.to_vec();
+    while done.len() < selected.len() {
+        let is_judged = |id: &String| done.contains_key(id) || !selected.iter().any(|s| s.id == *id);
+        let (ready, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|r| r.after.iter().all(is_judged));
+        waiting = later;
+        for requirement in ready {
+            let graded = options.profile.grades(&requirement);
+            let settled = settled(&requirement, &done);
+            running.spawn(one(suite.clone(), lesson.clone(), slots.clone(), requirement, graded, settled));
+        }
+        let judged = running.join_next().await.expect("no requirement comes after itself; the tests hold that");
         let mut judged = judged.expect("a case's panic is caught where it runs");
         judged.verdict = options.baseline.apply(&judged.requirement.id, judged.verdict, Day::today());
-        tell(&judged, done.len() + 1);
+        progress(done.len() + 1, selected.len(), &judged);
         done.insert(judged.requirement.id.clone(), judged);
     }
+    done
+}
+
+/// Judges one requirement, when it is its turn.
+async fn one(
+    suite: Arc<Suite>,
+    lesson: Arc<Lesson>,
+    slots: Arc<Semaphore>,
+    requirement: Requirement,
+    graded: bool,
+    settled: Option<Verdict>,
+) -> Judged {
+    if let Some(verdict) = settled {
+        return Judged { requirement, graded, verdict, records: vec![], remains: vec![], took: Duration::ZERO };
+    }
+    let slot = slots.acquire().await.expect("the semaphore is never closed");
+    let case = cases::of(&requirement.id).expect("the tests hold that each has one");
+    let (patience, begun) = (suite.patience, Instant::now());
+    let attended = attend(suite.clone(), lesson, requirement, graded, case);
+    tokio::pin!(attended);
+    if let Ok(judged) = tokio::time::timeout(patience / 10, &mut attended).await {
+        return judged;
+    }
+    // What takes so long on a machine that is in time only waits: another case may run meanwhile.
+    if suite.lateness.worst_since(begun) < patience / 200 {
+        drop(slot);
+    }
+    attended.await
 }
 
 /// The verdict on a requirement whose case need not run.

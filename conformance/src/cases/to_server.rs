@@ -115,7 +115,12 @@ fn op_of_requests(stage: &Stage) -> Result<Vec<u8>, Stop> {
 
 /// A message with an unknown op does not end the server.
 async fn unknown_op(stage: &Stage) -> Outcome {
-    survives(stage, 3, &stage.dialect().framed(b"~{Value: 1}"), "a message with an unknown op").await
+    let (dialect, op) = (stage.dialect(), &stage.dialect().op);
+    let learned = [&op.setmeml, &op.setproc, &op.doreq, &op.exit, &dialect.end];
+    let is_known = |byte: u8| learned.into_iter().flatten().any(|symbol| symbol.0.contains(&byte));
+    let unknown = b"~?@Z".iter().copied().find(|byte| !is_known(*byte)).unwrap_or(b'~');
+    let message = [&[unknown][..], b"{Value: 1}"].concat();
+    survives(stage, 3, &dialect.framed(&message), "a message with an unknown op").await
 }
 
 /// A message without a payload does not end the server.

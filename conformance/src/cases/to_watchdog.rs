@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
-use super::steps::{both_end, exits_with, leave, must_close, must_end, not_learned, played, state, text};
+use super::steps::{both_end, exits_with, leave, must_close, must_end, played, state, text};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::lesson::ANSWER;
 use crate::probe::server::Server;
@@ -39,7 +39,7 @@ async fn asked(stage: &Stage) -> Result<(Run, Server, &str, &[u8]), Stop> {
     }
     let line = lesson.typed.iter().position(|line| line.starts_with("doreq")).unwrap_or_default();
     let reply = lesson.learned.replies.get(line).filter(|_| lesson.learned.dialect.reply.each == Some(true));
-    let reply = reply.ok_or_else(|| not_learned("the reply to a request", "[dialect.reply]\neach = true"))?;
+    let reply = reply.ok_or_else(|| Stop::Missing("the reply to a request could not be told apart".into()))?;
     let (run, server) = played(stage, &[]).await?;
     Ok((run, server, &lesson.typed[line], reply))
 }

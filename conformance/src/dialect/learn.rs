@@ -257,10 +257,15 @@ fn learn_replies(events: &[Event], learned: &mut Learned) {
             break;
         }
     }
+    if learned.dialect.wiring.write.is_none() {
+        // Replies that nothing ends still come from somewhere; where words of failure go is no such place.
+        let through = descriptors(events, Who::Watchdog).into_iter().filter(|fd| *fd != 2);
+        learned.dialect.wiring.write = through.max_by_key(|fd| passed(events, Who::Watchdog, *fd).len());
+    }
 }
 
 fn learn_prints(events: &[Event], tokens: &Tokens) -> Prints {
-    let all = shown(events, Some(Stream::Terminal));
+    let all = said(events);
     let has = |what: &str| find(&all, what.as_bytes()).is_some();
     // What is shown before the first answer is what the settings gave.
     let first = [find(&all, tokens.body.as_bytes()), find(&all, tokens.status.to_string().as_bytes())];
@@ -274,9 +279,24 @@ fn learn_prints(events: &[Event], tokens: &Tokens) -> Prints {
     }
 }
 
+/// What was shown in a terminal, without the typed lines that some programs echo themselves.
+fn said(events: &[Event]) -> Vec<u8> {
+    let mut all = shown(events, Some(Stream::Terminal));
+    let mut from = 0;
+    for event in events {
+        let What::Typed { bytes } = &event.what else { continue };
+        let line = bytes.trim_ascii();
+        if let Some(at) = find(&all[from..], line).filter(|_| !line.is_empty()).map(|at| from + at) {
+            all.drain(at..at + line.len());
+            from = at;
+        }
+    }
+    all
+}
+
 /// The lines that were shown in a terminal, without prompts and without those that say nothing.
 pub fn words(events: &[Event], prints: &Prints) -> Vec<String> {
-    let all = String::from_utf8_lossy(&shown(events, Some(Stream::Terminal))).into_owned();
+    let all = String::from_utf8_lossy(&said(events)).into_owned();
     let prompt = prints.prompt.as_deref().unwrap_or_default();
     let bare = |line: &str| if prompt.is_empty() { line.to_owned() } else { line.replace(prompt, "") };
     all.lines().map(bare).map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
@@ -295,7 +315,10 @@ pub fn prompt(one: &[u8], other: &[u8]) -> String {
 
 /// How the characters between two known words were carried, where the stream holds them in one of the known ways.
 pub fn inside(stream: &[u8], before: &str, symbol: &str, after: &str) -> Option<Inside> {
-    let at = find(stream, before.as_bytes())? + before.len();
+    let Some(at) = find(stream, before.as_bytes()).map(|at| at + before.len()) else {
+        // Something was sent, and in it the words cannot be read.
+        return (!stream.is_empty()).then_some(Inside::Encoded);
+    };
     let length = find(&stream[at..], after.as_bytes())?;
     let between = String::from_utf8_lossy(&stream[at..at + length]).into_owned();
     Some(if between == symbol { Inside::Raw } else { Inside::Escaped(between) })

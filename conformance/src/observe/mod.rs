@@ -9,3 +9,4 @@ pub mod rogue;
 pub mod tap;
 pub mod target;
 pub mod terminal;
+pub mod unread;

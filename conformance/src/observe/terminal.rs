@@ -16,6 +16,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::JoinHandle;
 
 use super::readiness::register;
+use super::unread::unread;
 use crate::record::{Record, Stream, What};
 
 /// The suite's side of a pseudo terminal, and the process that was started in it.
@@ -90,13 +91,9 @@ impl Input {
         Ok(())
     }
 
-    /// How many bytes of what was written to a pipe have not been read. Of anything else that cannot be asked.
+    /// Whether, and for a pipe how much, of what was written has not been read.
     pub fn unread(&self) -> io::Result<u64> {
-        let mode = rustix::fs::fstat(self)?.st_mode;
-        if rustix::fs::FileType::from_raw_mode(mode) != rustix::fs::FileType::Fifo {
-            return Ok(0);
-        }
-        Ok(rustix::io::ioctl_fionread(self)?)
+        unread(self)
     }
 }
 
@@ -117,6 +114,7 @@ pub fn read_into(record: Arc<Record>, end: OwnedFd, stream: Stream) -> io::Resul
                 std::future::pending::<()>().await;
             }
         }
+        record.push(What::ShownAll { stream });
     }))
 }
 

@@ -118,7 +118,14 @@ impl Client {
     /// Closes the pipe towards the server.
     pub fn close(&mut self) {
         self.run.record.push(What::Closed { to: Who::Server(0), fd: self.fd_read });
-        self.input = None;
+        self.hang_up();
+    }
+
+    fn hang_up(&mut self) {
+        if let Some(input) = self.input.take() {
+            // Of a socket another copy stays, through which replies come. A pipe says that it is none.
+            let _ = rustix::net::shutdown(&input, rustix::net::Shutdown::Write);
+        }
     }
 
     /// Waits until the server has read all that was written, and sleeps: it awaits more.
@@ -137,6 +144,13 @@ impl Client {
     /// The descriptor that its replies come through.
     pub fn replies_through(&self) -> Option<i32> {
         self.fd_write
+    }
+}
+
+impl Drop for Client {
+    /// A server whose case is done comes to its own end.
+    fn drop(&mut self) {
+        self.hang_up();
     }
 }
 

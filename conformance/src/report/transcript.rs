@@ -66,6 +66,7 @@ fn line(what: &What) -> String {
         What::Shown { stream, bytes } => format!("{:<18} {}", format!("{stream:?}").to_lowercase(), quoted(bytes)),
         What::Started { who, .. } => format!("{who} started"),
         What::NotExecuted { who, error } => format!("{who} not executed: {error}"),
+        What::ShownAll { stream } => format!("{:<18} closed", format!("{stream:?}").to_lowercase()),
         What::Flooded => "more was said than is kept; from here on nobody listens".to_owned(),
         What::Finishing => "the suite ends what still runs".to_owned(),
         What::TapFailed { error } => format!("the tap failed: {error}"),

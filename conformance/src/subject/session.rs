@@ -239,9 +239,16 @@ impl Session {
         self.patience
     }
 
-    /// Waits until `see` finds what it looks for; `None` when patience ends first.
-    pub async fn until<T>(&self, see: impl FnMut(&[Event]) -> Option<T>) -> Option<T> {
-        self.record.until(Instant::now() + self.patience, see).await
+    /// Waits until `see` finds what it looks for; `None` when patience ends first, or when nobody is left who could do
+    /// anything.
+    pub async fn until<T>(&self, mut see: impl FnMut(&[Event]) -> Option<T>) -> Option<T> {
+        let see_or_over =
+            |events: &[Event]| see(events).map(Some).or_else(|| crate::record::all_over(events).then_some(None));
+        match self.record.until(Instant::now() + self.patience, see_or_over).await? {
+            Some(seen) => Some(seen),
+            // What the last of them did may be on its way through the system still.
+            None => self.record.until(Instant::now() + self.patience / 10, see).await,
+        }
     }
 
     /// What the `n`th stand-in in the server's place was given.

@@ -1,0 +1,49 @@
+//! How much of what was written has not been read: the one question that the system answers only through an ioctl which
+//! no safe call wraps for sockets.
+
+#![expect(unsafe_code, reason = "an ioctl that fills in a number")]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+/// How many bytes of what was written to a pipe have not been read, and whether any of what was written to a socket has
+/// not been read (with the system's overhead, so only 0 is exact).
+pub fn unread(end: &impl AsFd) -> io::Result<u64> {
+    let mode = rustix::fs::fstat(end)?.st_mode;
+    match rustix::fs::FileType::from_raw_mode(mode) {
+        rustix::fs::FileType::Fifo => Ok(rustix::io::ioctl_fionread(end)?),
+        rustix::fs::FileType::Socket => {
+            let mut bytes: libc::c_int = 0;
+            // SAFETY: the descriptor is borrowed and so open, and this request stores one int where it is told to.
+            match unsafe { libc::ioctl(end.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) } {
+                0 => Ok(u64::try_from(bytes).unwrap_or(0)),
+                _ => Err(io::Error::last_os_error()),
+            }
+        }
+        _ => Ok(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    use super::unread;
+
+    #[test]
+    fn what_was_written_is_unread_until_all_of_it_was_read() {
+        let (mut here, mut there) = UnixStream::pair().unwrap();
+        let (mut reader, mut writer) = os_pipe::pipe().unwrap();
+        here.write_all(b"abc").unwrap();
+        writer.write_all(b"abc").unwrap();
+        let mut two = [0; 2];
+        there.read_exact(&mut two).unwrap();
+        reader.read_exact(&mut two).unwrap();
+        assert!(unread(&here).unwrap() > 0);
+        assert_eq!(unread(&writer).unwrap(), 1);
+        there.read_exact(&mut two[..1]).unwrap();
+        reader.read_exact(&mut two[..1]).unwrap();
+        assert_eq!((unread(&here).unwrap(), unread(&writer).unwrap()), (0, 0));
+    }
+}
