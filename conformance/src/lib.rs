@@ -2,8 +2,10 @@
 //! a written specification, what conforms and what does not.
 
 pub mod baseline;
+pub mod bundle;
 pub mod cases;
 pub mod dialect;
+pub mod escape;
 pub mod observe;
 pub mod outcome;
 pub mod probe;

@@ -2,18 +2,23 @@
 //!
 //! Observers append, cases wait for what they need to see, reports render. A record holds facts only: it
 //! knows nothing of requirements, of dialects, or of what any of it means.
+//!
+//! It also notes when a case looked, and what it was answered. So a record of the past can be looked at by the same
+//! case again: each look sees what was there to be seen then, and each question has the answer that it had.
 
 use std::fmt;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 /// Everything seen in one session, in the order in which the suite saw it.
 #[derive(Debug)]
 pub struct Record {
+    kind: Kind,
     begun: Instant,
     kept_bytes: AtomicUsize,
     events: Mutex<Vec<Event>>,
@@ -21,8 +26,19 @@ pub struct Record {
     ran_out: AtomicBool,
 }
 
+/// Whose looks a record is for.
+#[derive(Debug)]
+enum Kind {
+    /// Of a session that goes on.
+    Live,
+    /// Of a session that is over: whoever looks sees all of it.
+    Over,
+    /// Of a session of another run, and how many of its events have been looked at.
+    Past(Mutex<usize>),
+}
+
 /// One observation and its time in microseconds since the session began.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Event {
     /// Microseconds since the session began.
     pub at_us: u64,
@@ -32,12 +48,13 @@ pub struct Event {
 }
 
 /// One observation. Bytes are kept as they came.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "what")]
 pub enum What {
     /// The suite wrote to the watchdog's terminal or standard input.
     Typed {
         /// What was written.
+        #[serde(with = "crate::escape::as_text")]
         bytes: Vec<u8>,
     },
     /// The suite closed the watchdog's standard input.
@@ -47,6 +64,7 @@ pub enum What {
         /// Where it was written.
         stream: Stream,
         /// What was written.
+        #[serde(with = "crate::escape::as_text")]
         bytes: Vec<u8>,
     },
     /// Nobody can write to this stream any more.
@@ -84,6 +102,7 @@ pub enum What {
         /// The server's descriptor that they passed through.
         fd: i32,
         /// The bytes.
+        #[serde(with = "crate::escape::as_text")]
         bytes: Vec<u8>,
     },
     /// One direction of a pipe came to its end.
@@ -109,6 +128,15 @@ pub enum What {
         /// How it ended, where that can be seen.
         status: Option<Status>,
     },
+    /// A case looked at all that stands before, or came to the end of a wait for it.
+    Looked,
+    /// A case asked something that no other event tells, and got this answer.
+    Answered {
+        /// What was asked.
+        question: String,
+        /// The answer.
+        answer: serde_json::Value,
+    },
     /// A subject ended.
     Ended {
         /// Who.
@@ -119,7 +147,7 @@ pub enum What {
 }
 
 /// Where a subject's words came out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stream {
     /// The pseudo terminal.
@@ -131,7 +159,7 @@ pub enum Stream {
 }
 
 /// One of the two subjects. A watchdog may start its server more than once: they are counted from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Who {
     /// The parent.
@@ -151,20 +179,21 @@ impl fmt::Display for Who {
 }
 
 /// A request as it reached the target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// The method.
     pub method: String,
     /// Path and query.
     pub path: String,
     /// The body's bytes.
+    #[serde(with = "crate::escape::as_text")]
     pub body: Vec<u8>,
     /// The status it was answered with.
     pub answered: u16,
 }
 
 /// How a process ended: what `wait` reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// It exited with this status.
@@ -197,6 +226,7 @@ pub fn signal_name(signal: i32) -> String {
 impl Default for Record {
     fn default() -> Self {
         Record {
+            kind: Kind::Live,
             begun: Instant::now(),
             kept_bytes: AtomicUsize::new(0),
             events: Mutex::default(),
@@ -210,6 +240,21 @@ impl Default for Record {
 const KEPT_BYTES_MAX: usize = 4 << 20;
 
 impl Record {
+    /// Of a session that is over.
+    pub fn over(events: Vec<Event>) -> Self {
+        Record { kind: Kind::Over, events: Mutex::new(events), ..Record::default() }
+    }
+
+    /// Of a session of another run, for the same case to look at.
+    pub fn past(events: Vec<Event>) -> Self {
+        Record { kind: Kind::Past(Mutex::new(0)), events: Mutex::new(events), ..Record::default() }
+    }
+
+    /// Nothing happens any more: it is a record of another run.
+    pub fn is_past(&self) -> bool {
+        matches!(self.kind, Kind::Past(_))
+    }
+
     /// Appends what a subject said. `false` when no more is kept: then the observer stops listening, and whoever floods
     /// it has to wait.
     pub fn keep(&self, what: What, bytes: usize) -> bool {
@@ -231,36 +276,99 @@ impl Record {
 
     /// Appends an observation and wakes whoever waits.
     pub fn push(&self, what: What) {
-        let mut events = self.events.lock().expect("no observer panics while it appends");
-        // The time is read under the lock, so that the order of events is the order of their times.
+        if matches!(self.kind, Kind::Live) {
+            self.append(&mut self.lock(), what);
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// The time is read under the lock, so that the order of events is the order of their times.
+    fn append(&self, events: &mut Vec<Event>, what: What) {
         let at_us = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         events.push(Event { at_us, what });
-        drop(events);
-        self.changed.notify_waiters();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Event>> {
+        self.events.lock().expect("no observer panics while it appends")
     }
 
     /// Looks at everything seen so far.
     pub fn look<T>(&self, look: impl FnOnce(&[Event]) -> T) -> T {
-        look(&self.events.lock().expect("no observer panics while it appends"))
+        let mut events = self.lock();
+        match &self.kind {
+            Kind::Live => {
+                let seen = look(&events);
+                self.append(&mut events, What::Looked);
+                seen
+            }
+            Kind::Over => look(&events),
+            Kind::Past(looked) => {
+                let at = next(&events, looked, "a look", |what| matches!(what, What::Looked));
+                look(&events[..at])
+            }
+        }
+    }
+
+    /// A fact that no observer notes. `live` finds it out, and in a record of another run it is what it was then.
+    pub fn answer<T: Serialize + DeserializeOwned>(&self, question: &str, live: impl FnOnce() -> T) -> T {
+        match self.past_answer(question) {
+            Some(answer) => answer,
+            None => self.answered(question, live()),
+        }
+    }
+
+    /// A fact that takes time to find out, likewise.
+    pub async fn ask<T: Serialize + DeserializeOwned>(&self, question: &str, live: impl Future<Output = T>) -> T {
+        match self.past_answer(question) {
+            Some(answer) => answer,
+            None => self.answered(question, live.await),
+        }
+    }
+
+    fn past_answer<T: DeserializeOwned>(&self, question: &str) -> Option<T> {
+        let Kind::Past(looked) = &self.kind else { return None };
+        let events = self.lock();
+        let is_asked = |what: &What| matches!(what, What::Answered { question: asked, .. } if asked == question);
+        let at = next(&events, looked, question, is_asked);
+        let What::Answered { answer, .. } = &events[at].what else { return None };
+        Some(serde_json::from_value(answer.clone()).unwrap_or_else(|error| panic!("{question}: {error}")))
+    }
+
+    fn answered<T: Serialize>(&self, question: &str, answer: T) -> T {
+        let noted = serde_json::to_value(&answer).expect("an answer has a JSON form");
+        self.push(What::Answered { question: question.to_owned(), answer: noted });
+        answer
     }
 
     /// Waits until `see` finds what it looks for; `None` when `deadline` passes first.
     pub async fn until<T>(&self, deadline: Instant, mut see: impl FnMut(&[Event]) -> Option<T>) -> Option<T> {
+        let seen = match self.kind {
+            Kind::Live => self.live_until(deadline, &mut see).await,
+            Kind::Over | Kind::Past(_) => self.look(&mut see),
+        };
+        if seen.is_none() {
+            self.ran_out.store(true, Ordering::Release);
+        }
+        seen
+    }
+
+    async fn live_until<T>(&self, deadline: Instant, see: &mut impl FnMut(&[Event]) -> Option<T>) -> Option<T> {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             // Enabled before the look, so that an event between the look and the wait is not missed.
             changed.as_mut().enable();
-            if let Some(seen) = self.look(&mut see) {
-                return Some(seen);
-            }
-            if tokio::time::timeout_at(deadline.into(), changed).await.is_err() {
-                let seen = self.look(&mut see);
-                if seen.is_none() {
-                    self.ran_out.store(true, Ordering::Release);
+            let is_late = Instant::now() >= deadline;
+            {
+                let mut events = self.lock();
+                let seen = see(&events);
+                if seen.is_some() || is_late {
+                    self.append(&mut events, What::Looked);
+                    return seen;
                 }
-                return seen;
             }
+            // After the deadline comes one more look.
+            let _ = tokio::time::timeout_at(deadline.into(), changed).await;
         }
     }
 
@@ -273,6 +381,25 @@ impl Record {
     pub fn events(&self) -> Vec<Event> {
         self.look(<[Event]>::to_vec)
     }
+
+    /// Everything, for those who play no part in it.
+    pub fn all(&self) -> Vec<Event> {
+        self.lock().clone()
+    }
+}
+
+/// The place of the next event that tells of a case: it must be of this kind.
+///
+/// # Panics
+/// When the case takes another course than it took when the record was made: then the two do not belong together.
+fn next(events: &[Event], looked: &Mutex<usize>, asked: &str, is: impl Fn(&What) -> bool) -> usize {
+    let mut looked = looked.lock().expect("a case that panics ends");
+    let is_of_a_case = |event: &Event| matches!(event.what, What::Looked | What::Answered { .. });
+    let at = events[*looked..].iter().position(is_of_a_case).map(|at| *looked + at);
+    let at = at.filter(|at| is(&events[*at].what));
+    let at = at.unwrap_or_else(|| panic!("what was recorded took another course: it has no answer to `{asked}` here"));
+    *looked = at + 1;
+    at
 }
 
 /// All bytes that went `to` one side through the pipe that the server knows as `fd`.

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::baseline::{Baseline, Day};
+use crate::bundle::Bundle;
 use crate::cases::{self, Case};
 use crate::observe::lateness::Lateness;
 use crate::observe::target::Target;
@@ -19,13 +20,13 @@ use crate::probe::lesson;
 use crate::profile::{Profile, matches};
 use crate::record::{Record, What};
 use crate::spec::{Platform, Requirement, requirements};
-use crate::stage::{Lesson, Pair, Stage, Suite};
+use crate::stage::{Acts, Lesson, Pair, Stage, Suite};
 use crate::subject::place::RunFolder;
 use crate::subject::remains::Remain;
 use crate::verdict::{Answer, Verdict, answer, judge};
 
 /// What is to be run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// The programs.
     pub pair: Pair,
@@ -39,6 +40,8 @@ pub struct Options {
     pub patience: Duration,
     /// The failures that are expected.
     pub baseline: Baseline,
+    /// A run that is judged again instead.
+    pub past: Option<Bundle>,
 }
 
 /// Everything that came of a run.
@@ -53,6 +56,8 @@ pub struct Run {
     pub answer: Answer,
     /// How long learning took.
     pub learning: Duration,
+    /// The target's address.
+    pub target: String,
     /// How late the suite itself was at worst.
     pub late: Duration,
     /// How long all of it took.
@@ -67,8 +72,8 @@ pub struct Judged {
     pub graded: bool,
     /// What became of it.
     pub verdict: Verdict,
-    /// What was seen in its sessions.
-    pub records: Vec<Arc<Record>>,
+    /// What was done for it, and seen.
+    pub acts: Acts,
     /// What still ran when its case was over and had to be killed.
     pub remains: Vec<Remain>,
     /// How long its case took.
@@ -110,12 +115,18 @@ pub async fn run(options: Options, progress: Progress<'_>) -> Result<Run, Refusa
     let suite = Arc::new(Suite {
         pair: options.pair.clone(),
         profile: options.profile.clone(),
-        target: Target::start().await,
+        target: match &options.past {
+            Some(past) => Target::past(past.target().to_owned()),
+            None => Target::start().await,
+        },
         folder: RunFolder::new().map_err(|e| e.to_string())?,
         patience: options.patience,
         lateness: Lateness::watch(),
+        past: options.past.clone(),
     });
-    let lesson = Arc::new(lesson::learn(&suite).await);
+    let learning_suite = suite.clone();
+    let lesson = tokio::spawn(async move { lesson::learn(&learning_suite).await }).await;
+    let lesson = Arc::new(lesson.map_err(|panic| format!("the first session: {panic}"))?);
     let learning = begun.elapsed();
     let mut done = cases_of(&suite, &lesson, &options, &selected, progress).await;
     let order: Vec<_> = selected.iter().map(|r| r.id.clone()).collect();
@@ -123,7 +134,16 @@ pub async fn run(options: Options, progress: Progress<'_>) -> Result<Run, Refusa
     let answer =
         answer(results.iter().map(|judged| (&judged.verdict, judged.graded && !is_excused(&results, &judged.verdict))));
     let late = suite.lateness.worst_since(begun);
-    Ok(Run { options, lesson, results, answer, learning, late, total: begun.elapsed() })
+    Ok(Run {
+        options,
+        lesson,
+        results,
+        answer,
+        learning,
+        target: suite.target.uri().to_owned(),
+        late,
+        total: begun.elapsed(),
+    })
 }
 
 /// What is not reached because of a failure that is expected is excused with it.
@@ -201,7 +221,7 @@ async fn one(
     settled: Option<Verdict>,
 ) -> Judged {
     if let Some(verdict) = settled {
-        return Judged { requirement, graded, verdict, records: vec![], remains: vec![], took: Duration::ZERO };
+        return Judged { requirement, graded, verdict, acts: Acts::default(), remains: vec![], took: Duration::ZERO };
     }
     let slot = slots.acquire().await.expect("the semaphore is never closed");
     let case = cases::of(&requirement.id).expect("the tests hold that each has one");
@@ -244,13 +264,15 @@ async fn attend(
     if outcome.is_ok() {
         outcome = stage.settle().await;
     }
+    let late_us = || u64::try_from(suite.lateness.worst_since(begun).as_micros()).unwrap_or(u64::MAX);
+    let late = Duration::from_micros(stage.notes.answer("how late the suite was, in microseconds", late_us));
     let (outcome, records, remains) = match stage.finish().await {
         Ok((records, remains)) => (outcome, records, remains),
         Err(stop) => (Err(stop), vec![], vec![]),
     };
-    let outcome = excuse(blame(outcome, &records), &records, suite.lateness.worst_since(begun), patience);
+    let outcome = excuse(blame(outcome, &records), &records, late, patience);
     let verdict = judge(requirement.level, graded, outcome);
-    Judged { requirement, graded, verdict, records, remains, took: begun.elapsed() }
+    Judged { requirement, graded, verdict, acts: stage.acts(), remains, took: begun.elapsed() }
 }
 
 /// What did not hold under a tap that failed is the suite's own fault.
@@ -259,7 +281,7 @@ fn blame(outcome: Outcome, records: &[Arc<Record>]) -> Outcome {
         What::TapFailed { error } => Some(error.clone()),
         _ => None,
     };
-    let failure = records.iter().find_map(|r| r.look(|events| events.iter().find_map(|e| failed(&e.what))));
+    let failure = records.iter().find_map(|r| r.all().iter().find_map(|e| failed(&e.what)));
     match (outcome, failure) {
         (Err(Stop::Failure { .. } | Stop::Missing(_)), Some(error)) => {
             Err(Stop::Harness(format!("the tap failed: {error}")))

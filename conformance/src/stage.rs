@@ -8,6 +8,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use crate::bundle::Bundle;
 use crate::dialect::Dialect;
 use crate::dialect::learn::Learned;
 use crate::observe::lateness::Lateness;
@@ -22,7 +25,7 @@ use crate::subject::remains::Remain;
 use crate::subject::session::{Plan, Session};
 
 /// The two programs under test, both absolute.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Pair {
     /// The parent.
     pub watchdog: PathBuf,
@@ -44,6 +47,8 @@ pub struct Suite {
     pub patience: Duration,
     /// How late the suite itself was.
     pub lateness: Lateness,
+    /// Another run, which takes place again on paper.
+    pub past: Option<Bundle>,
 }
 
 /// What was learned before the cases began.
@@ -66,6 +71,8 @@ pub struct Lesson {
     pub remains: Vec<Remain>,
     /// Why there was no lesson at all.
     pub failed: Option<Stop>,
+    /// Every session of the lesson, for the bundle.
+    pub acts: Acts,
     /// Messages for `doreq` that may be replayed, one a case; each reaches the target below `/replay-N`.
     pub replays: Vec<Vec<u8>>,
 }
@@ -76,8 +83,12 @@ pub struct Stage {
     pub suite: Arc<Suite>,
     /// What was learned.
     pub lesson: Arc<Lesson>,
+    /// What was found out beside the sessions.
+    pub notes: Arc<Record>,
     id: &'static str,
     sessions: Mutex<Vec<Arc<Session>>>,
+    /// Every session that was begun.
+    begun: Mutex<Vec<Act>>,
 }
 
 /// A session, and where its requests go.
@@ -174,7 +185,9 @@ pub struct Alone {
 impl Stage {
     /// For one case.
     pub fn new(suite: Arc<Suite>, lesson: Arc<Lesson>, id: &'static str) -> Self {
-        Stage { suite, lesson, id, sessions: Mutex::default() }
+        let past = suite.past.as_ref().and_then(|past| past.acts.get(id));
+        let notes = past.map_or_else(Record::default, |acts| Record::past(acts.notes.clone()));
+        Stage { suite, lesson, id, notes: Arc::new(notes), sessions: Mutex::default(), begun: Mutex::default() }
     }
 
     /// The dialect in force.
@@ -265,16 +278,46 @@ impl Stage {
         slot: String,
         answer: Answer,
     ) -> Result<Result<Run, std::io::Error>, Stop> {
+        if self.suite.past.is_some() {
+            return self.again(folder, plan.who, &slot);
+        }
         let record = Arc::new(Record::default());
         self.suite.target.open(&slot, record.clone(), answer);
-        let started = Session::start(record, folder, plan, self.suite.patience).await;
+        let began = |pid, not_executed| Act { pid, not_executed, record: record.clone() };
+        let started = Session::start(record.clone(), folder, plan, self.suite.patience).await;
         let session = match started {
             Ok(session) => Arc::new(session),
-            Err(StartError::Program(error)) => return Ok(Err(error)),
+            Err(StartError::Program(error)) => {
+                self.begun.lock().expect("not poisoned").push(began(0, error.raw_os_error()));
+                return Ok(Err(error));
+            }
             Err(StartError::Harness(error)) => return Err(error.into()),
         };
+        self.begun.lock().expect("not poisoned").push(began(session.pid, None));
         self.sessions.lock().expect("not poisoned").push(session.clone());
         Ok(Ok(Run { session, url: self.suite.target.url(&slot) }))
+    }
+
+    /// The next session of another run, as it was.
+    fn again(&self, folder: SessionFolder, who: Who, slot: &str) -> Result<Result<Run, std::io::Error>, Stop> {
+        let mut begun = self.begun.lock().expect("not poisoned");
+        let past = self.suite.past.as_ref().and_then(|past| past.acts.get(self.id)?.sessions.get(begun.len()));
+        let past = past.ok_or_else(|| {
+            Stop::Harness(format!("the bundle holds no session {} of {}: it is of another suite", begun.len(), self.id))
+        })?;
+        let record = Arc::new(Record::past(past.events.clone()));
+        begun.push(Act { pid: past.pid, not_executed: past.not_executed, record: record.clone() });
+        if let Some(errno) = past.not_executed {
+            return Ok(Err(std::io::Error::from_raw_os_error(errno)));
+        }
+        let session = Arc::new(Session::past(record, folder, past.pid, who, self.suite.patience));
+        self.sessions.lock().expect("not poisoned").push(session.clone());
+        Ok(Ok(Run { session, url: self.suite.target.url(slot) }))
+    }
+
+    /// What was found out, and every session that was begun: all that it takes to judge the case again.
+    pub fn acts(&self) -> Acts {
+        Acts { notes: self.notes.clone(), sessions: self.begun.lock().expect("not poisoned").clone() }
     }
 
     fn slot(&self) -> String {
@@ -284,6 +327,9 @@ impl Stage {
 
     /// Lets every session come to its own end.
     pub async fn settle(&self) -> Result<(), Stop> {
+        if self.suite.past.is_some() {
+            return Ok(());
+        }
         let sessions = self.sessions.lock().expect("not poisoned").clone();
         for session in sessions {
             session.settle().await?;
@@ -297,11 +343,43 @@ impl Stage {
         let mut records = Vec::new();
         let mut remains = Vec::new();
         for session in sessions {
-            remains.extend(session.finish().await?);
+            if self.suite.past.is_none() {
+                remains.extend(session.finish().await?);
+            }
             records.push(session.record.clone());
+        }
+        if let Some(acts) = self.suite.past.as_ref().and_then(|past| past.acts.get(self.id)) {
+            remains = acts.remains.clone();
         }
         Ok((records, remains))
     }
+}
+
+/// What a case, or the lesson, did: its notes and its sessions.
+#[derive(Debug, Clone, Default)]
+pub struct Acts {
+    /// What was found out beside the sessions.
+    pub notes: Arc<Record>,
+    /// The sessions, in the order in which they were begun.
+    pub sessions: Vec<Act>,
+}
+
+impl Acts {
+    /// What was seen in each session.
+    pub fn records(&self) -> Vec<&Arc<Record>> {
+        self.sessions.iter().map(|act| &act.record).collect()
+    }
+}
+
+/// One session.
+#[derive(Debug, Clone)]
+pub struct Act {
+    /// The program that was started.
+    pub pid: i32,
+    /// Why it could not be, as the system's error number.
+    pub not_executed: Option<i32>,
+    /// What was seen.
+    pub record: Arc<Record>,
 }
 
 fn filled(arg: &OsStr, server: &OsStr) -> OsString {

@@ -10,7 +10,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::reference;
-use conformance::baseline::Baseline;
 use conformance::profile::Profile;
 use conformance::report::transcript;
 use conformance::run::{self, Options};
@@ -25,7 +24,7 @@ fn the_reference_case_by_case() {
         only: Vec::new(),
         jobs: 4,
         patience: Duration::from_secs(60),
-        baseline: Baseline::default(),
+        ..Options::default()
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let run = runtime.block_on(run::run(options, &|_, _, _| {})).unwrap();

@@ -11,7 +11,7 @@ pub(crate) mod known;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Output, Stdio};
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ use conformance::spec::{Source, requirements};
 use crate::{conformance as suite, workspace};
 use broken::Workshop;
 use held::{Report, complaints};
-use known::{Fault, File};
+use known::{Base, Fault, File};
 
 /// The pair or the canary misbehaved: nothing is said of the faults.
 const VOID: u8 = 3;
@@ -61,6 +61,10 @@ fn tried(names: &[String]) -> Result<(usize, Vec<String>), String> {
     for file in &files {
         let faults: Vec<_> = file.fault.iter().filter(chosen).collect();
         if faults.is_empty() {
+            continue;
+        }
+        if file.pair == Base::Python && !python_is_there() {
+            println!("python3 not found: {} faults are not tried", faults.len());
             continue;
         }
         let canary = file.fault.iter().find(|fault| fault.name == file.canary);
@@ -134,7 +138,7 @@ impl Bench {
                 path
             }
         };
-        let json = folder.join("report.json");
+        let (json, bundle) = (folder.join("report.json"), folder.join("bundle"));
         let output = Command::new(&self.suite)
             .arg("--bin")
             .arg(&pair)
@@ -142,17 +146,29 @@ impl Bench {
             .arg(profile)
             .arg("--json")
             .arg(&json)
+            .arg("--bundle")
+            .arg(&bundle)
             .args(["--timeout-scale", TIMEOUT_SCALE])
             .env("PATH", &self.path)
             .stdin(Stdio::null())
             .output()
             .map_err(|error| format!("{}: {error}", self.suite.display()))?;
-        let report = std::fs::read_to_string(&json).unwrap_or_default();
-        let report = serde_json::from_str(&report).map_err(|_| {
-            format!("no report; status {:?}; {}", output.status.code(), String::from_utf8_lossy(&output.stderr))
-        })?;
-        Ok((report, output.status.code()))
+        let report = read_report(&json, &output)?;
+        // Judged again without the programs, the verdicts are the same.
+        let again = folder.join("replayed.json");
+        let replayed = Command::new(&self.suite).arg("replay").arg(&bundle).arg("--json").arg(&again).output();
+        let replayed = replayed.map_err(|error| format!("{}: {error}", self.suite.display()))?;
+        let differences = report.differences(&read_report(&again, &replayed)?);
+        std::fs::remove_dir_all(&bundle).map_err(told)?;
+        if differences.is_empty() { Ok((report, output.status.code())) } else { Err(differences.join("\n")) }
     }
+}
+
+fn read_report(json: &Path, output: &Output) -> Result<Report, String> {
+    let report = std::fs::read_to_string(json).unwrap_or_default();
+    serde_json::from_str(&report).map_err(|_| {
+        format!("no report; status {:?}; {}", output.status.code(), String::from_utf8_lossy(&output.stderr))
+    })
 }
 
 /// A profile that leaves out what is not graded without one and so can blame nobody: it would only wait for words that
@@ -161,6 +177,10 @@ fn graded_only() -> String {
     let ungraded = requirements().into_iter().filter(|r| !matches!(r.source, Source::Assignment(_)));
     let skipped: Vec<_> = ungraded.map(|r| r.id).collect();
     format!("name = 'graded'\nskip = {skipped:?}\n")
+}
+
+fn python_is_there() -> bool {
+    Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
 /// A search path on which the real interpreter comes first: some `python3` are slow scripts that look for one.

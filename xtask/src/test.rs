@@ -18,9 +18,12 @@ const PYTHON_MIN: (u32, u32) = (3, 8);
 pub(crate) fn run(cargo_test_args: Vec<OsString>) -> ExitCode {
     if cfg!(windows) {
         eprintln!("On Windows only the reference is tested.");
-    } else if let Err(problem) = python() {
-        eprintln!("{problem}: the Python pair is not run. Install Python 3.{} or later.", PYTHON_MIN.1);
-        if is_ci() {
+    } else {
+        let missing = missing();
+        for problem in &missing {
+            eprintln!("{problem}");
+        }
+        if is_ci() && !missing.is_empty() {
             eprintln!("In CI nothing may be left out, so this is a failure.");
             return ExitCode::FAILURE;
         }
@@ -29,6 +32,8 @@ pub(crate) fn run(cargo_test_args: Vec<OsString>) -> ExitCode {
 }
 
 fn steps(cargo_test_args: Vec<OsString>) -> Vec<Step> {
+    // With arguments only a part of the tests is asked for.
+    let all = cargo_test_args.is_empty();
     let mut clippy = cargo(["clippy", "--quiet", "--all-targets"]);
     clippy.args(PACKAGES).args(["--", "-D", "warnings"]);
 
@@ -48,18 +53,42 @@ fn steps(cargo_test_args: Vec<OsString>) -> Vec<Step> {
     let mut doc = cargo(["doc", "--quiet", "--no-deps"]);
     doc.args(PACKAGES).env("RUSTDOCFLAGS", "-D warnings");
 
-    vec![
+    let mut steps = vec![
         Step { name: "fmt", command: cargo(["fmt", "--all", "--check"]) },
         Step { name: "clippy", command: clippy },
         Step { name: "build", command: build },
         Step { name: "test", command: test },
         Step { name: "doc", command: doc },
-    ]
+    ];
+    if cfg!(unix) && all {
+        // This very program.
+        let mut faults = Command::new(env::current_exe().unwrap_or_else(|_| "xtask".into()));
+        faults.arg("faults");
+        steps.push(Step { name: "faults", command: faults });
+    }
+    steps
 }
 
 /// Whether nobody is watching who could install what is missing.
 fn is_ci() -> bool {
     env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
+}
+
+/// What the tests need beyond Rust and is not there, each with what is not run without it.
+fn missing() -> Vec<String> {
+    let mut missing = Vec::new();
+    if let Err(problem) = python() {
+        let needed = format!("Install Python 3.{} or later", PYTHON_MIN.1);
+        missing.push(format!("{problem}: the Python pair and its faults are not run. {needed}."));
+    }
+    for (tool, argument, language) in [("cc", "--version", "C"), ("node", "--version", "Node"), ("go", "version", "Go")]
+    {
+        let there = Command::new(tool).arg(argument).output().is_ok_and(|output| output.status.success());
+        if !there {
+            missing.push(format!("{tool} not found: the pair in {language} is not run. Install {language}."));
+        }
+    }
+    missing
 }
 
 /// Asks python3 for its version, which also tells a mere placeholder of that name from the real program.

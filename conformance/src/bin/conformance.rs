@@ -2,11 +2,12 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use conformance::baseline::Baseline;
+use conformance::bundle::{self, Bundle};
 use conformance::profile::{Profile, matches};
 use conformance::report::{json, review, text};
 use conformance::run::{self, Judged, Options, Run};
@@ -20,8 +21,10 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Exit status: 0 conformant, 1 not conformant, 2 wrong usage, 3 the suite itself failed, 4 a graded
 /// requirement could not be judged, 5 nothing ran, 130 interrupted. When several hold: 2, 5, 3, 1, 4, 0.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// A folder that holds `watchdog` and `server`, or the watchdog's path with the server beside it
     #[arg(long, value_name = "PATH", required_unless_present_any = ["list", "explain", "compare"])]
     bin: Option<PathBuf>,
@@ -47,7 +50,7 @@ struct Cli {
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = factor)]
     timeout_scale: f64,
     /// Write the report as JSON
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     json: Option<PathBuf>,
     /// Keep what was learned as a profile
     #[arg(long, value_name = "FILE")]
@@ -55,6 +58,9 @@ struct Cli {
     /// Failures that are expected, each with a reason and a last day (TOML); one that no longer fits is a failure
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
+    /// Keep everything that was recorded in this new folder; `conformance replay` judges it again
+    #[arg(long, value_name = "FOLDER")]
+    bundle: Option<PathBuf>,
     /// Write a baseline that expects what fails now
     #[arg(long, value_name = "FILE")]
     write_baseline: Option<PathBuf>,
@@ -65,8 +71,17 @@ struct Cli {
     #[arg(long, value_name = "FOLDER", hide = true)]
     compare: Option<PathBuf>,
     /// Show every requirement, and the evidence of advice too
-    #[arg(long, short)]
+    #[arg(long, short, global = true)]
     verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Judge what a bundle holds again, without the programs
+    Replay {
+        /// The folder that `--bundle` made
+        bundle: PathBuf,
+    },
 }
 
 /// How long is waited for what must happen, before `--timeout-scale`.
@@ -102,6 +117,10 @@ fn factor(text: &str) -> Result<f64, String> {
 
 fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
     let usage = |problem| (Answer::Usage, problem);
+    if let Some(Command::Replay { bundle }) = &cli.command {
+        let options = Bundle::read(bundle).map_err(usage)?.options();
+        return perform(cli, options);
+    }
     let bin = cli.bin.as_deref().ok_or_else(|| usage("--bin is missing".to_owned()))?;
     let pair = run::find_pair(bin, cli.server.as_deref()).map_err(usage)?;
     let profile = cli.profile.as_deref().map_or_else(|| Ok(Profile::default()), Profile::read).map_err(usage)?;
@@ -113,12 +132,21 @@ fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
         jobs: cli.jobs.map_or(processors * 4, usize::from),
         patience: PATIENCE.mul_f64(cli.timeout_scale),
         baseline: cli.baseline.as_deref().map_or_else(|| Ok(Baseline::default()), Baseline::read).map_err(usage)?,
+        past: None,
     };
     run::check(&options).map_err(usage)?;
     // What could not be kept in the end is better known before the run.
     for file in [&cli.json, &cli.write_profile, &cli.write_baseline].into_iter().flatten() {
         let opened = std::fs::OpenOptions::new().create(true).append(true).open(file);
         opened.map_err(|e| (Answer::HarnessFault, format!("{} could not be written: {e}", file.display())))?;
+    }
+    perform(cli, options)
+}
+
+/// Runs it, with a progress line, until it is over or somebody wants it to end.
+fn perform(cli: &Cli, options: Options) -> Result<Run, (Answer, String)> {
+    if let Some(folder) = cli.bundle.as_ref().filter(|folder| folder.exists()) {
+        return Err((Answer::Usage, format!("--bundle {}: expected a folder that is not there yet", folder.display())));
     }
     let bar = progress();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -184,13 +212,19 @@ fn show(cli: &Cli, run: &Run) -> ExitCode {
             return ExitCode::from(Answer::HarnessFault as u8);
         }
     }
+    if let Some(folder) = &cli.bundle
+        && let Err(error) = bundle::keep(run, folder)
+    {
+        eprintln!("conformance: {} could not be written: {error}", folder.display());
+        return ExitCode::from(Answer::HarnessFault as u8);
+    }
     ExitCode::from(run.answer as u8)
 }
 
 /// Leaves what differs from the reference as pending snapshots, and says how to look at them.
 fn hold_against_reference(run: &Run) -> std::io::Result<()> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package stands in the workspace");
-    let mut compare = Command::new(std::env::current_exe()?);
+    let mut compare = std::process::Command::new(std::env::current_exe()?);
     compare.arg("--compare");
     let review = review::review(run, workspace, compare)?;
     println!("\n{} of {} transcripts differ from the reference's.", review.pending.len(), review.compared);

@@ -125,7 +125,8 @@ async fn watchdog_ends(stage: &Stage) -> Outcome {
         let Some(end) = hello.descriptors.iter().find(|d| d.number == number && d.kind == Kind::Pipe) else {
             return Err(Stop::NotApplicable("the two are not connected by pipes".into()));
         };
-        let held = holds(run.pid, end.identity.1);
+        let question = format!("the ends that the watchdog holds of the pipe at {number}");
+        let held = run.record.answer(&question, || holds(run.pid, end.identity.1));
         if held.is_empty() {
             return Err(Stop::Missing("the watchdog's descriptors could not be seen".into()));
         }
@@ -144,13 +145,14 @@ async fn watchdog_ends(stage: &Stage) -> Outcome {
 async fn inherited(stage: &Stage) -> Outcome {
     let (_reader, writer) = os_pipe::pipe()?;
     let writer = Arc::new(OwnedFd::from(writer));
-    let stat = rustix::fs::fstat(&*writer).map_err(std::io::Error::from)?;
+    let inode = rustix::fs::fstat(&*writer).map_err(std::io::Error::from)?.st_ino;
+    let inode = stage.notes.answer("the descriptor that was handed on", || inode);
     let how = Watchdog { extra: vec![(19, writer)], ..Watchdog::default() };
     let run = stage.start(how).await?;
     run.line(&format!("doreq GET {}/wake", run.url)).await?;
     run.until(|events| servers(events).first().copied()).await;
     let hello = run.hello(0).ok_or_else(|| Stop::Missing("the server was not started".into()))?;
-    match hello.descriptors.iter().find(|d| d.identity.1 == stat.st_ino) {
+    match hello.descriptors.iter().find(|d| d.identity.1 == inode) {
         None => Ok(()),
         Some(found) => Err(Stop::failure(
             "a descriptor that the watchdog itself inherited does not reach the server",

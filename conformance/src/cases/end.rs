@@ -5,12 +5,11 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 
 use super::steps::{alone, both_end, exits_with, idle, must_end, ready, shows, state};
-use crate::observe::process::{Facts, asleep, facts};
+use crate::observe::process::Facts;
 use crate::observe::rogue::{Manner, Rogue};
 use crate::outcome::{Outcome, Stop};
-use crate::record::{Event, Status, What, Who, ended, servers};
+use crate::record::{Event, Status, What, Who, servers};
 use crate::stage::{Run, Stage, Watchdog};
-use crate::subject::remains;
 
 super::cases! {
     "end.sigalrm" => sigalrm,
@@ -37,8 +36,8 @@ super::cases! {
 }
 
 /// What the system said of a server before it was to get SIGALRM.
-fn before_alarm(pid: Option<i32>) -> Option<Facts> {
-    pid.and_then(facts)
+fn before_alarm(run: &Run, pid: Option<i32>) -> Option<Facts> {
+    pid.and_then(|pid| run.facts(pid))
 }
 
 /// A server must have ended after SIGALRM, and not because nothing was prepared for it.
@@ -65,9 +64,9 @@ async fn alarm(run: &Run, when: &str) -> Outcome {
     let pid = server_pid(run);
     if let Some(pid) = pid {
         // A server that never pauses gets its signal all the same.
-        asleep(pid, Instant::now() + run.patience() / 10).await;
+        run.asleep(pid, Instant::now() + run.patience() / 10).await;
     }
-    let before = before_alarm(pid);
+    let before = before_alarm(run, pid);
     run.signal(Who::Server(0), Signal::SIGALRM)?;
     must_end(run, Who::Server(0), &format!("SIGALRM, {when}")).await?;
     in_order(before.as_ref(), status_of_server(run).await?)
@@ -100,15 +99,15 @@ async fn busy(stage: &Stage, rogue: &mut Rogue) -> Result<Run, Stop> {
     let run = stage.start(Watchdog { untapped: true, ..Watchdog::default() }).await?;
     idle(stage, &run, "ready").await?;
     run.line(&format!("doreq GET {} {{}}", rogue.url())).await?;
-    match tokio::time::timeout(run.patience(), rogue.arrived()).await {
-        Ok(Some(())) => Ok(run),
-        _ => Err(Stop::Missing(format!("the request never reached the silent target; {}", state(&run)))),
+    if rogue.arrived(run.patience()).await {
+        return Ok(run);
     }
+    Err(Stop::Missing(format!("the request never reached the silent target; {}", state(&run))))
 }
 
 /// The server ends when it gets SIGALRM while a request is under way.
 async fn sigalrm_busy(stage: &Stage) -> Outcome {
-    let mut rogue = Rogue::start(Manner::Silent)?;
+    let mut rogue = Rogue::start(Manner::Silent, &stage.notes)?;
     let run = busy(stage, &mut rogue).await?;
     alarm(&run, "with a request under way").await
 }
@@ -116,7 +115,7 @@ async fn sigalrm_busy(stage: &Stage) -> Outcome {
 /// The server ends when it gets SIGALRM in the middle of a message.
 async fn sigalrm_mid_message(stage: &Stage) -> Outcome {
     let (client, framed) = alone(stage, 6).await?;
-    let before = before_alarm(Some(client.run.pid));
+    let before = before_alarm(&client.run, Some(client.run.pid));
     client.write(&framed[..framed.len() / 2]).await?;
     client.idle().await?;
     client.run.signal(Who::Server(0), Signal::SIGALRM)?;
@@ -126,11 +125,14 @@ async fn sigalrm_mid_message(stage: &Stage) -> Outcome {
 
 /// The server has ended when the watchdog has ended after `exit`, or does so without further help.
 async fn exit_server(stage: &Stage) -> Outcome {
-    let events = stage.lesson.record.events();
-    if ended(&events, Who::Watchdog).is_none() {
+    // Not in a terminal: there the system itself hangs up on whatever its leader leaves behind.
+    let run = stage.start(Watchdog::on_pipes()).await?;
+    idle(stage, &run, "ready").await?;
+    run.line("exit").await?;
+    if run.ended(Who::Watchdog).await.is_none() {
         return Err(Stop::Missing("the watchdog did not end after `exit`".into()));
     }
-    match ended(&events, Who::Server(0)) {
+    match run.ended(Who::Server(0)).await {
         Some(_) => Ok(()),
         None => Err(Stop::failure("the server ends when the watchdog has ended after `exit`", "it was still running")),
     }
@@ -138,11 +140,13 @@ async fn exit_server(stage: &Stage) -> Outcome {
 
 /// No process of the pair is left after `exit`.
 async fn nothing_left(stage: &Stage) -> Outcome {
-    let run = ready(stage).await?;
+    // Not in a terminal, whose end would take along what is left.
+    let run = stage.start(Watchdog::on_pipes()).await?;
+    idle(stage, &run, "ready").await?;
     run.line("exit").await?;
     run.ended(Who::Watchdog).await;
     run.ended(Who::Server(0)).await;
-    let left = remains::find(&run.folder)?;
+    let left = run.left()?;
     match left.first() {
         None => Ok(()),
         Some(first) => Err(Stop::failure(
@@ -172,16 +176,17 @@ async fn sigalrm_answer(stage: &Stage) -> Outcome {
     if stage.dialect().prints.body != Some(true) {
         return Err(Stop::NotApplicable("answers are not shown".into()));
     }
-    let mut rogue = Rogue::start(Manner::Waits)?;
+    let mut rogue = Rogue::start(Manner::Waits, &stage.notes)?;
     let run = busy(stage, &mut rogue).await?;
     let begun = Instant::now();
     run.signal(Who::Server(0), Signal::SIGALRM)?;
     if let Some(pid) = server_pid(&run) {
         // Else the answer might be there before the signal is.
-        asleep(pid, begun + run.patience() / 50).await;
+        run.asleep(pid, begun + run.patience() / 50).await;
     }
     rogue.release();
-    if begun.elapsed() > run.patience() / 20 {
+    let in_time = || begun.elapsed() <= run.patience() / 20;
+    if !run.record.answer("the answer was released in time", in_time) {
         return Err(Stop::Missing("this machine was too slow for an answer to come soon".into()));
     }
     if shows(&run, Rogue::LATE).await {
@@ -192,16 +197,25 @@ async fn sigalrm_answer(stage: &Stage) -> Outcome {
 
 /// A second SIGALRM ends the server all the more.
 async fn sigalrm_twice(stage: &Stage) -> Outcome {
-    let mut rogue = Rogue::start(Manner::Silent)?;
+    let mut rogue = Rogue::start(Manner::Silent, &stage.notes)?;
     let run = busy(stage, &mut rogue).await?;
     run.signal(Who::Server(0), Signal::SIGALRM)?;
     alarm(&run, "for the second time").await
 }
 
+/// Stops the server, and comes back when it stands still: a signal to go on would else take the other back.
+pub(super) async fn stop(run: &Run) -> Result<(), Stop> {
+    run.signal(Who::Server(0), Signal::SIGSTOP)?;
+    match run.stopped(Who::Server(0)).await {
+        true => Ok(()),
+        false => Err(Stop::Missing("the server was not seen to stop".into())),
+    }
+}
+
 /// A server that was stopped and continued goes on.
 async fn stopped(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
-    run.signal(Who::Server(0), Signal::SIGSTOP)?;
+    stop(&run).await?;
     run.line(&format!("doreq POST {}/while-stopped {{}}", run.url)).await?;
     run.signal(Who::Server(0), Signal::SIGCONT)?;
     match super::steps::arrival(&run, "while-stopped").await {

@@ -79,14 +79,19 @@ async fn after_line(run: &Run, line: &str, name: &str) -> Result<usize, Stop> {
     run.line(line).await?;
     barrier(run, name).await?;
     let pid = run.record.look(|events| servers(events).first().copied());
-    let facts = pid.and_then(facts).ok_or_else(|| Stop::Missing("the server's state could not be read".into()))?;
+    let facts = pid
+        .and_then(|pid| run.facts(pid))
+        .ok_or_else(|| Stop::Missing("the server's state could not be read".into()))?;
     Ok(facts.processors)
 }
 
 /// How many the suite may use, as the server would without a setting.
-fn machine() -> Result<usize, Stop> {
-    let own = std::process::id().cast_signed();
-    let facts = facts(own).ok_or_else(|| Stop::Missing("the machine's processors could not be read".into()))?;
+fn machine(stage: &Stage) -> Result<usize, Stop> {
+    let own = || facts(std::process::id().cast_signed());
+    let facts = stage
+        .notes
+        .answer("the state of the suite", own)
+        .ok_or_else(|| Stop::Missing("the machine's processors could not be read".into()))?;
     if facts.processors < 2 {
         return Err(Stop::NotApplicable("this machine has one processor".into()));
     }
@@ -95,14 +100,14 @@ fn machine() -> Result<usize, Stop> {
 
 /// After `setproc 1` the server runs on one processor.
 async fn processors(stage: &Stage) -> Outcome {
-    machine()?;
+    machine(stage)?;
     let run = ready(stage).await?;
     same("processors of the server after `setproc 1`", 1, after_line(&run, "setproc 1", "one").await?)
 }
 
 /// After `setproc 32` the server runs on as many processors as the machine has, up to 32.
 async fn processors_again(stage: &Stage) -> Outcome {
-    let all = machine()?;
+    let all = machine(stage)?;
     let run = ready(stage).await?;
     after_line(&run, "setproc 1", "one").await?;
     same("processors of the server after `setproc 32`", all.min(32), after_line(&run, "setproc 32", "all").await?)

@@ -29,7 +29,7 @@ super::cases! {
 
 /// A target of this manner gives one error, and the next request goes through.
 async fn disagrees(stage: &Stage, manner: Manner) -> Outcome {
-    let rogue = Rogue::start(manner)?;
+    let rogue = Rogue::start(manner, &stage.notes)?;
     let run = stage.start(Watchdog::on_pipes()).await?;
     barrier(&run, "before").await?;
     run.line(&format!("doreq GET {}", rogue.url())).await?;
@@ -80,7 +80,7 @@ async fn endless_header(stage: &Stage) -> Outcome {
 
 /// An answer whose body never ends is refused once it is over the memory limit, and the session goes on.
 async fn endless_body(stage: &Stage) -> Outcome {
-    let rogue = Rogue::start(Manner::EndlessBody)?;
+    let rogue = Rogue::start(Manner::EndlessBody, &stage.notes)?;
     let run = stage.start(Watchdog::on_pipes()).await?;
     run.line("setmeml 1000000").await?;
     barrier(&run, "before").await?;
@@ -97,7 +97,7 @@ async fn endless_body(stage: &Stage) -> Outcome {
 
 /// A target of this manner answers in the end, and its answer is shown whole.
 async fn answers(stage: &Stage, manner: Manner, how: &str) -> Outcome {
-    let rogue = Rogue::start(manner)?;
+    let rogue = Rogue::start(manner, &stage.notes)?;
     let run = stage.start(Watchdog::on_pipes()).await?;
     barrier(&run, "before").await?;
     run.line(&format!("doreq GET {}", rogue.url())).await?;
@@ -129,11 +129,11 @@ async fn interim(stage: &Stage) -> Outcome {
 
 /// A redirect is shown and not followed.
 async fn redirect(stage: &Stage) -> Outcome {
-    let mut rogue = Rogue::start(Manner::Redirects)?;
+    let mut rogue = Rogue::start(Manner::Redirects, &stage.notes)?;
     let run = stage.start(Watchdog::on_pipes()).await?;
     barrier(&run, "before").await?;
     run.line(&format!("doreq GET {}", rogue.url())).await?;
-    if tokio::time::timeout(run.patience(), rogue.arrived()).await.ok().flatten().is_none() {
+    if !rogue.arrived(run.patience()).await {
         return Err(Stop::Missing(format!("the request never reached the target; {}", state(&run))));
     }
     let shown = shows(&run, "302").await;
@@ -182,11 +182,11 @@ async fn large_answer(stage: &Stage) -> Outcome {
 
 /// `exit` ends both while a request is unanswered.
 async fn silent_exit(stage: &Stage) -> Outcome {
-    let mut rogue = Rogue::start(Manner::Silent)?;
+    let mut rogue = Rogue::start(Manner::Silent, &stage.notes)?;
     let run = stage.start(Watchdog { untapped: true, ..Watchdog::default() }).await?;
     barrier(&run, "before").await?;
     run.line(&format!("doreq GET {}", rogue.url())).await?;
-    if tokio::time::timeout(run.patience(), rogue.arrived()).await.ok().flatten().is_none() {
+    if !rogue.arrived(run.patience()).await {
         return Err(Stop::Missing(format!("the request never reached the silent target; {}", state(&run))));
     }
     run.line("exit").await?;

@@ -8,7 +8,6 @@ use crate::probe::lesson::VARIABLE;
 use crate::record::{Event, Record, Stream, What, Who, servers, shown};
 use crate::stage::{Run, SARGS, SERVER, Stage, Watchdog};
 use crate::subject::handover::Hello;
-use crate::subject::remains;
 
 super::cases! {
     "start.server" => server,
@@ -172,7 +171,7 @@ async fn not_twice(stage: &Stage) -> Outcome {
     run.line("exit").await?;
     // The input stays open: a second watchdog would wait for the next line.
     super::steps::must_end(&run, Who::Watchdog, "a server that cannot be executed, and `exit`").await?;
-    match remains::find(&run.folder)?.first() {
+    match run.left()?.first() {
         None => Ok(()),
         Some(left) => Err(Stop::failure(
             "no second watchdog goes on when the server cannot be executed",

@@ -199,9 +199,12 @@ async fn sigalrm_early(stage: &Stage) -> Outcome {
     // same.
     let deadline = Instant::now() + client.run.patience() / 10;
     let pid = client.run.pid;
-    while asleep(pid, deadline).await && facts(pid).is_some_and(|facts| !facts.expects(libc::SIGALRM)) {
-        tokio::task::yield_now().await;
-    }
+    let up = async {
+        while asleep(pid, deadline).await && facts(pid).is_some_and(|facts| !facts.expects(libc::SIGALRM)) {
+            tokio::task::yield_now().await;
+        }
+    };
+    client.run.record.ask("the server has come up", up).await;
     client.run.signal(Who::Server(0), Signal::SIGALRM)?;
     super::steps::must_end(&client.run, Who::Server(0), "SIGALRM before its first message").await.map(drop)
 }
@@ -209,7 +212,8 @@ async fn sigalrm_early(stage: &Stage) -> Outcome {
 /// A server that was stopped ends when it gets SIGALRM and is continued.
 async fn sigalrm_stopped(stage: &Stage) -> Outcome {
     let (client, _) = alone(stage, 16).await?;
-    for signal in [Signal::SIGSTOP, Signal::SIGALRM, Signal::SIGCONT] {
+    super::end::stop(&client.run).await?;
+    for signal in [Signal::SIGALRM, Signal::SIGCONT] {
         client.run.signal(Who::Server(0), signal)?;
     }
     super::steps::must_end(&client.run, Who::Server(0), "SIGALRM while it was stopped").await.map(drop)

@@ -12,7 +12,6 @@ use crate::probe::server::Server;
 use crate::record::{Event, Stream, Who, ended, shown};
 use crate::stage::{Run, Stage, Watchdog};
 use crate::subject::handover::Order;
-use crate::subject::remains;
 
 super::cases! {
     "wire.reply-bytewise" => reply_bytewise,
@@ -219,14 +218,20 @@ async fn status_told(stage: &Stage) -> Outcome {
 
 /// The watchdog tells which signal ended its server, whichever it was.
 async fn signals_told(stage: &Stage) -> Outcome {
-    for signal in [Signal::SIGTERM, Signal::SIGSEGV, Signal::SIGABRT, Signal::SIGUSR2] {
+    // As the system describes them, in part: it may say `Terminated` or `terminated`.
+    for (signal, words) in [
+        (Signal::SIGTERM, "erminated"),
+        (Signal::SIGSEGV, "egmentation"),
+        (Signal::SIGABRT, "bort"),
+        (Signal::SIGUSR2, "ser defined signal 2"),
+    ] {
         let (run, server) = played(stage, &[]).await?;
         run.order(0, &Order::Raise(signal as i32))?;
         drop(server);
         learns(&run).await?;
         let number = signal as i32;
         let forms = [format!("signal {number}"), format!("signal: {number}"), format!("-{number}")];
-        let names = [signal.as_str(), forms[0].as_str(), &forms[1], &forms[2]];
+        let names = [signal.as_str(), words, &forms[0], &forms[1], &forms[2]];
         says(&run, &names, &format!("that {signal} ended the server"))?;
     }
     Ok(())
@@ -245,6 +250,6 @@ async fn grandchild(stage: &Stage) -> Outcome {
     super::steps::idle(stage, &run, "ready").await?;
     let left = leave(&run).await;
     // It is the suite's own, and not to be blamed on the pair.
-    remains::clear(&run.folder, &[], run.patience()).await?;
+    run.clear().await?;
     left
 }

@@ -176,11 +176,11 @@ async fn reply_order(stage: &Stage) -> Outcome {
     if stage.dialect().prints.body != Some(true) {
         return Err(Stop::NotApplicable("answers are not shown".into()));
     }
-    let mut rogue = Rogue::start(Manner::Waits)?;
+    let mut rogue = Rogue::start(Manner::Waits, &stage.notes)?;
     let run = stage.start(Watchdog::on_pipes()).await?;
     barrier(&run, "ready").await?;
     run.line(&format!("doreq GET {}", rogue.url())).await?;
-    if tokio::time::timeout(run.patience(), rogue.arrived()).await.ok().flatten().is_none() {
+    if !rogue.arrived(run.patience()).await {
         return Err(Stop::Missing(format!("the first request never reached its target; {}", state(&run))));
     }
     run.line("doreq GET http://127.0.0.1:1/refused-at-once").await?;
@@ -208,7 +208,7 @@ async fn reply_op(stage: &Stage) -> Outcome {
 
 /// The reply to what could not be done holds an `Error` with words.
 async fn reply_error(stage: &Stage) -> Outcome {
-    let rogue = Rogue::start(Manner::Refuses)?;
+    let rogue = Rogue::start(Manner::Refuses, &stage.notes)?;
     let run = ready(stage).await?;
     run.line(&format!("doreq GET {}", rogue.url())).await?;
     replies(stage, &[])?;

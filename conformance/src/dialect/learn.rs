@@ -244,7 +244,8 @@ fn learn_replies(events: &[Event], learned: &mut Learned) {
             if replies.is_empty() || !rest.is_empty() {
                 continue;
             }
-            let each = replies.len() == sent.len() || replies.len() == sent.len() + learned.others.len();
+            let as_many = replies.len() == sent.len() || replies.len() == sent.len() + learned.others.len();
+            let each = as_many && follow(events, fd, &replies, &end, learned);
             if learned.dialect.wiring.write.is_some() && !each {
                 continue;
             }
@@ -262,6 +263,43 @@ fn learn_replies(events: &[Event], learned: &mut Learned) {
         let through = descriptors(events, Who::Watchdog).into_iter().filter(|fd| *fd != 2);
         learned.dialect.wiring.write = through.max_by_key(|fd| passed(events, Who::Watchdog, *fd).len());
     }
+}
+
+/// Each reply came after its message had been sent: a greeting and a silence may make up the same number.
+fn follow(events: &[Event], fd: i32, replies: &[&[u8]], end: &Symbol, learned: &Learned) -> bool {
+    let (Some(read), Some(message_end)) = (learned.dialect.wiring.read, &learned.dialect.end) else { return false };
+    let stream = passed(events, Who::Server(0), read);
+    let (messages, _) = cut(&stream, message_end);
+    let sent = when(events, Who::Server(0), read, &messages, message_end);
+    let replied = when(events, Who::Watchdog, fd, replies, end);
+    // Where only lines are answered, whatever was sent before the first of them has no reply.
+    let first = learned.messages.iter().flatten().next();
+    let before = || messages.iter().position(|message| Some(*message) == first.map(Vec::as_slice)).unwrap_or(0);
+    let skipped = if replies.len() == messages.len() { 0 } else { before() };
+    replied.iter().zip(sent.iter().skip(skipped)).all(|(reply, message)| reply > message)
+}
+
+/// For each piece of a stream the place of the event with which it was whole.
+fn when(events: &[Event], side: Who, fd: i32, pieces: &[&[u8]], end: &Symbol) -> Vec<usize> {
+    let mut due: Vec<usize> = Vec::new();
+    let mut length = 0;
+    for piece in pieces {
+        length += piece.len() + end.0.len();
+        due.push(length);
+    }
+    let (mut places, mut passed) = (Vec::new(), 0);
+    for (place, event) in events.iter().enumerate() {
+        if let What::Passed { to, fd: through, bytes } = &event.what
+            && *to == side
+            && *through == fd
+        {
+            passed += bytes.len();
+            while due.get(places.len()).is_some_and(|due| *due <= passed) {
+                places.push(place);
+            }
+        }
+    }
+    places
 }
 
 fn learn_prints(events: &[Event], tokens: &Tokens) -> Prints {

@@ -11,6 +11,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::escape::{escaped, unescaped};
 use payload::Form;
 
 /// One pair's dialect. `None` is what is not known.
@@ -132,15 +133,7 @@ pub enum Inside {
 
 impl fmt::Display for Symbol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for &byte in &self.0 {
-            match byte {
-                b'\n' => write!(f, "\\n")?,
-                b'\\' => write!(f, "\\\\")?,
-                0x20..=0x7e => write!(f, "{}", char::from(byte))?,
-                _ => write!(f, "\\x{byte:02x}")?,
-            }
-        }
-        Ok(())
+        f.write_str(&escaped(&self.0))
     }
 }
 
@@ -160,28 +153,7 @@ impl TryFrom<String> for Symbol {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let bad = || format!("`{text}`: expected characters, \\n, \\\\ or \\xNN with two hexadecimal digits");
-        let mut bytes = Vec::new();
-        let mut rest = text.as_str();
-        while let Some(first) = rest.chars().next() {
-            let escape = if first == '\\' { rest.get(1..2) } else { None };
-            let taken = match (first, escape) {
-                ('\\', Some("n")) => (b'\n', 2),
-                ('\\', Some("\\")) => (b'\\', 2),
-                ('\\', Some("x")) => {
-                    let digits = rest.get(2..4).ok_or_else(bad)?;
-                    (u8::from_str_radix(digits, 16).map_err(|_| bad())?, 4)
-                }
-                ('\\', _) => return Err(bad()),
-                (c, _) => {
-                    bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-                    rest = &rest[c.len_utf8()..];
-                    continue;
-                }
-            };
-            bytes.push(taken.0);
-            rest = &rest[taken.1..];
-        }
+        let bytes = unescaped(&text)?;
         if bytes.is_empty() { Err("a symbol cannot be empty".to_owned()) } else { Ok(Symbol(bytes)) }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
 
 use crate::record::Status;
 
@@ -22,7 +23,7 @@ mod system;
 pub use system::{Watch, facts};
 
 /// What the system says of a living process, where it says it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// The signals that it handles, as a mask: bit n-1 is signal n.
     pub handled: u64,
@@ -49,6 +50,17 @@ impl Facts {
 /// process goes to sleep, so this looks again and again, and lets everything else run in between.
 pub async fn asleep(pid: i32, deadline: Instant) -> bool {
     while !system::sleeps(pid) {
+        if Instant::now() > deadline {
+            return false;
+        }
+        tokio::task::yield_now().await;
+    }
+    true
+}
+
+/// Waits until a process that was sent SIGSTOP has stopped, and says whether that came before `deadline`.
+pub async fn stopped(pid: i32, deadline: Instant) -> bool {
+    while !system::is_stopped(pid) {
         if Instant::now() > deadline {
             return false;
         }

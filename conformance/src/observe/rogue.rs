@@ -6,11 +6,14 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
+
+use crate::record::Record;
 
 /// What becomes of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +56,7 @@ pub struct Rogue {
     address: SocketAddr,
     arrivals: mpsc::UnboundedReceiver<()>,
     release: Arc<Notify>,
+    notes: Arc<Record>,
     /// Keeps the port: bound, and for `Refuses` not listening.
     _held: Option<TcpSocket>,
     _serving: JoinSet<()>,
@@ -62,8 +66,20 @@ impl Rogue {
     /// The body of an answer that was released.
     pub const LATE: &str = "an-answer-that-came-late";
 
-    /// Starts one.
-    pub fn start(manner: Manner) -> io::Result<Self> {
+    /// Starts one, and notes where. In the notes of another run it is where it was then, and nobody listens.
+    pub fn start(manner: Manner, notes: &Arc<Record>) -> io::Result<Self> {
+        let mut started = None;
+        let address = notes.answer("a target that misbehaves", || {
+            let rogue = Self::listen(manner, notes.clone()).map_err(|error| error.to_string())?;
+            Ok::<_, String>(started.insert(rogue).address)
+        });
+        let address = address.map_err(io::Error::other)?;
+        let (arrivals, release) = (mpsc::unbounded_channel().1, Arc::default());
+        let past = || Rogue { address, arrivals, release, notes: notes.clone(), _held: None, _serving: JoinSet::new() };
+        Ok(started.unwrap_or_else(past))
+    }
+
+    fn listen(manner: Manner, notes: Arc<Record>) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let address = socket.local_addr()?;
@@ -76,7 +92,7 @@ impl Rogue {
             serving.spawn(serve(socket.listen(64)?, manner, arrived, release.clone()));
             None
         };
-        Ok(Rogue { address, arrivals, release, _held: held, _serving: serving })
+        Ok(Rogue { address, arrivals, release, notes, _held: held, _serving: serving })
     }
 
     /// Where to send requests.
@@ -91,12 +107,14 @@ impl Rogue {
 
     /// Whether a request has arrived that nobody waited for.
     pub fn has_arrived(&mut self) -> bool {
-        self.arrivals.try_recv().is_ok()
+        let arrivals = &mut self.arrivals;
+        self.notes.answer("another request has arrived", || arrivals.try_recv().is_ok())
     }
 
-    /// Returns once another request has arrived.
-    pub async fn arrived(&mut self) -> Option<()> {
-        self.arrivals.recv().await
+    /// Whether another request arrives in time.
+    pub async fn arrived(&mut self, patience: Duration) -> bool {
+        let arrived = tokio::time::timeout(patience, self.arrivals.recv());
+        self.notes.ask("a request arrives", async { matches!(arrived.await, Ok(Some(()))) }).await
     }
 }
 

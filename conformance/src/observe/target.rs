@@ -13,7 +13,8 @@ use crate::record::{Record, Request, What};
 
 /// The running endpoint.
 pub struct Target {
-    server: MockServer,
+    uri: String,
+    _server: Option<MockServer>,
     slots: Arc<Slots>,
 }
 
@@ -52,12 +53,22 @@ impl Target {
         // Requests live in the sessions' records; the server need not keep a copy of each.
         let server = MockServer::builder().disable_request_recording().start().await;
         Mock::given(any()).respond_with(Doorkeeper(slots.clone())).mount(&server).await;
-        Target { server, slots }
+        Target { uri: server.uri(), _server: Some(server), slots }
+    }
+
+    /// The endpoint of another run: nobody listens.
+    pub fn past(uri: String) -> Self {
+        Target { uri, _server: None, slots: Arc::default() }
+    }
+
+    /// Its address, without a slash at the end.
+    pub fn uri(&self) -> &str {
+        &self.uri
     }
 
     /// Where requests of the session with this path reach, without a slash at the end.
     pub fn url(&self, slot: &str) -> String {
-        format!("{}/{slot}", self.server.uri())
+        format!("{}/{slot}", self.uri)
     }
 
     /// From now on requests below `/slot` are noted in `record` and answered so.

@@ -132,10 +132,14 @@ impl Client {
     pub async fn idle(&self) -> Result<(), Stop> {
         let Some(input) = &self.input else { return Ok(()) };
         let deadline = Instant::now() + self.patience;
-        while input.unread()? > 0 && Instant::now() < deadline {
-            tokio::task::yield_now().await;
-        }
-        if input.unread()? == 0 && process::asleep(self.run.pid, deadline).await {
+        let idle = async {
+            let unread = || input.unread().is_ok_and(|unread| unread > 0);
+            while unread() && Instant::now() < deadline {
+                tokio::task::yield_now().await;
+            }
+            !unread() && process::asleep(self.run.pid, deadline).await
+        };
+        if self.run.record.ask("the server has read all and sleeps", idle).await {
             return Ok(());
         }
         Err(Stop::Missing("the server did not read what was written, or never paused".into()))

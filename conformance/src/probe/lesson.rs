@@ -13,7 +13,7 @@ use crate::observe::rogue::{Manner, Rogue};
 use crate::observe::target::Answer;
 use crate::outcome::Stop;
 use crate::record::{self, Event, Record, Stream, What, Who};
-use crate::stage::{Lesson, Run, Stage, Suite, Watchdog};
+use crate::stage::{Acts, Lesson, Run, Stage, Suite, Watchdog};
 
 /// How many cases replay a request, each with a path of its own.
 pub const REPLAYS: usize = 20;
@@ -55,6 +55,9 @@ pub async fn learn(suite: &Arc<Suite>) -> Lesson {
         Ok((_, remains)) => lesson.remains = remains,
         Err(stop) => lesson.failed = Some(stop),
     }
+    // Nothing is added to it any more, and every case looks at it.
+    lesson.record = Arc::new(Record::over(lesson.record.all()));
+    lesson.acts = stage.acts();
     let stated = suite.profile.dialect.clone().unwrap_or_default();
     lesson.dialect = stated.over(&lesson.learned.dialect);
     lesson
@@ -70,6 +73,7 @@ fn empty() -> Lesson {
         on_success: Vec::new(),
         on_failure: Vec::new(),
         remains: Vec::new(),
+        acts: Acts::default(),
         failed: None,
         replays: Vec::new(),
     }
@@ -100,6 +104,10 @@ async fn first(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
         run.line(&line).await?;
         // Lazy pairs start the server only for the first request: then there is nothing to wait for yet.
         wait_for_bytes(&run, before).await;
+        if let Some(pid) = run.record.look(|events| record::servers(events).first().copied()) {
+            // Else two messages might be read at once, which is for another case to judge.
+            run.asleep(pid, Instant::now() + run.patience() / 10).await;
+        }
         lines.push(Line { command, token: token.to_owned() });
         typed.push(line);
     }
@@ -207,7 +215,7 @@ async fn second(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
 
 /// A session with nothing but a request that cannot be made: whatever is shown in it is said of that.
 async fn third(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
-    let rogue = Rogue::start(Manner::Refuses)?;
+    let rogue = Rogue::start(Manner::Refuses, &stage.notes)?;
     let run = stage.watchdog().await?;
     run.line(&format!("doreq GET {} {{}}", rogue.url())).await?;
     run.line("exit").await?;

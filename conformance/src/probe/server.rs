@@ -40,7 +40,7 @@ impl Server {
         let reads = run.take_end(0, fd_read).ok_or_else(|| missing("the server was started in another wiring"))?;
         let writes = match run.take_end(0, fd_write) {
             Some(end) => end,
-            None if is_two_way(&reads)? => reads.try_clone()?,
+            None if run.record.answer("one end for both directions", || is_two_way(&reads)) => reads.try_clone()?,
             None => return Err(missing("the server was started in another wiring")),
         };
         run.drop_ends(0);
@@ -51,23 +51,19 @@ impl Server {
 
     /// Reads until a whole message has come.
     pub async fn message(&self, run: &Run) -> Result<Vec<u8>, Stop> {
-        let mut all = Vec::new();
-        let mut buffer = [0; 4096];
-        while crate::dialect::find(&all, &self.end.0).is_none() {
-            let read = self.reads.async_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, &mut buffer)?));
-            match tokio::time::timeout(run.patience(), read).await {
-                Ok(Ok(n @ 1..)) => {
-                    run.record.push(What::Passed { to: Who::Server(0), fd: self.fd_read, bytes: buffer[..n].to_vec() });
-                    all.extend_from_slice(&buffer[..n]);
-                }
-                _ => {
-                    return Err(Stop::Missing(
-                        "the watchdog sent no message to the suite in the server's place".into(),
-                    ));
-                }
+        let message = async {
+            let mut all = Vec::new();
+            let mut buffer = [0; 4096];
+            while crate::dialect::find(&all, &self.end.0).is_none() {
+                let read = self.reads.async_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, &mut buffer)?));
+                let Ok(Ok(n @ 1..)) = tokio::time::timeout(run.patience(), read).await else { return None };
+                run.record.push(What::Passed { to: Who::Server(0), fd: self.fd_read, bytes: buffer[..n].to_vec() });
+                all.extend_from_slice(&buffer[..n]);
             }
-        }
-        Ok(all)
+            Some(all)
+        };
+        let message = run.record.ask("a message for the suite in the server's place", message).await;
+        message.ok_or_else(|| Stop::Missing("the watchdog sent no message to the suite in the server's place".into()))
     }
 
     /// A reply, with its end.
@@ -104,9 +100,9 @@ impl Server {
 }
 
 /// A socket carries both directions in one descriptor.
-fn is_two_way(end: &OwnedFd) -> std::io::Result<bool> {
-    let mode = rustix::fs::fstat(end)?.st_mode;
-    Ok(rustix::fs::FileType::from_raw_mode(mode) == rustix::fs::FileType::Socket)
+fn is_two_way(end: &OwnedFd) -> bool {
+    let is_socket = |mode| rustix::fs::FileType::from_raw_mode(mode) == rustix::fs::FileType::Socket;
+    rustix::fs::fstat(end).is_ok_and(|stat| is_socket(stat.st_mode))
 }
 
 /// What was not taken in time, or by nobody, shows in what does not happen.

@@ -53,7 +53,7 @@ pub fn report(run: &Run) -> String {
     let entries = run.results.iter().map(|judged| {
         let holds =
             matches!(judged.verdict, Verdict::Pass | Verdict::NotApplicable { .. } | Verdict::Untestable { .. });
-        let records = if holds { &[][..] } else { &judged.records[..] };
+        let records = if holds { Vec::new() } else { judged.acts.records() };
         Entry {
             id: &judged.requirement.id,
             level: judged.requirement.level,
@@ -63,7 +63,7 @@ pub fn report(run: &Run) -> String {
             verdict: &judged.verdict,
             took_ms: judged.took.as_millis(),
             left: judged.remains.iter().map(|r| r.command.clone()).collect(),
-            transcripts: records.iter().map(|r| timeline(&r.events())).collect(),
+            transcripts: records.iter().map(|r| timeline(&r.all())).collect(),
         }
     });
     let report = Report {

@@ -105,7 +105,7 @@ fn describe(dialect: &Dialect) -> Vec<(&'static str, String)> {
     }
     let replies = match (dialect.reply.each, dialect.reply.same_op) {
         (Some(true), Some(true)) => "one for each message, with its op byte",
-        (Some(true), _) => "one for each message, with op bytes of their own",
+        (Some(true), _) => "one for each message, without its op byte",
         (Some(false), _) => "not one for each message",
         (None, _) => "none seen",
     };
@@ -204,10 +204,12 @@ fn finding(out: &mut String, run: &Run, judged: &Judged, style: Style, repeat: &
     if evidence {
         let _ = writeln!(out, "  why       {}", r.rationale);
         // A case without a session of its own judged the first one.
-        let learning = [run.lesson.record.clone()];
-        let records = if judged.records.is_empty() { &learning[..] } else { &judged.records[..] };
+        let mut records = judged.acts.records();
+        if records.is_empty() {
+            records.push(&run.lesson.record);
+        }
         for record in records {
-            for line in timeline(&record.events()).lines() {
+            for line in timeline(&record.all()).lines() {
                 let _ = writeln!(out, "    {line}");
             }
         }

@@ -17,7 +17,8 @@ const BYTES_SHOWN: usize = 160;
 pub fn timeline(events: &[Event]) -> String {
     // What follows is the suite's own doing.
     let done = events.iter().position(|e| matches!(e.what, What::Finishing)).unwrap_or(events.len());
-    let events = &whole_lines(&events[..done]);
+    let events: Vec<_> = events[..done].iter().filter(|e| !matches!(e.what, What::Looked)).cloned().collect();
+    let events = &whole_lines(&events);
     let mut out = String::new();
     let skipped = events.len().saturating_sub(EVENTS_SHOWN);
     for (n, event) in events.iter().enumerate() {
@@ -66,6 +67,11 @@ fn line(what: &What) -> String {
         What::Shown { stream, bytes } => format!("{:<18} {}", format!("{stream:?}").to_lowercase(), quoted(bytes)),
         What::Started { who, .. } => format!("{who} started"),
         What::NotExecuted { who, error } => format!("{who} not executed: {error}"),
+        What::Looked => String::new(),
+        What::Answered { question, answer } => {
+            let answer = answer.to_string();
+            format!("{:<18} {question} {}", "seen", quoted(answer.as_bytes()))
+        }
         What::ShownAll { stream } => format!("{:<18} closed", format!("{stream:?}").to_lowercase()),
         What::Flooded => "more was said than is kept; from here on nobody listens".to_owned(),
         What::Finishing => "the suite ends what still runs".to_owned(),
@@ -95,9 +101,9 @@ fn quoted(bytes: &[u8]) -> String {
 /// Every case's sessions, normalised, each under its requirement's id; the first session is `learn`.
 pub fn all(run: &Run) -> Vec<(String, String)> {
     let dialect = &run.lesson.dialect;
-    let learning = ("learn".to_owned(), normalised(&run.lesson.record.events(), dialect));
-    let cases = run.results.iter().filter(|judged| !judged.records.is_empty()).map(|judged| {
-        let sessions: Vec<_> = judged.records.iter().map(|r| normalised(&r.events(), dialect)).collect();
+    let learning = ("learn".to_owned(), normalised(&run.lesson.record.all(), dialect));
+    let cases = run.results.iter().filter(|judged| !judged.acts.sessions.is_empty()).map(|judged| {
+        let sessions: Vec<_> = judged.acts.records().into_iter().map(|r| normalised(&r.all(), dialect)).collect();
         (judged.requirement.id.clone(), sessions.join("\n"))
     });
     std::iter::once(learning).chain(cases).collect()

@@ -7,12 +7,13 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
 
 use super::place::{SessionFolder, mark};
 use crate::observe::process::{self, Watch, reap, signal};
 
 /// A process that outlived its session.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remain {
     /// Its process id.
     pub pid: i32,

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +21,7 @@ use super::attend::{ServerPlan, Shared, StartError, Starting, attend, begin};
 use super::handover::{self, Become, Hello, Order, SOCKET};
 use super::place::{SessionFolder, environment};
 use super::remains::{self, Remain};
-use crate::observe::process::{self, Watch};
+use crate::observe::process::{self, Facts, Watch};
 use crate::observe::terminal::{Input, Terminal, read_into};
 use crate::record::{Event, Record, Status, Stream, What, Who};
 
@@ -159,6 +159,30 @@ impl Session {
         })
     }
 
+    /// A session of another run, as its record tells of it: nothing is started, and whatever is done to it does nothing.
+    pub fn past(record: Arc<Record>, folder: SessionFolder, pid: i32, who: Who, patience: Duration) -> Self {
+        let shared = Shared {
+            record: record.clone(),
+            server: ServerPlan::Held(Vec::new()),
+            own: Vec::new(),
+            starts: Mutex::default(),
+            watching: Mutex::default(),
+        };
+        Session {
+            record,
+            folder,
+            pid,
+            patience,
+            who,
+            input: Mutex::default(),
+            shared: Arc::new(shared),
+            terminal: Mutex::default(),
+            readers: Mutex::default(),
+            finished: AtomicBool::new(true),
+            _attending: JoinSet::new(),
+        }
+    }
+
     /// Types a line, with the line's end.
     pub async fn line(&self, line: &str) -> io::Result<()> {
         self.write(format!("{line}\n").as_bytes()).await
@@ -210,28 +234,68 @@ impl Session {
 
     /// Waits until nobody holds the terminal or the outputs any more: then all that was shown has been read.
     pub async fn outputs_closed(&self) -> Option<()> {
-        if self.record.is_flooded() {
-            return None;
-        }
-        let readers: Vec<_> = self.readers.lock().expect("not poisoned").drain(..).collect();
-        let all = async {
-            for reader in readers {
-                let _ = reader.await;
+        let closed = async {
+            if self.record.is_flooded() {
+                return false;
             }
+            let readers: Vec<_> = self.readers.lock().expect("not poisoned").drain(..).collect();
+            let all = async {
+                for reader in readers {
+                    let _ = reader.await;
+                }
+            };
+            tokio::time::timeout(self.patience, all).await.is_ok()
         };
-        tokio::time::timeout(self.patience, all).await.ok()
+        // Not as an `Option<()>`, whose two values look alike in JSON.
+        self.record.ask("the outputs are closed", closed).await.then_some(())
     }
 
     /// Sends a signal to one of the subjects.
     pub fn signal(&self, who: Who, signal: Signal) -> io::Result<()> {
+        let pid = self.pid_of(who)?;
+        if self.record.is_past() {
+            // The process of that number is somebody else's by now.
+            return Ok(());
+        }
+        self.record.push(What::Signalled { who, signal: signal as i32 });
+        process::signal(pid, signal as i32)
+    }
+
+    fn pid_of(&self, who: Who) -> io::Result<i32> {
         let pid = match who {
             w if w == self.who => Some(self.pid),
             Who::Server(n) => self.record.look(|events| crate::record::servers(events).get(n).copied()),
             Who::Watchdog => None,
         };
-        let pid = pid.ok_or_else(|| io::Error::other(format!("there is no {who} to signal")))?;
-        self.record.push(What::Signalled { who, signal: signal as i32 });
-        process::signal(pid, signal as i32)
+        pid.ok_or_else(|| io::Error::other(format!("there is no {who} to signal")))
+    }
+
+    /// Waits until a subject that got SIGSTOP stands still, and says whether that came in time.
+    pub async fn stopped(&self, who: Who) -> bool {
+        let Ok(pid) = self.pid_of(who) else { return false };
+        let deadline = Instant::now() + self.patience;
+        self.record.ask(&format!("the {who} stands still"), process::stopped(pid, deadline)).await
+    }
+
+    /// What the system says of a process of this session.
+    pub fn facts(&self, pid: i32) -> Option<Facts> {
+        self.record.answer(&format!("the state of process {pid}"), || process::facts(pid))
+    }
+
+    /// Waits until every thread of a process of this session sleeps, and says whether that came before `deadline`.
+    pub async fn asleep(&self, pid: i32, deadline: Instant) -> bool {
+        self.record.ask(&format!("process {pid} sleeps"), process::asleep(pid, deadline)).await
+    }
+
+    /// Every living process of this session.
+    pub fn left(&self) -> io::Result<Vec<Remain>> {
+        let left = || remains::find(&self.folder).map_err(|error| error.to_string());
+        self.record.answer("what is running", left).map_err(io::Error::other)
+    }
+
+    /// Ends what is left of this session.
+    pub async fn clear(&self) -> io::Result<()> {
+        if self.record.is_past() { Ok(()) } else { remains::clear(&self.folder, &[], self.patience).await.map(drop) }
     }
 
     /// How long each wait lasts at most.
@@ -253,15 +317,21 @@ impl Session {
 
     /// What the `n`th stand-in in the server's place was given.
     pub fn hello(&self, n: usize) -> Option<Hello> {
-        self.shared.starts.lock().expect("not poisoned").get(n).map(|s| s.hello.clone())
+        let live = || self.shared.starts.lock().expect("not poisoned").get(n).map(|s| s.hello.clone());
+        self.record.answer(&format!("how server {n} was started"), live)
     }
 
     /// Takes the end that the held server inherited under a number.
     pub fn take_end(&self, n: usize, number: i32) -> Option<OwnedFd> {
         let mut starts = self.shared.starts.lock().expect("not poisoned");
-        let held = &mut starts.get_mut(n)?.held;
-        let at = held.iter().position(|(h, _)| *h == number)?;
-        Some(held.swap_remove(at).1)
+        let mut held = starts.get_mut(n).map(|start| &mut start.held);
+        let at = held.as_ref().and_then(|held| held.iter().position(|(h, _)| *h == number));
+        let at = self.record.answer(&format!("the end of server {n} at {number}"), || at)?;
+        match &mut held {
+            Some(held) => Some(held.swap_remove(at).1),
+            // In a session of another run an end without another side stands in its place.
+            None => UnixStream::pair().ok().map(|(end, _)| end.into()),
+        }
     }
 
     /// Closes every end of the held server that was not taken.
@@ -273,6 +343,9 @@ impl Session {
 
     /// Gives a held stand-in another order.
     pub fn order(&self, n: usize, order: &Order) -> io::Result<()> {
+        if self.record.is_past() {
+            return Ok(());
+        }
         let starts = self.shared.starts.lock().expect("not poisoned");
         let control = starts.get(n).and_then(|s| s.control.as_ref());
         handover::send(control.ok_or_else(|| io::Error::other("there is no held server"))?, order, &[])

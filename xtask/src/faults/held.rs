@@ -12,7 +12,7 @@ pub(crate) struct Report {
 }
 
 /// What a report says of one requirement.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(crate) struct Entry {
     pub(crate) id: String,
@@ -23,6 +23,19 @@ pub(crate) struct Entry {
     by: Option<String>,
     missing: Option<String>,
     error: Option<String>,
+}
+
+impl Report {
+    /// Where the same run, judged again, came out differently.
+    pub(crate) fn differences(&self, again: &Report) -> Vec<String> {
+        let pairs = self.requirements.iter().zip(&again.requirements);
+        let differ = pairs.filter(|(first, second)| first != second);
+        let mut said: Vec<_> = differ.map(|(first, second)| format!("{first}\nreplayed: {second}")).collect();
+        if self.requirements.len() != again.requirements.len() {
+            said.push("replayed: not every requirement is there".into());
+        }
+        said
+    }
 }
 
 impl fmt::Display for Entry {

@@ -88,11 +88,20 @@ pub fn facts(pid: i32) -> Option<Facts> {
 
 /// Every thread of the process sleeps.
 pub(super) fn sleeps(pid: i32) -> bool {
+    all_are(pid, 'S')
+}
+
+/// Every thread of the process was stopped by a signal.
+pub(super) fn is_stopped(pid: i32) -> bool {
+    all_are(pid, 'T')
+}
+
+fn all_are(pid: i32, state: char) -> bool {
     let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return false };
     threads.flatten().all(|thread| {
         // The name in brackets may hold anything; the state is the word after the last bracket.
         let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(state))
     })
 }
 

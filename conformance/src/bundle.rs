@@ -1,0 +1,202 @@
+//! A bundle: all that was recorded in a run, in a folder, enough to judge it again without the subjects.
+//!
+//! ```text
+//! bundle.json          format, programs, system, profile, selection, patience, the target's address
+//! ID/case.json         the sessions of a case, or of `learn`: process ids, programs that could not be executed, and
+//!                      the processes that were left
+//! ID/notes.jsonl       what was found out beside the sessions
+//! ID/N.jsonl           session N, one event a line: `at_us` since it began, `what`, and what belongs to that; bytes
+//!                      are text in which what is not printable ASCII is `\n`, `\\` or `\xNN`
+//! ```
+//!
+//! Beside what observers saw, a session holds each look of its case (`looked`) and the answers to what it asked
+//! (`answered`): judged again, the case sees what it saw then. `format` grows when that changes its meaning.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::profile::Profile;
+use crate::record::Event;
+use crate::run::{Options, Run};
+use crate::stage::{Acts, Pair};
+use crate::subject::remains::Remain;
+
+/// The format's version.
+pub const FORMAT: u32 = 1;
+
+/// The first session's name among the cases.
+const LEARN: &str = "learn";
+
+/// A run that is over.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    head: Head,
+    /// What each case did, and `learn`.
+    pub acts: BTreeMap<String, PastActs>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Head {
+    format: u32,
+    family: String,
+    system: String,
+    pair: Pair,
+    profile: Profile,
+    only: Vec<String>,
+    jobs: usize,
+    patience_ms: u64,
+    target: String,
+}
+
+/// What a case did.
+#[derive(Debug, Clone, Default)]
+pub struct PastActs {
+    /// What was found out beside its sessions.
+    pub notes: Vec<Event>,
+    /// The processes that were left.
+    pub remains: Vec<Remain>,
+    /// Its sessions.
+    pub sessions: Vec<PastAct>,
+}
+
+/// A session.
+#[derive(Debug, Clone, Default)]
+pub struct PastAct {
+    /// The program that was started.
+    pub pid: i32,
+    /// Why it could not be, as the system's error number.
+    pub not_executed: Option<i32>,
+    /// What was seen.
+    pub events: Vec<Event>,
+}
+
+/// What stands in `case.json`.
+#[derive(Serialize, Deserialize)]
+struct Case {
+    remains: Vec<Remain>,
+    sessions: Vec<Start>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Start {
+    pid: i32,
+    not_executed: Option<i32>,
+}
+
+/// Keeps a run in a folder, which must not be there yet.
+pub fn keep(run: &Run, folder: &Path) -> io::Result<()> {
+    fs::create_dir(folder)?;
+    let options = &run.options;
+    let head = Head {
+        format: FORMAT,
+        family: "watchdog".to_owned(),
+        system: std::env::consts::OS.to_owned(),
+        pair: options.pair.clone(),
+        profile: options.profile.clone(),
+        only: options.only.clone(),
+        jobs: options.jobs,
+        patience_ms: u64::try_from(options.patience.as_millis()).unwrap_or(u64::MAX),
+        target: run.target.clone(),
+    };
+    fs::write(folder.join("bundle.json"), serde_json::to_vec_pretty(&head)?)?;
+    keep_acts(&folder.join(LEARN), &run.lesson.acts, &run.lesson.remains)?;
+    // What was blocked did nothing.
+    for judged in run.results.iter().filter(|judged| judged.took > Duration::ZERO) {
+        keep_acts(&folder.join(&judged.requirement.id), &judged.acts, &judged.remains)?;
+    }
+    Ok(())
+}
+
+fn keep_acts(folder: &Path, acts: &Acts, remains: &[Remain]) -> io::Result<()> {
+    fs::create_dir(folder)?;
+    let sessions = acts.sessions.iter().map(|act| Start { pid: act.pid, not_executed: act.not_executed });
+    let case = Case { remains: remains.to_vec(), sessions: sessions.collect() };
+    fs::write(folder.join("case.json"), serde_json::to_vec_pretty(&case)?)?;
+    write_events(&folder.join("notes.jsonl"), &acts.notes.all())?;
+    for (n, act) in acts.sessions.iter().enumerate() {
+        write_events(&folder.join(format!("{n}.jsonl")), &act.record.all())?;
+    }
+    Ok(())
+}
+
+fn write_events(path: &Path, events: &[Event]) -> io::Result<()> {
+    let mut file = BufWriter::new(fs::File::create(path)?);
+    for event in events {
+        serde_json::to_writer(&mut file, event)?;
+        file.write_all(b"\n")?;
+    }
+    file.flush()
+}
+
+impl Bundle {
+    /// Reads a folder; the error names the file and says what is wrong.
+    pub fn read(folder: &Path) -> Result<Self, String> {
+        let head: serde_json::Value = json(&folder.join("bundle.json"))?;
+        let format = head.get("format").and_then(serde_json::Value::as_u64);
+        if format != Some(FORMAT.into()) {
+            let found = format.map_or_else(|| "none".to_owned(), |format| format.to_string());
+            return Err(format!("{}: expected a bundle of format {FORMAT}, found {found}", folder.display()));
+        }
+        let head = serde_json::from_value(head).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let mut acts = BTreeMap::new();
+        let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        for entry in entries {
+            let path = entry.map_err(|error| format!("{}: {error}", folder.display()))?.path();
+            if path.is_dir() {
+                let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                acts.insert(id, read_acts(&path)?);
+            }
+        }
+        Ok(Bundle { head, acts })
+    }
+
+    /// The address that the target had.
+    pub fn target(&self) -> &str {
+        &self.head.target
+    }
+
+    /// The run as it was asked for.
+    pub fn options(self) -> Options {
+        Options {
+            pair: self.head.pair.clone(),
+            profile: self.head.profile.clone(),
+            only: self.head.only.clone(),
+            jobs: self.head.jobs,
+            patience: Duration::from_millis(self.head.patience_ms),
+            past: Some(self),
+            ..Options::default()
+        }
+    }
+}
+
+fn read_acts(folder: &Path) -> Result<PastActs, String> {
+    let Case { remains, sessions } = json(&folder.join("case.json"))?;
+    let session = |(n, start): (usize, Start)| {
+        let events = read_events(&folder.join(format!("{n}.jsonl")))?;
+        Ok(PastAct { pid: start.pid, not_executed: start.not_executed, events })
+    };
+    let sessions = sessions.into_iter().enumerate().map(session).collect::<Result<_, String>>()?;
+    Ok(PastActs { notes: read_events(&folder.join("notes.jsonl"))?, remains, sessions })
+}
+
+fn json<T: DeserializeOwned>(path: &Path) -> Result<T, String> {
+    let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    serde_json::from_slice(&bytes).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn read_events(path: &Path) -> Result<Vec<Event>, String> {
+    let told = |line: usize, error: &dyn std::fmt::Display| format!("{}, line {line}: {error}", path.display());
+    let file = fs::File::open(path).map_err(|error| told(1, &error))?;
+    let lines = BufReader::new(file).lines().enumerate();
+    let event = |(n, line): (usize, io::Result<String>)| {
+        let line = line.map_err(|error| told(n + 1, &error))?;
+        serde_json::from_str(&line).map_err(|error| told(n + 1, &error))
+    };
+    lines.map(event).collect()
+}

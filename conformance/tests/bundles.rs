@@ -1,0 +1,61 @@
+//! Bundles: a run that was kept is judged again without its programs, and comes out the same.
+#![cfg(unix)]
+
+mod common;
+
+use std::path::Path;
+
+use common::{Bench, fixtures, python_pair, python_path, reference};
+
+/// Runs the suite on a pair, keeps the run, and replays it; both reports, as JSON without times.
+fn twice(bench: &Bench, bin: &Path, args: &[&str]) -> [serde_json::Value; 2] {
+    let bundle = bench.folder().join("bundle");
+    let run = bench.judge(bin, &[args, &["--bundle", &bundle.display().to_string()]].concat());
+    assert!(bundle.join("bundle.json").exists(), "{}", run.stderr);
+    let again = bench.folder().join("again.json");
+    let replayed = bench.suite().arg("replay").arg(&bundle).arg("--json").arg(&again).output().unwrap();
+    assert_eq!(replayed.status.code(), Some(run.status), "{}", String::from_utf8_lossy(&replayed.stderr));
+    [bench.folder().join("report.json"), again].map(|path| {
+        let mut report: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        for time in ["total_ms", "learning_ms", "late_ms"] {
+            report[time] = 0.into();
+        }
+        for requirement in report["requirements"].as_array_mut().unwrap() {
+            requirement["took_ms"] = 0.into();
+        }
+        report
+    })
+}
+
+#[test]
+fn the_reference_replayed() {
+    let bench = Bench::new(&std::env::var_os("PATH").unwrap_or_default());
+    let profile = fixtures().join("profiles/reference.toml").display().to_string();
+    let [first, second] = twice(&bench, &reference(), &["--profile", &profile]);
+    assert_eq!(first, second);
+}
+
+#[test]
+fn a_pair_with_much_advice_replayed() {
+    let Some(path) = python_path() else { return };
+    let bench = Bench::new(&path);
+    // Less patience makes more of it inconclusive, which has to come out the same too.
+    let [first, second] = twice(&bench, &python_pair(), &["--timeout-scale", "0.2"]);
+    assert_eq!(first, second);
+}
+
+#[test]
+fn what_is_no_bundle_is_refused() {
+    let bench = Bench::new(&std::env::var_os("PATH").unwrap_or_default());
+    let refused = |bundle: &Path| {
+        let output = bench.suite().arg("replay").arg(bundle).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (status, said) = refused(Path::new("/no/such/folder"));
+    assert!(status == Some(2) && said.contains("bundle.json: No such file"), "{said}");
+    std::fs::write(bench.folder().join("bundle.json"), r#"{"format": 99}"#).unwrap();
+    let (status, said) = refused(bench.folder());
+    assert!(status == Some(2) && said.contains("expected a bundle of format 1, found 99"), "{said}");
+    let kept = bench.judge(&python_pair(), &["--bundle", &bench.folder().display().to_string()]);
+    assert!(kept.status == 2 && kept.stderr.contains("a folder that is not there yet"), "{}", kept.stderr);
+}

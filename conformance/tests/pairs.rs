@@ -1,0 +1,92 @@
+//! Pairs in other languages, each written as its community would, in dialects that lie far apart: all conform, and
+//! nobody tells the suite how they speak.
+//!
+//! A pair whose language is not installed is said to be not run; in CI that is a failure.
+#![cfg(unix)]
+
+mod common;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{Bench, fixtures, graded_only, python_path};
+
+/// Whether a tool answers; else what to say about it.
+fn is_there(tool: &str, arguments: &[&str]) -> bool {
+    let there = Command::new(tool).args(arguments).output().is_ok_and(|output| output.status.success());
+    assert!(there || std::env::var_os("CI").is_none(), "{tool} not found: in CI it must be there");
+    if !there {
+        println!("{tool} not found: not run");
+    }
+    there
+}
+
+fn path() -> OsString {
+    std::env::var_os("PATH").unwrap_or_default()
+}
+
+fn pair(name: &str) -> PathBuf {
+    fixtures().join("pairs").join(name)
+}
+
+fn built(command: &mut Command) {
+    let output = command.output().expect("the compiler answered a moment ago");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Every graded requirement that there is something to judge in holds.
+fn conforms(bench: &Bench, pair: &Path) {
+    let profile = bench.folder().join("graded.toml");
+    std::fs::write(&profile, graded_only()).unwrap();
+    let run = bench.judge(pair, &["--profile", profile.to_str().unwrap()]);
+    let holds = |verdict: &str| matches!(verdict, "pass" | "untestable" | "not_applicable");
+    let others: Vec<_> = run.report.requirements.iter().filter(|entry| !holds(&entry.verdict)).collect();
+    assert!(others.is_empty(), "{others:#?}");
+    let passed = run.report.requirements.iter().filter(|entry| entry.verdict == "pass").count();
+    assert!(passed >= 35, "only {passed} requirements passed");
+    assert_eq!(run.status, 0, "{}", run.stdout);
+}
+
+#[test]
+fn the_pair_in_python() {
+    let Some(path) = python_path() else { return };
+    conforms(&Bench::new(&path), &pair("python"));
+}
+
+#[test]
+fn the_pair_in_node() {
+    if is_there("node", &["--version"]) {
+        conforms(&Bench::new(&path()), &pair("node"));
+    }
+}
+
+#[test]
+fn the_pair_in_c() {
+    if !is_there("cc", &["--version"]) {
+        return;
+    }
+    let bench = Bench::new(&path());
+    for program in ["watchdog", "server"] {
+        let mut cc = Command::new("cc");
+        cc.args(["-O1", "-Wall", "-Wextra", "-std=c11", "-D_GNU_SOURCE", "-o"]).arg(bench.folder().join(program));
+        built(cc.arg(pair("c").join(format!("{program}.c"))));
+    }
+    conforms(&bench, bench.folder());
+}
+
+#[test]
+fn the_pair_in_go() {
+    if !is_there("go", &["version"]) {
+        return;
+    }
+    let bench = Bench::new(&path());
+    for program in ["watchdog", "server"] {
+        let mut go = Command::new("go");
+        go.args(["build", "-o"]).arg(bench.folder().join(program)).arg(format!("./{program}"));
+        // Nothing but the standard library, and nothing from anywhere else.
+        go.envs([("GOPROXY", "off"), ("GOFLAGS", "-mod=mod"), ("CGO_ENABLED", "0"), ("GOTOOLCHAIN", "local")]);
+        built(go.env("GOCACHE", bench.folder().join("cache")).current_dir(pair("go")));
+    }
+    conforms(&bench, bench.folder());
+}
