@@ -40,6 +40,8 @@ pub struct Options {
     pub patience: Duration,
     /// The failures that are expected.
     pub baseline: Baseline,
+    /// The tracer under which a case that failed runs once more, for its system calls.
+    pub strace: Option<PathBuf>,
     /// A run that is judged again instead.
     pub past: Option<Bundle>,
 }
@@ -76,6 +78,8 @@ pub struct Judged {
     pub acts: Acts,
     /// What still ran when its case was over and had to be killed.
     pub remains: Vec<Remain>,
+    /// The system calls of each session when it ran once more, traced.
+    pub traces: Vec<Vec<u8>>,
     /// How long its case took.
     pub took: Duration,
 }
@@ -122,6 +126,7 @@ pub async fn run(options: Options, progress: Progress<'_>) -> Result<Run, Refusa
         folder: RunFolder::new().map_err(|e| e.to_string())?,
         patience: options.patience,
         lateness: Lateness::watch(),
+        strace: options.strace.clone(),
         past: options.past.clone(),
     });
     let learning_suite = suite.clone();
@@ -221,7 +226,15 @@ async fn one(
     settled: Option<Verdict>,
 ) -> Judged {
     if let Some(verdict) = settled {
-        return Judged { requirement, graded, verdict, acts: Acts::default(), remains: vec![], took: Duration::ZERO };
+        return Judged {
+            requirement,
+            graded,
+            verdict,
+            acts: Acts::default(),
+            remains: vec![],
+            traces: vec![],
+            took: Duration::ZERO,
+        };
     }
     let slot = slots.acquire().await.expect("the semaphore is never closed");
     let case = cases::of(&requirement.id).expect("the tests hold that each has one");
@@ -272,7 +285,21 @@ async fn attend(
     };
     let outcome = excuse(blame(outcome, &records), &records, late, patience);
     let verdict = judge(requirement.level, graded, outcome);
-    Judged { requirement, graded, verdict, acts: stage.acts(), remains, took: begun.elapsed() }
+    let traces = match (&suite.strace, &verdict) {
+        (Some(strace), Verdict::Fail(_) | Verdict::Warn(_)) => {
+            traced(case, Stage::new(suite.clone(), stage.lesson.clone(), case.id).traced(strace.clone()), patience)
+                .await
+        }
+        _ => Vec::new(),
+    };
+    Judged { requirement, graded, verdict, acts: stage.acts(), remains, traces, took: begun.elapsed() }
+}
+
+/// Runs a case once more for its system calls; what comes of it counts for nothing.
+async fn traced(case: &'static Case, stage: Stage, patience: Duration) -> Vec<Vec<u8>> {
+    let stage = Arc::new(stage);
+    let _ = perform(case, stage.clone(), patience).await;
+    stage.finish_traced().await.unwrap_or_default()
 }
 
 /// What did not hold under a tap that failed is the suite's own fault.

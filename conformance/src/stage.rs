@@ -47,6 +47,8 @@ pub struct Suite {
     pub patience: Duration,
     /// How late the suite itself was.
     pub lateness: Lateness,
+    /// The tracer, if a case that fails is to be traced.
+    pub strace: Option<PathBuf>,
     /// Another run, which takes place again on paper.
     pub past: Option<Bundle>,
 }
@@ -85,6 +87,8 @@ pub struct Stage {
     pub lesson: Arc<Lesson>,
     /// What was found out beside the sessions.
     pub notes: Arc<Record>,
+    /// The tracer under which sessions run, if any.
+    strace: Option<PathBuf>,
     id: &'static str,
     sessions: Mutex<Vec<Arc<Session>>>,
     /// Every session that was begun.
@@ -187,7 +191,20 @@ impl Stage {
     pub fn new(suite: Arc<Suite>, lesson: Arc<Lesson>, id: &'static str) -> Self {
         let past = suite.past.as_ref().and_then(|past| past.acts.get(id));
         let notes = past.map_or_else(Record::default, |acts| Record::past(acts.notes.clone()));
-        Stage { suite, lesson, id, notes: Arc::new(notes), sessions: Mutex::default(), begun: Mutex::default() }
+        Stage {
+            suite,
+            lesson,
+            strace: None,
+            id,
+            notes: Arc::new(notes),
+            sessions: Mutex::default(),
+            begun: Mutex::default(),
+        }
+    }
+
+    /// For the same case once more, its sessions traced.
+    pub fn traced(self, strace: PathBuf) -> Self {
+        Stage { strace: Some(strace), ..self }
     }
 
     /// The dialect in force.
@@ -238,6 +255,7 @@ impl Stage {
                 None => ServerPlan::Tapped(server),
             },
             extra: how.extra,
+            strace: self.strace.clone(),
             who: Who::Watchdog,
         };
         let slot = self.slot();
@@ -263,6 +281,7 @@ impl Stage {
             terminal: false,
             server: ServerPlan::Tapped(self.suite.pair.server.clone()),
             extra: how.ends,
+            strace: self.strace.clone(),
             who: Who::Server(0),
         };
         let slot = how.slot.unwrap_or_else(|| self.slot());
@@ -335,6 +354,13 @@ impl Stage {
             session.settle().await?;
         }
         Ok(())
+    }
+
+    /// Ends every session; the system calls of each that was traced.
+    pub async fn finish_traced(&self) -> Result<Vec<Vec<u8>>, Stop> {
+        let sessions = self.sessions.lock().expect("not poisoned").clone();
+        self.finish().await?;
+        Ok(sessions.iter().filter_map(|session| session.trace()).collect())
     }
 
     /// Ends every session; their records, and what had to be killed.

@@ -4,25 +4,11 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use common::{Bench, python_pair, python_path, write_program};
+use common::{Bench, forgetful, python_pair, python_path};
 
 const ONLY: [&str; 2] = ["--only", "command.url-as-typed"];
-
-/// The pair in Python, whose server forgets the query of a URL.
-fn forgetful(bench: &Bench) -> PathBuf {
-    let pair = bench.folder().join("pair");
-    std::fs::create_dir(&pair).unwrap();
-    for file in ["watchdog", "server"] {
-        let good = std::fs::read_to_string(python_pair().join(file)).unwrap();
-        write_program(
-            &pair.join(file),
-            &good.replace(r#"Request(fields["url"],"#, r#"Request(fields["url"].split("?")[0],"#),
-        );
-    }
-    pair
-}
 
 fn status_with(bench: &Bench, pair: &Path, baseline: &Path) -> (i32, String) {
     let run = bench.judge(pair, &[&ONLY[..], &["--baseline", &baseline.display().to_string()]].concat());

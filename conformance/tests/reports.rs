@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::{Bench, python_pair, python_path, write_program};
+use common::{Bench, forgetful, python_pair, python_path};
 
 #[test]
 fn the_report_of_a_pair_that_conforms() {
@@ -21,16 +21,7 @@ fn the_report_of_a_pair_that_conforms() {
 fn the_report_of_a_pair_that_does_not() {
     let Some(path) = python_path() else { return };
     let bench = Bench::new(&path);
-    let pair = bench.folder().join("pair");
-    std::fs::create_dir(&pair).unwrap();
-    for file in ["watchdog", "server"] {
-        let good = std::fs::read_to_string(python_pair().join(file)).unwrap();
-        // The server forgets the query of a URL.
-        write_program(
-            &pair.join(file),
-            &good.replace(r#"Request(fields["url"],"#, r#"Request(fields["url"].split("?")[0],"#),
-        );
-    }
+    let pair = forgetful(&bench);
     let run = bench.judge(&pair, &["--only", "command"]);
     assert_eq!(run.status, 1, "{}", run.stdout);
     snapshot("report of a pair that does not conform", &settled(&run.stdout, &bench));

@@ -88,6 +88,10 @@ fn missing() -> Vec<String> {
             missing.push(format!("{tool} not found: the pair in {language} is not run. Install {language}."));
         }
     }
+    // It exists nowhere else.
+    if cfg!(target_os = "linux") && !Command::new("strace").arg("-V").output().is_ok_and(|o| o.status.success()) {
+        missing.push("strace not found: --strace is not tried. Install strace.".to_owned());
+    }
     missing
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use conformance::baseline::Baseline;
 use conformance::bundle::{self, Bundle};
+use conformance::observe::strace;
 use conformance::profile::{Profile, matches};
 use conformance::report::{json, review, text};
 use conformance::run::{self, Judged, Options, Run};
@@ -58,6 +59,9 @@ struct Cli {
     /// Failures that are expected, each with a reason and a last day (TOML); one that no longer fits is a failure
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
+    /// Run a case that failed once more under strace, and show the system calls of both programs
+    #[arg(long)]
+    strace: bool,
     /// Keep everything that was recorded in this new folder; `conformance replay` judges it again
     #[arg(long, value_name = "FOLDER")]
     bundle: Option<PathBuf>,
@@ -83,6 +87,8 @@ enum Command {
         bundle: PathBuf,
     },
 }
+
+const NO_STRACE: &str = "--strace: expected strace on the PATH; install it, or leave the option out";
 
 /// How long is waited for what must happen, before `--timeout-scale`.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -132,6 +138,7 @@ fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
         jobs: cli.jobs.map_or(processors * 4, usize::from),
         patience: PATIENCE.mul_f64(cli.timeout_scale),
         baseline: cli.baseline.as_deref().map_or_else(|| Ok(Baseline::default()), Baseline::read).map_err(usage)?,
+        strace: if cli.strace { Some(strace::find().ok_or_else(|| usage(NO_STRACE.to_owned()))?) } else { None },
         past: None,
     };
     run::check(&options).map_err(usage)?;

@@ -123,11 +123,20 @@ async fn sigalrm_mid_message(stage: &Stage) -> Outcome {
     in_order(before.as_ref(), status)
 }
 
+/// A session on plain pipes, where the pair works there: in a terminal the system itself hangs up on whatever its leader
+/// leaves behind.
+async fn without_terminal(stage: &Stage) -> Result<Run, Stop> {
+    let run = stage.start(Watchdog::on_pipes()).await?;
+    match idle(stage, &run, "ready").await {
+        Ok(()) => Ok(run),
+        Err(Stop::Missing(_)) => ready(stage).await,
+        Err(other) => Err(other),
+    }
+}
+
 /// The server has ended when the watchdog has ended after `exit`, or does so without further help.
 async fn exit_server(stage: &Stage) -> Outcome {
-    // Not in a terminal: there the system itself hangs up on whatever its leader leaves behind.
-    let run = stage.start(Watchdog::on_pipes()).await?;
-    idle(stage, &run, "ready").await?;
+    let run = without_terminal(stage).await?;
     run.line("exit").await?;
     if run.ended(Who::Watchdog).await.is_none() {
         return Err(Stop::Missing("the watchdog did not end after `exit`".into()));
@@ -140,9 +149,7 @@ async fn exit_server(stage: &Stage) -> Outcome {
 
 /// No process of the pair is left after `exit`.
 async fn nothing_left(stage: &Stage) -> Outcome {
-    // Not in a terminal, whose end would take along what is left.
-    let run = stage.start(Watchdog::on_pipes()).await?;
-    idle(stage, &run, "ready").await?;
+    let run = without_terminal(stage).await?;
     run.line("exit").await?;
     run.ended(Who::Watchdog).await;
     run.ended(Who::Server(0)).await;

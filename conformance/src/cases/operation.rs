@@ -1,10 +1,11 @@
 //! Operations whose effect can be seen from outside: the memory limit and the processors.
 
-use super::steps::{arrival, barrier, ready, request, same, shows, state};
+use super::steps::{arrival, barrier, leave, must_close, ready, request, same, state};
+use crate::dialect::find;
 use crate::observe::process::facts;
 use crate::observe::target::Answer;
 use crate::outcome::{Outcome, Stop};
-use crate::record::servers;
+use crate::record::{Event, servers, shown};
 use crate::stage::{Run, Stage, Watchdog};
 
 super::cases! {
@@ -17,9 +18,20 @@ super::cases! {
 
 const LIMIT: usize = 1000;
 
-/// The refusal names the limit, and the session goes on.
-async fn is_refused(run: &Run, what: &str) -> Outcome {
-    if !shows(run, &LIMIT.to_string()).await {
+/// Sets the limit, and says how much had been shown when that was done.
+async fn limited(run: &Run) -> Result<usize, Stop> {
+    let length = |events: &[Event]| shown(events, None).len();
+    let before = run.record.look(length);
+    run.line(&format!("setmeml {LIMIT}")).await?;
+    run.until(|events| (length(events) > before).then_some(())).await;
+    barrier(run, "limited").await?;
+    Ok(run.record.look(length))
+}
+
+/// The refusal names the limit in words after those that were there `before`, and the session goes on.
+async fn is_refused(run: &Run, before: usize, what: &str) -> Outcome {
+    let named = |events: &[Event]| find(&shown(events, None)[before..], LIMIT.to_string().as_bytes()).map(drop);
+    if run.until(named).await.is_none() {
         return Err(Stop::failure(format!("{what} is refused with words that name the limit {LIMIT}"), state(run)));
     }
     if request(run, "POST", "small", "{}").await?.is_none() {
@@ -31,12 +43,9 @@ async fn is_refused(run: &Run, what: &str) -> Outcome {
 /// A request body over the memory limit is refused with words that name the limit, and the session goes on.
 async fn memory_request(stage: &Stage) -> Outcome {
     let run = stage.start(Watchdog::on_pipes()).await?;
-    barrier(&run, "ready").await?;
-    run.line(&format!("setmeml {LIMIT}")).await?;
-    let said = run.record.look(|events| crate::record::shown(events, None).len());
-    run.until(|events| (crate::record::shown(events, None).len() > said).then_some(())).await;
+    let before = limited(&run).await?;
     run.line(&format!("doreq POST {}/large {}", run.url, "x".repeat(5 * LIMIT))).await?;
-    is_refused(&run, "a request body over the limit").await?;
+    is_refused(&run, before, "a request body over the limit").await?;
     // The small request came after the large one: what was to arrive has arrived.
     let large = run.record.look(|events| crate::record::requests(events).iter().any(|r| r.path == "/large"));
     if large {
@@ -49,13 +58,16 @@ async fn memory_request(stage: &Stage) -> Outcome {
 async fn memory_answer(stage: &Stage) -> Outcome {
     let answer = Answer { status: 200, body: vec![b'x'; 5 * LIMIT] };
     let run = stage.start(Watchdog { answer, ..Watchdog::on_pipes() }).await?;
-    run.line(&format!("setmeml {LIMIT}")).await?;
+    let before = limited(&run).await?;
     run.line(&format!("doreq GET {}/large", run.url)).await?;
     if arrival(&run, "large").await.is_none() {
         return Err(Stop::Missing(format!("the request never arrived; {}", state(&run))));
     }
-    is_refused(&run, "an answer over the limit").await?;
-    let all = run.record.look(|events| crate::record::shown(events, None).len());
+    is_refused(&run, before, "an answer over the limit").await?;
+    // Once both have left, all that was to be shown has been.
+    leave(&run).await?;
+    must_close(&run).await?;
+    let all = run.record.look(|events| shown(events, None).len());
     if all >= 5 * LIMIT {
         return Err(Stop::failure("an answer over the limit is not shown", format!("{all} bytes were shown")));
     }

@@ -162,7 +162,7 @@ async fn environment_once(stage: &Stage) -> Outcome {
 /// When the server cannot be executed, no second watchdog goes on in its place.
 async fn not_twice(stage: &Stage) -> Outcome {
     // Its first line names an interpreter that is nowhere: it may be executed, and cannot be.
-    let folder = tempfile::tempdir()?;
+    let folder = tempfile::Builder::new().prefix("conf-").tempdir()?;
     let program = folder.path().join("server");
     std::fs::write(&program, "#!/no/such/interpreter\n")?;
     std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;

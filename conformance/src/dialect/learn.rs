@@ -260,7 +260,8 @@ fn learn_replies(events: &[Event], learned: &mut Learned) {
     }
     if learned.dialect.wiring.write.is_none() {
         // Replies that nothing ends still come from somewhere; where words of failure go is no such place.
-        let through = descriptors(events, Who::Watchdog).into_iter().filter(|fd| *fd != 2);
+        let through = descriptors(events, Who::Watchdog).into_iter();
+        let through = through.filter(|fd| *fd != 2 && !passed(events, Who::Watchdog, *fd).is_empty());
         learned.dialect.wiring.write = through.max_by_key(|fd| passed(events, Who::Watchdog, *fd).len());
     }
 }
@@ -324,7 +325,7 @@ fn said(events: &[Event]) -> Vec<u8> {
     for event in events {
         let What::Typed { bytes } = &event.what else { continue };
         let line = bytes.trim_ascii();
-        if let Some(at) = find(&all[from..], line).filter(|_| !line.is_empty()).map(|at| from + at) {
+        if let Some(at) = find(&all[from..], line).map(|at| from + at) {
             all.drain(at..at + line.len());
             from = at;
         }
@@ -390,6 +391,13 @@ mod tests {
         let event = |to, fd, bytes: &[u8]| Event { at_us: 0, what: What::Passed { to, fd, bytes: bytes.to_vec() } };
         let events = [event(Who::Server(0), 3, to_server), event(Who::Watchdog, 4, to_watchdog)];
         learn(&events, &lines(), &Tokens { body: "body".into(), status: 203 })
+    }
+
+    /// Found by random tests: a blank line was looked for in what was shown.
+    #[test]
+    fn a_blank_line_that_was_typed_is_no_echo() {
+        let typed = Event { at_us: 0, what: What::Typed { bytes: b" \n".to_vec() } };
+        assert!(words(&[typed], &Prints::default()).is_empty());
     }
 
     fn symbol(text: &str) -> Option<Symbol> {

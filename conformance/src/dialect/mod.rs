@@ -169,8 +169,11 @@ pub fn cut<'a>(stream: &'a [u8], end: &Symbol) -> (Vec<&'a [u8]>, &'a [u8]) {
     (messages, rest)
 }
 
-/// Where `needle`, which is not empty, first occurs.
+/// Where `needle` first occurs; nothing occurs nowhere.
 pub fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
+    if needle.is_empty() {
+        return None;
+    }
     hay.windows(needle.len()).position(|w| w == needle)
 }
 

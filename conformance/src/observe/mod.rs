@@ -6,6 +6,7 @@ pub mod lateness;
 pub mod process;
 pub mod readiness;
 pub mod rogue;
+pub mod strace;
 pub mod tap;
 pub mod target;
 pub mod terminal;

@@ -139,6 +139,17 @@ async fn treat(
             n => head.extend_from_slice(&buffer[..n]),
         }
     }
+    // All of it, body included: what is left unread would turn an end in order into a reset.
+    let text = String::from_utf8_lossy(&head).to_ascii_lowercase();
+    let end = head.windows(4).position(|w| w == b"\r\n\r\n").map_or(head.len(), |at| at + 4);
+    let length = text.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    let mut left = length.unwrap_or(0).saturating_sub(head.len() - end);
+    while left > 0 {
+        match stream.read(&mut buffer).await? {
+            0 => return Ok(()),
+            n => left = left.saturating_sub(n),
+        }
+    }
     // Whoever no longer listens for arrivals does not mind.
     let _ = arrived.send(());
     match manner {

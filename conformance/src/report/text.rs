@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::transcript::timeline;
 use crate::dialect::payload::Form;
 use crate::dialect::{Dialect, Inside, Symbol};
+use crate::observe::strace;
 use crate::run::{Judged, Run};
 use crate::verdict::{Answer, Finding, Verdict};
 
@@ -210,6 +211,13 @@ fn finding(out: &mut String, run: &Run, judged: &Judged, style: Style, repeat: &
         }
         for record in records {
             for line in timeline(&record.all()).lines() {
+                let _ = writeln!(out, "    {line}");
+            }
+        }
+        for trace in &judged.traces {
+            let _ =
+                writeln!(out, "  system calls of the same case, once more (each after so many seconds, by process):");
+            for line in strace::shown(trace) {
                 let _ = writeln!(out, "    {line}");
             }
         }

@@ -22,6 +22,7 @@ use super::handover::{self, Become, Hello, Order, SOCKET};
 use super::place::{SessionFolder, environment};
 use super::remains::{self, Remain};
 use crate::observe::process::{self, Facts, Watch};
+use crate::observe::strace::traced;
 use crate::observe::terminal::{Input, Terminal, read_into};
 use crate::record::{Event, Record, Status, Stream, What, Who};
 
@@ -40,9 +41,14 @@ pub struct Plan {
     pub server: ServerPlan,
     /// Descriptors beyond standard input and outputs, with the numbers they are placed under.
     pub extra: Vec<(i32, Arc<OwnedFd>)>,
+    /// The tracer under which the program runs, if any.
+    pub strace: Option<PathBuf>,
     /// Who the program is, in the record.
     pub who: Who,
 }
+
+/// The name of a trace in its session's folder.
+const TRACE: &str = "strace";
 
 /// A running session.
 pub struct Session {
@@ -97,15 +103,19 @@ impl Session {
                 ends.push(end.try_clone()?);
             }
         }
-        let argv = std::iter::once(plan.program.clone().into_os_string()).chain(plan.args).map(OsString::into_vec);
+        let (path, mut argv) = match &plan.strace {
+            None => (plan.program.clone(), vec![plan.program.clone().into_os_string()]),
+            Some(strace) => (strace.clone(), traced(strace, &folder.join(TRACE), &plan.program)),
+        };
+        argv.extend(plan.args);
         let env = environment(&folder).into_iter().chain(plan.env).map(OsString::into_vec).collect();
         let order = Become {
             place,
             clean: true,
             new_session: !plan.terminal,
             folder: Some(folder.as_os_str().as_bytes().to_vec()),
-            path: plan.program.as_os_str().as_bytes().to_vec(),
-            argv: argv.collect(),
+            path: path.as_os_str().as_bytes().to_vec(),
+            argv: argv.into_iter().map(OsString::into_vec).collect(),
             env,
         };
         drop(plan.extra);
@@ -215,6 +225,22 @@ impl Session {
         Ok(())
     }
 
+    /// Writes to standard input as long as anything is taken, and says how much was when nothing more is for a while.
+    pub async fn fill(&self, bytes: &[u8]) -> io::Result<usize> {
+        let input = self.input.lock().expect("not poisoned").clone();
+        let taken = async {
+            let (mut taken, soon) = (0, self.patience / 20);
+            while let (Some(input), true) = (&input, taken < bytes.len()) {
+                let Ok(Ok(more)) = tokio::time::timeout(soon, input.write_some(&bytes[taken..])).await else { break };
+                taken += more;
+            }
+            taken
+        };
+        let taken = self.record.ask("how much is taken", taken).await;
+        self.record.push(What::Typed { bytes: bytes[..taken].to_vec() });
+        Ok(taken)
+    }
+
     /// Closes standard input; in a terminal, types Ctrl-D at the beginning of a line.
     pub async fn close_input(&self) -> io::Result<()> {
         let terminal = self.terminal.lock().expect("not poisoned").is_some();
@@ -319,6 +345,11 @@ impl Session {
     pub fn hello(&self, n: usize) -> Option<Hello> {
         let live = || self.shared.starts.lock().expect("not poisoned").get(n).map(|s| s.hello.clone());
         self.record.answer(&format!("how server {n} was started"), live)
+    }
+
+    /// The system calls so far, if the session is traced.
+    pub fn trace(&self) -> Option<Vec<u8>> {
+        std::fs::read(self.folder.join(TRACE)).ok()
     }
 
     /// Takes the end that the held server inherited under a number.

@@ -24,6 +24,20 @@ pub fn python_pair() -> PathBuf {
     fixtures().join("pairs/python")
 }
 
+/// The pair in Python, whose server forgets the query of a URL.
+pub fn forgetful(bench: &Bench) -> PathBuf {
+    let pair = bench.folder().join("pair");
+    std::fs::create_dir(&pair).unwrap();
+    for file in ["watchdog", "server"] {
+        let good = std::fs::read_to_string(python_pair().join(file)).unwrap();
+        write_program(
+            &pair.join(file),
+            &good.replace(r#"Request(fields["url"],"#, r#"Request(fields["url"].split("?")[0],"#),
+        );
+    }
+    pair
+}
+
 /// Builds the reference, and says where cargo put it: beside the folder of this test's own program.
 pub fn reference() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
