@@ -167,8 +167,12 @@ async fn treat(
         }
         Manner::Drips => {
             stream.set_nodelay(true)?;
-            for byte in answer().as_bytes() {
+            // So many that no reader, however late, finds all of it at once.
+            let body = "drip ".repeat(2000) + Rogue::LATE;
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            for byte in [head, body].concat().as_bytes() {
                 stream.write_all(&[*byte]).await?;
+                tokio::task::yield_now().await;
             }
         }
         Manner::Chunks => {
