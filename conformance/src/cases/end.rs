@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
-use super::steps::{alone, both_end, exits_with, idle, must_end, ready, shows, state};
+use super::steps::{alone, both_end, exits_with, idle, must_end, reached, ready, shows, state};
 use crate::observe::process::Facts;
 use crate::observe::rogue::{Manner, Rogue};
 use crate::outcome::{Outcome, Stop};
@@ -99,10 +99,8 @@ async fn busy(stage: &Stage, rogue: &mut Rogue) -> Result<Run, Stop> {
     let run = stage.start(Watchdog { untapped: true, ..Watchdog::default() }).await?;
     idle(stage, &run, "ready").await?;
     run.line(&format!("doreq GET {} {{}}", rogue.url())).await?;
-    if rogue.arrived(run.patience()).await {
-        return Ok(run);
-    }
-    Err(Stop::Missing(format!("the request never reached the silent target; {}", state(&run))))
+    reached(&run, rogue).await?;
+    Ok(run)
 }
 
 /// The server ends when it gets SIGALRM while a request is under way.

@@ -1,6 +1,6 @@
 //! Requests whose target disagrees: what the user learns of it, and that the session goes on.
 
-use super::steps::{barrier, both_end, complaints, request, shows, state, text};
+use super::steps::{barrier, both_end, complaints, reached, request, shows, state, text};
 use crate::dialect::find;
 use crate::observe::rogue::{Manner, Rogue};
 use crate::observe::target::Answer;
@@ -133,9 +133,7 @@ async fn redirect(stage: &Stage) -> Outcome {
     let run = stage.start(Watchdog::on_pipes()).await?;
     barrier(&run, "before").await?;
     run.line(&format!("doreq GET {}", rogue.url())).await?;
-    if !rogue.arrived(run.patience()).await {
-        return Err(Stop::Missing(format!("the request never reached the target; {}", state(&run))));
-    }
+    reached(&run, &mut rogue).await?;
     let shown = shows(&run, "302").await;
     if rogue.has_arrived() {
         return Err(Stop::failure("a redirect is not followed", "a request to the place that it names"));
@@ -186,9 +184,7 @@ async fn silent_exit(stage: &Stage) -> Outcome {
     let run = stage.start(Watchdog { untapped: true, ..Watchdog::default() }).await?;
     barrier(&run, "before").await?;
     run.line(&format!("doreq GET {}", rogue.url())).await?;
-    if !rogue.arrived(run.patience()).await {
-        return Err(Stop::Missing(format!("the request never reached the silent target; {}", state(&run))));
-    }
+    reached(&run, &mut rogue).await?;
     run.line("exit").await?;
     both_end(&run, "`exit` while a request is unanswered").await
 }

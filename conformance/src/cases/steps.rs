@@ -8,6 +8,7 @@ use std::fmt::Display;
 use nix::sys::signal::Signal;
 
 use crate::dialect::{Symbol, cut, find};
+use crate::observe::rogue::Rogue;
 use crate::observe::target::Answer;
 use crate::outcome::Stop;
 use crate::probe::client::Client;
@@ -82,6 +83,14 @@ pub(super) async fn alone(stage: &Stage, n: usize) -> Result<(Client, Vec<u8>), 
         replied.ok_or_else(|| Stop::Missing(format!("a replayed request had no reply; {}", state(&client.run))))?;
     }
     Ok((client, framed))
+}
+
+/// Waits until a request reaches a target that misbehaves.
+pub(super) async fn reached(run: &Run, rogue: &mut Rogue) -> Result<(), Stop> {
+    if rogue.arrived(run.patience()).await {
+        return Ok(());
+    }
+    Err(Stop::Missing(format!("the request never reached its target; {}", state(run))))
 }
 
 /// What the server was given when it was started in the first session.

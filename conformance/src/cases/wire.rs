@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
-use super::steps::{arrivals, barrier, complaints, not_learned, ready, replies, request, shows, state, text};
+use super::steps::{arrivals, barrier, complaints, not_learned, reached, ready, replies, request, shows, state, text};
 use crate::dialect::payload::{self, Value};
 use crate::dialect::{Dialect, Inside};
 use crate::observe::rogue::{Manner, Rogue};
@@ -182,9 +182,7 @@ async fn reply_order(stage: &Stage) -> Outcome {
     let run = stage.start(Watchdog::on_pipes()).await?;
     barrier(&run, "ready").await?;
     run.line(&format!("doreq GET {}", rogue.url())).await?;
-    if !rogue.arrived(run.patience()).await {
-        return Err(Stop::Missing(format!("the first request never reached its target; {}", state(&run))));
-    }
+    reached(&run, &mut rogue).await?;
     run.line("doreq GET http://127.0.0.1:1/refused-at-once").await?;
     // A pair that takes one command at a time answers in order anyway: then there is nothing to wait for.
     let early = |events: &[Event]| (!complaints(events).trim_ascii().is_empty()).then_some(());

@@ -46,21 +46,20 @@ impl Facts {
     }
 }
 
-/// Waits until every thread of a process sleeps, and says whether that came before `deadline`. Nobody tells when a
-/// process goes to sleep, so this looks again and again, and lets everything else run in between.
+/// Waits until every thread of a process sleeps, and says whether that came before `deadline`.
 pub async fn asleep(pid: i32, deadline: Instant) -> bool {
-    while !system::sleeps(pid) {
-        if Instant::now() > deadline {
-            return false;
-        }
-        tokio::task::yield_now().await;
-    }
-    true
+    is_so(|| system::sleeps(pid), deadline).await
 }
 
 /// Waits until a process that was sent SIGSTOP has stopped, and says whether that came before `deadline`.
 pub async fn stopped(pid: i32, deadline: Instant) -> bool {
-    while !system::is_stopped(pid) {
+    is_so(|| system::is_stopped(pid), deadline).await
+}
+
+/// Nobody tells when a process goes to sleep or stops, so this looks again and again, and lets everything else run in
+/// between.
+async fn is_so(look: impl Fn() -> bool, deadline: Instant) -> bool {
+    while !look() {
         if Instant::now() > deadline {
             return false;
         }
