@@ -29,6 +29,7 @@ super::cases! {
     "end.sigterm" => sigterm,
     "end.sighup" => sighup,
     "end.watchdog-killed" => watchdog_killed,
+    "end.killed-busy" => killed_busy,
     "end.server-alone" => server_alone,
     "end.death-noticed" => death_noticed,
     "end.death-told" => death_told,
@@ -288,6 +289,15 @@ async fn watchdog_killed(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
     run.signal(Who::Watchdog, Signal::SIGKILL)?;
     must_end(&run, Who::Server(0), "SIGKILL to the watchdog").await.map(drop)
+}
+
+/// The server ends when the watchdog is killed while a request is under way.
+async fn killed_busy(stage: &Stage) -> Outcome {
+    let mut rogue = Rogue::start(Manner::Silent, &stage.notes)?;
+    let run = busy(stage, &mut rogue).await?;
+    run.signal(Who::Watchdog, Signal::SIGKILL)?;
+    let after = "SIGKILL to the watchdog, with a request under way";
+    must_end(&run, Who::Server(0), after).await.map(drop)
 }
 
 /// The server exits with status 0 at the end of its pipe.

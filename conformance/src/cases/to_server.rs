@@ -12,7 +12,7 @@ use crate::observe::process::{asleep, facts};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::client::Client;
 use crate::probe::lesson::replay_slot;
-use crate::record::{Status, Who, passed, requests};
+use crate::record::{Event, Status, Who, ended, passed, requests};
 use crate::stage::Stage;
 
 super::cases! {
@@ -32,6 +32,9 @@ super::cases! {
     "end.sigalrm-stopped" => sigalrm_stopped,
     "end.sigalrm-unread" => sigalrm_unread,
     "end.server-sigterm" => server_sigterm,
+    "end.pipe-ends-early" => pipe_ends_early,
+    "end.pipe-ends-stopped" => pipe_ends_stopped,
+    "end.replies-unread" => replies_unread,
 }
 
 /// This many requests must arrive in all.
@@ -237,4 +240,49 @@ async fn server_sigterm(stage: &Stage) -> Outcome {
     let (client, _) = alone(stage, 18).await?;
     client.run.signal(Who::Server(0), Signal::SIGTERM)?;
     super::steps::must_end(&client.run, Who::Server(0), "SIGTERM").await.map(drop)
+}
+
+/// The server must exit with status 0.
+async fn exits_well(client: &Client, after: &str) -> Outcome {
+    match super::steps::must_end(&client.run, Who::Server(0), after).await? {
+        Some(Status::Exited(0)) => Ok(()),
+        status => {
+            let seen = status.map_or_else(|| "an unknown status".to_owned(), |status| status.to_string());
+            Err(Stop::failure(format!("the server exits with status 0 after {after}"), seen))
+        }
+    }
+}
+
+/// A server whose pipe ends before its first message exits with status 0.
+async fn pipe_ends_early(stage: &Stage) -> Outcome {
+    let mut client = Client::start(stage, replay_slot(19)).await?;
+    client.close();
+    exits_well(&client, "the end of its pipe before its first message").await
+}
+
+/// A server whose pipe ends while it is stopped exits with status 0 when it is continued.
+async fn pipe_ends_stopped(stage: &Stage) -> Outcome {
+    let (mut client, _) = alone(stage, 20).await?;
+    super::end::stop(&client.run).await?;
+    client.close();
+    client.run.signal(Who::Server(0), Signal::SIGCONT)?;
+    exits_well(&client, "the end of its pipe while it was stopped").await
+}
+
+/// A server ends when it has a reply and nobody is left to read it.
+async fn replies_unread(stage: &Stage) -> Outcome {
+    if stage.dialect().reply.each != Some(true) {
+        return Err(Stop::NotApplicable("it does not reply to each message".into()));
+    }
+    if stage.dialect().wiring.both().is_some_and(|(read, write)| read == write) {
+        return Err(Stop::NotApplicable("one socket carries both directions".into()));
+    }
+    let (mut client, framed) = alone(stage, 21).await?;
+    client.close_replies().await;
+    // Some notice before they have anything to say.
+    let over = |events: &[Event]| ended(events, Who::Server(0));
+    if client.run.record.until(Instant::now() + client.run.patience() / 20, over).await.is_none() {
+        client.write(&framed).await?;
+    }
+    super::steps::must_end(&client.run, Who::Server(0), "a reply that nobody is left to read").await.map(drop)
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 
 use super::steps::{both_end, exits_with, leave, must_close, must_end, played, state, text};
+use crate::dialect::find;
 use crate::outcome::{Outcome, Stop};
 use crate::probe::lesson::ANSWER;
 use crate::probe::server::Server;
@@ -18,10 +19,16 @@ super::cases! {
     "wire.reply-split" => reply_split,
     "wire.replies-coalesced" => replies_coalesced,
     "wire.reply-garbage" => reply_garbage,
+    "wire.reply-empty" => reply_empty,
+    "wire.reply-oversized" => reply_oversized,
+    "wire.reply-cut-off" => reply_cut_off,
     "wire.reply-unasked" => reply_unasked,
     "end.never-answers" => never_answers,
     "end.half-a-reply" => half_a_reply,
+    "end.flooding-server" => flooding_server,
     "end.pipes-closed" => pipes_closed,
+    "end.replies-closed" => replies_closed,
+    "end.messages-closed" => messages_closed,
     "end.server-exits-at-once" => server_exits_at_once,
     "end.status-told" => status_told,
     "end.signals-told" => signals_told,
@@ -29,9 +36,8 @@ super::cases! {
     "end.grandchild" => grandchild,
 }
 
-/// A session in which the suite plays the server, a line that asks for a request, and the reply that was recorded for
-/// it: its answer is shown.
-async fn asked(stage: &Stage) -> Result<(Run, Server, &str, &[u8]), Stop> {
+/// A line that asks for a request, and the reply that was recorded for it: its answer is shown.
+fn recorded(stage: &Stage) -> Result<(&str, &[u8]), Stop> {
     let lesson = &stage.lesson;
     if stage.dialect().prints.body != Some(true) {
         return Err(Stop::NotApplicable("answers are not shown".into()));
@@ -39,8 +45,14 @@ async fn asked(stage: &Stage) -> Result<(Run, Server, &str, &[u8]), Stop> {
     let line = lesson.typed.iter().position(|line| line.starts_with("doreq")).unwrap_or_default();
     let reply = lesson.learned.replies.get(line).filter(|_| lesson.learned.dialect.reply.each == Some(true));
     let reply = reply.ok_or_else(|| Stop::Missing("the reply to a request could not be told apart".into()))?;
+    Ok((&lesson.typed[line], reply))
+}
+
+/// A session in which the suite plays the server, and what was recorded of a request.
+async fn asked(stage: &Stage) -> Result<(Run, Server, &str, &[u8]), Stop> {
+    let (line, reply) = recorded(stage)?;
     let (run, server) = played(stage, &[]).await?;
-    Ok((run, server, &lesson.typed[line], reply))
+    Ok((run, server, line, reply))
 }
 
 /// Waits until the answer has been shown so many times.
@@ -107,8 +119,8 @@ async fn replies_coalesced(stage: &Stage) -> Outcome {
     done(&run, server).await
 }
 
-/// A reply that cannot be understood is told, and the session goes on.
-async fn reply_garbage(stage: &Stage) -> Outcome {
+/// A reply with nothing in it that a person could want: words about it are to be shown, and the session is to go on.
+async fn told(stage: &Stage, garbled: &[u8], what: &str) -> Outcome {
     let (run, server, line, reply) = asked(stage).await?;
     // A first answer is shown, so that nothing of it is taken for the words that are to come.
     run.line(line).await?;
@@ -118,7 +130,7 @@ async fn reply_garbage(stage: &Stage) -> Outcome {
     let before = run.record.look(|events| shown(events, None).len());
     run.line(line).await?;
     server.message(&run).await?;
-    server.write(&run, &server.framed(b"\x00{\"]\xff not a reply")).await?;
+    server.write(&run, &server.framed(garbled)).await?;
     let prompt = stage.dialect().prints.prompt.clone().unwrap_or_default();
     let words = |events: &[Event]| {
         let said = String::from_utf8_lossy(&shown(events, None).split_off(before)).into_owned();
@@ -126,13 +138,50 @@ async fn reply_garbage(stage: &Stage) -> Outcome {
         (!said.trim().is_empty()).then_some(())
     };
     if run.until(words).await.is_none() {
-        return Err(Stop::failure("words about a reply that cannot be understood", state(&run)));
+        return Err(Stop::failure(format!("words about {what}"), state(&run)));
     }
     run.line(line).await?;
     server.message(&run).await?;
     server.write(&run, &server.framed(reply)).await?;
-    answers_shown(&run, 2, "for the request after a reply that cannot be understood").await?;
+    answers_shown(&run, 2, &format!("for the request after {what}")).await?;
     done(&run, server).await
+}
+
+/// A reply that cannot be understood is told, and the session goes on.
+async fn reply_garbage(stage: &Stage) -> Outcome {
+    told(stage, b"\x00{\"]\xff not a reply", "a reply that cannot be understood").await
+}
+
+/// An end symbol with no reply before it is told, and the session goes on.
+async fn reply_empty(stage: &Stage) -> Outcome {
+    told(stage, b"", "an end symbol with no reply before it").await
+}
+
+/// A reply of 9 MiB that means nothing is told, and the session goes on.
+async fn reply_oversized(stage: &Stage) -> Outcome {
+    told(stage, &vec![b'x'; 9 << 20], "a reply of 9 MiB that means nothing").await
+}
+
+/// A reply that is cut off by the end of the pipe is not shown as an answer, and the watchdog ends.
+async fn reply_cut_off(stage: &Stage) -> Outcome {
+    // Each costs a session.
+    const POSITIONS_MAX: usize = 8;
+    let length = recorded(stage)?.1.len();
+    for at in (1..=length).rev().step_by(length.div_ceil(POSITIONS_MAX)) {
+        let (run, server, line, reply) = asked(stage).await?;
+        run.line(line).await?;
+        server.message(&run).await?;
+        server.write(&run, &reply[..at]).await?;
+        run.order(0, &Order::Exit(0))?;
+        drop(server);
+        learns(&run).await?;
+        let out = run.record.look(|events| shown(events, None));
+        if find(&out, ANSWER.as_bytes()).is_some() {
+            let expected = format!("no answer from the first {at} bytes of a reply, without its end");
+            return Err(Stop::failure(expected, text(&out)));
+        }
+    }
+    Ok(())
 }
 
 /// A reply that nobody asked for does not end the session.
@@ -170,6 +219,39 @@ async fn half_a_reply(stage: &Stage) -> Outcome {
     leave(&run).await
 }
 
+/// `exit` ends both while the server sends without end.
+async fn flooding_server(stage: &Stage) -> Outcome {
+    let (run, server) = played(stage, &[]).await?;
+    tokio::select! {
+        left = leave(&run) => left,
+        never = server.flood(&[b'x'; 4096]) => match never {},
+    }
+}
+
+/// The ends of the server that the suite plays, one for each direction.
+async fn apart(stage: &Stage) -> Result<(Run, (impl Sized, impl Sized)), Stop> {
+    let (run, server) = played(stage, &[]).await?;
+    match stage.dialect().wiring.both() {
+        Some((read, write)) if read == write => Err(Stop::NotApplicable("one socket carries both directions".into())),
+        _ => Ok((run, server.ends())),
+    }
+}
+
+/// The watchdog ends both when its server closes the pipe for its replies and lives on.
+async fn replies_closed(stage: &Stage) -> Outcome {
+    let (run, (_reads, writes)) = apart(stage).await?;
+    drop(writes);
+    both_end(&run, "its server closed the pipe for its replies").await
+}
+
+/// The watchdog ends both when its server closes the pipe for the messages and lives on.
+async fn messages_closed(stage: &Stage) -> Outcome {
+    let (run, (reads, _writes)) = apart(stage).await?;
+    drop(reads);
+    notices(&run).await?;
+    both_end(&run, "its server closed the pipe for the messages").await
+}
+
 /// The watchdog ends both when its server closes its pipes and lives on.
 async fn pipes_closed(stage: &Stage) -> Outcome {
     let (run, server) = played(stage, &[]).await?;
@@ -188,13 +270,19 @@ async fn server_exits_at_once(stage: &Stage) -> Outcome {
     exits_with(status, 1, "the exit of its server")
 }
 
-/// The watchdog must end because its server is gone. Some notice that only with the next command.
-pub(super) async fn learns(run: &Run) -> Outcome {
+/// Gives the watchdog something to notice it by that nobody hears it any more, unless it notices by itself.
+async fn notices(run: &Run) -> Outcome {
     let over = |events: &[Event]| ended(events, Who::Watchdog);
     if run.record.until(Instant::now() + run.patience() / 4, over).await.is_none() {
         run.line("setproc 2").await?;
-        must_end(run, Who::Watchdog, "the death of its server").await?;
     }
+    Ok(())
+}
+
+/// The watchdog must end because its server is gone.
+pub(super) async fn learns(run: &Run) -> Outcome {
+    notices(run).await?;
+    must_end(run, Who::Watchdog, "the death of its server").await?;
     must_close(run).await
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::unix::AsyncFd;
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 use crate::observe::process;
 use crate::observe::terminal::Input;
@@ -31,7 +31,7 @@ pub struct Client {
 
 /// What notes a server's words: the end that it reads stays open, also when it was told to read no more.
 struct Reader {
-    reading: AbortHandle,
+    reading: JoinHandle<()>,
     _end: Arc<AsyncFd<OwnedFd>>,
 }
 
@@ -113,6 +113,16 @@ impl Client {
         for reader in &self.readers {
             reader.reading.abort();
         }
+    }
+
+    /// Closes the pipes that its replies come through, and nothing else: whoever writes to them finds them broken.
+    pub async fn close_replies(&mut self) {
+        for reader in self.readers.drain(..) {
+            reader.reading.abort();
+            // It holds the end as well, until it is gone.
+            let _ = reader.reading.await;
+        }
+        self.run.record.push(What::Closed { to: Who::Watchdog, fd: self.fd_write.unwrap_or(self.fd_read) });
     }
 
     /// Closes the pipe towards the server.
@@ -217,5 +227,5 @@ fn read_replies(run: &Run, end: OwnedFd, fd: i32) -> io::Result<Reader> {
         }
         record.push(What::Closed { to: Who::Watchdog, fd });
     });
-    Ok(Reader { reading: reading.abort_handle(), _end: end })
+    Ok(Reader { reading, _end: end })
 }

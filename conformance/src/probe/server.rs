@@ -1,5 +1,6 @@
 //! The suite in the server's place: a stand-in holds the server's process, the suite its ends of the pipes.
 
+use std::convert::Infallible;
 use std::os::fd::OwnedFd;
 
 use tokio::io::Interest;
@@ -92,6 +93,17 @@ impl Server {
     /// Waits until the watchdog has read all that was written.
     pub async fn all_read(&self, run: &Run) -> Result<(), Stop> {
         done(tokio::time::timeout(run.patience(), self.writes.write_apart([&b""[..]])).await)
+    }
+
+    /// Writes the same again and again, as long as anybody takes it. Nothing of it is noted, and it never comes back.
+    pub async fn flood(&self, bytes: &[u8]) -> Infallible {
+        while self.writes.write_all(bytes).await.is_ok() {}
+        std::future::pending().await
+    }
+
+    /// Its two ends, what it reads from and what it writes to, so that each can be closed alone.
+    pub fn ends(self) -> (AsyncFd<OwnedFd>, Input) {
+        (self.reads, self.writes)
     }
 
     fn note(&self, run: &Run, bytes: &[u8]) {
