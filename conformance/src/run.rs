@@ -38,6 +38,8 @@ pub struct Options {
     pub jobs: usize,
     /// How long is waited for what must happen.
     pub patience: Duration,
+    /// Whether the first graded MUST that does not hold ends the run.
+    pub fail_fast: bool,
     /// The failures that are expected.
     pub baseline: Baseline,
     /// The tracer under which a case that failed runs once more, for its system calls.
@@ -52,8 +54,10 @@ pub struct Run {
     pub options: Options,
     /// What was learned first.
     pub lesson: Arc<Lesson>,
-    /// One for each selected requirement, in the specification's order.
+    /// One for each selected requirement, in the specification's order; fewer when a failure ended the run.
     pub results: Vec<Judged>,
+    /// How many were selected and not judged.
+    pub not_judged: usize,
     /// The answer.
     pub answer: Answer,
     /// How long learning took.
@@ -135,13 +139,14 @@ pub async fn run(options: Options, progress: Progress<'_>) -> Result<Run, Refusa
     let learning = begun.elapsed();
     let mut done = cases_of(&suite, &lesson, &options, &selected, progress).await;
     let order: Vec<_> = selected.iter().map(|r| r.id.clone()).collect();
-    let results: Vec<_> = order.iter().map(|id| done.remove(id).expect("each was judged once")).collect();
+    let results: Vec<_> = order.iter().filter_map(|id| done.remove(id)).collect();
     let answer =
         answer(results.iter().map(|judged| (&judged.verdict, judged.graded && !is_excused(&results, &judged.verdict))));
     let late = suite.lateness.worst_since(begun);
     Ok(Run {
         options,
         lesson,
+        not_judged: order.len() - results.len(),
         results,
         answer,
         learning,
@@ -186,7 +191,7 @@ fn select(options: &Options) -> Result<Vec<Requirement>, Refusal> {
     Ok(all.into_iter().filter(|r| chosen.contains(&r.id) && options.profile.selects(r)).collect())
 }
 
-/// Runs the cases, each as soon as what it needs has been judged.
+/// Runs the cases, each as soon as what it needs has been judged: all of them, or up to the failure that ends the run.
 async fn cases_of(
     suite: &Arc<Suite>,
     lesson: &Arc<Lesson>,
@@ -211,7 +216,11 @@ async fn cases_of(
         let mut judged = judged.expect("a case's panic is caught where it runs");
         judged.verdict = options.baseline.apply(&judged.requirement.id, judged.verdict, Day::today());
         progress(done.len() + 1, selected.len(), &judged);
+        let ends_it = options.fail_fast && matches!(judged.verdict, Verdict::Fail(_));
         done.insert(judged.requirement.id.clone(), judged);
+        if ends_it {
+            break;
+        }
     }
     done
 }

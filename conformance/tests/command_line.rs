@@ -127,6 +127,25 @@ fn a_pair_that_fails_a_must_does_not_conform() {
     suite().arg("--bin").arg(folder.path()).args(args).assert().code(1).stdout(contains("exit status 1"));
 }
 
+/// What had begun meanwhile is ended, and the rest is not said to hold.
+#[test]
+fn the_first_failure_ends_a_run_that_is_to_fail_fast() {
+    let bench = Bench::new(&std::env::var_os("PATH").unwrap_or_default());
+    for name in ["watchdog", "server"] {
+        write_program(&bench.folder().join(name), "#!/bin/sh\nexit 0\n");
+    }
+    let judgement = bench.judge(bench.folder(), &["--fail-fast", "--timeout-scale", "0.2"]);
+    assert_eq!(judgement.status, 1, "{}{}", judgement.stdout, judgement.stderr);
+    let failed: Vec<_> = judgement.report.requirements.iter().filter(|e| e.verdict == "fail").collect();
+    assert!(matches!(failed[..], [one] if one.id == "start.server"), "{failed:?}");
+    let rest = requirements().len() - judgement.report.requirements.len();
+    assert!(rest > 100, "most of it depends on that, and only {rest} were not judged");
+    let words = format!("The first failure ended the run: {rest} requirements were not judged");
+    assert!(judgement.stdout.contains(&words), "{}", judgement.stdout);
+    assert_eq!(bench.left(), Vec::<String>::new());
+    is_refused(&["--bin", &pair(), "--fail-fast", "--bundle", "x"], "cannot be used with");
+}
+
 /// The watchdog's path will do, and the server may be named.
 #[test]
 fn the_programs_may_be_named_one_by_one() {

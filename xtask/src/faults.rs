@@ -4,7 +4,7 @@
 //! Before the faults of a pair are tried, the pair itself has to conform and its canary has to be caught: if either
 //! is not so, nothing that the suite says of the others counts, and the run is void.
 
-mod broken;
+pub(crate) mod broken;
 mod held;
 pub(crate) mod known;
 

@@ -8,6 +8,8 @@ mod conformance;
 #[cfg(unix)]
 mod faults;
 #[cfg(unix)]
+mod mutants;
+#[cfg(unix)]
 mod spec;
 #[cfg(unix)]
 mod stability;
@@ -58,6 +60,13 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Judge mutants of the reference: each that builds is to be noticed, or listed with the reason why it cannot be
+    #[cfg(unix)]
+    Mutants {
+        /// Only one slice of all mutants, counted from 0
+        #[arg(long, value_name = "K/N")]
+        slice: Option<mutants::Slice>,
+    },
     /// Judge a pair again and again; the status is 1 when a verdict changes
     #[cfg(unix)]
     Stability(stability::Options),
@@ -70,6 +79,8 @@ fn main() -> ExitCode {
         Command::Bench => bench::run(),
         #[cfg(unix)]
         Command::Faults { names } => faults::run(&names),
+        #[cfg(unix)]
+        Command::Mutants { slice } => mutants::run(slice),
         #[cfg(unix)]
         Command::Spec { check } => spec::run(check),
         #[cfg(unix)]

@@ -68,6 +68,9 @@ struct Cli {
     /// Write a baseline that expects what fails now
     #[arg(long, value_name = "FILE")]
     write_baseline: Option<PathBuf>,
+    /// End with the first graded MUST that does not hold
+    #[arg(long, conflicts_with_all = ["bundle", "write_baseline", "review"])]
+    fail_fast: bool,
     /// Hold the transcripts against the reference's; differences become pending snapshots under target/review
     #[arg(long)]
     review: bool,
@@ -137,6 +140,7 @@ fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
         only: cli.only.clone(),
         jobs: cli.jobs.map_or(processors * 4, usize::from),
         patience: PATIENCE.mul_f64(cli.timeout_scale),
+        fail_fast: cli.fail_fast,
         baseline: cli.baseline.as_deref().map_or_else(|| Ok(Baseline::default()), Baseline::read).map_err(usage)?,
         strace: if cli.strace { Some(strace::find().ok_or_else(|| usage(NO_STRACE.to_owned()))?) } else { None },
         past: None,

@@ -25,6 +25,8 @@ struct Report<'a> {
     total_ms: u128,
     learning_ms: u128,
     late_ms: u128,
+    /// How many requirements `--fail-fast` left out.
+    not_judged: usize,
     dialect: &'a Dialect,
     requirements: Vec<Entry<'a>>,
 }
@@ -78,6 +80,7 @@ pub fn report(run: &Run) -> String {
         total_ms: run.total.as_millis(),
         learning_ms: run.learning.as_millis(),
         late_ms: run.late.as_millis(),
+        not_judged: run.not_judged,
         dialect: &run.lesson.dialect,
         requirements: entries.collect(),
     };

@@ -252,6 +252,9 @@ fn summary(out: &mut String, run: &Run, style: Style) {
         longest.join(", "),
         run.late.as_millis()
     );
+    if run.not_judged > 0 {
+        let _ = writeln!(out, "The first failure ended the run: {} requirements were not judged", run.not_judged);
+    }
     let _ = writeln!(out, "{}", counts(&run.results));
     let open = |v: &Verdict| matches!(v, Verdict::Inconclusive { .. } | Verdict::Blocked { .. });
     let graded_open = run.results.iter().filter(|j| j.graded && open(&j.verdict)).count();

@@ -20,20 +20,7 @@ pub(crate) struct Workshop {
 impl Workshop {
     /// Below this folder, which is made.
     pub(crate) fn new(workspace: &Path, folder: &Path) -> Result<Self, String> {
-        let copy = folder.join("workspace");
-        let told = |error: std::io::Error| format!("{}: {error}", copy.display());
-        if copy.exists() {
-            std::fs::remove_dir_all(&copy).map_err(told)?;
-        }
-        copy_all(&workspace.join("reference"), &copy.join("reference")).map_err(told)?;
-        std::fs::copy(workspace.join("Cargo.lock"), copy.join("Cargo.lock")).map_err(told)?;
-        let manifest = std::fs::read_to_string(workspace.join("Cargo.toml")).map_err(told)?;
-        let alone =
-            manifest.replace(r#"members = ["reference", "conformance", "xtask"]"#, r#"members = ["reference"]"#);
-        if alone == manifest {
-            return Err("expected the members of the workspace in Cargo.toml, found others".into());
-        }
-        std::fs::write(copy.join("Cargo.toml"), alone).map_err(told)?;
+        let copy = copy_of_reference(workspace, folder)?;
         Ok(Self { workspace: workspace.to_owned(), copy })
     }
 
@@ -90,6 +77,25 @@ impl Workshop {
         }
         Err(format!("the broken reference does not build:\n{}", String::from_utf8_lossy(&output.stderr)))
     }
+}
+
+/// A workspace below this folder that holds the reference alone.
+pub(crate) fn copy_of_reference(workspace: &Path, folder: &Path) -> Result<PathBuf, String> {
+    let copy = folder.join("workspace");
+    let told = |error: std::io::Error| format!("{}: {error}", copy.display());
+    // What was built there before saves time; what was edited there before does not stay.
+    if copy.join("reference").exists() {
+        std::fs::remove_dir_all(copy.join("reference")).map_err(told)?;
+    }
+    copy_all(&workspace.join("reference"), &copy.join("reference")).map_err(told)?;
+    std::fs::copy(workspace.join("Cargo.lock"), copy.join("Cargo.lock")).map_err(told)?;
+    let manifest = std::fs::read_to_string(workspace.join("Cargo.toml")).map_err(told)?;
+    let alone = manifest.replace(r#"members = ["reference", "conformance", "xtask"]"#, r#"members = ["reference"]"#);
+    if alone == manifest {
+        return Err("expected the members of the workspace in Cargo.toml, found others".into());
+    }
+    std::fs::write(copy.join("Cargo.toml"), alone).map_err(told)?;
+    Ok(copy)
 }
 
 /// A file's text with its edits in place.
