@@ -322,7 +322,7 @@ fn weigh(
 
 /// What a mutant changes, without the place.
 fn change(mutant: &Mutant) -> &str {
-    mutant.name.splitn(2, ": ").nth(1).unwrap_or(&mutant.name)
+    mutant.name.split_once(": ").map_or(mutant.name.as_str(), |(_, change)| change)
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::termios::{LocalFlags, OutputFlags, SetArg, tcgetattr, tcsetattr};
+use nix::sys::signal::Signal;
+use nix::sys::wait::WaitStatus;
 use rexpect::process::PtyProcess;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -42,6 +44,16 @@ impl Terminal {
         let master = OwnedFd::from(self.process.get_file_handle().map_err(io::Error::other)?);
         fcntl(&master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
         Ok(master)
+    }
+}
+
+impl Drop for Terminal {
+    /// A program that still runs ends here and now. rexpect would ask it to, again and again, until it does.
+    fn drop(&mut self) {
+        if self.process.status() == Some(WaitStatus::StillAlive) {
+            let _ = self.process.signal(Signal::SIGKILL);
+            let _ = self.process.wait();
+        }
     }
 }
 
@@ -123,4 +135,26 @@ pub fn unblock(descriptor: &impl AsFd) -> io::Result<()> {
     let flags = OFlag::from_bits_retain(fcntl(descriptor, FcntlArg::F_GETFL)?);
     fcntl(descriptor, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader};
+
+    #[test]
+    fn a_program_that_ignores_every_signal_it_can_ends_with_its_terminal() {
+        let mut program = Command::new("/bin/sh");
+        program.args(["-c", "trap '' HUP INT TERM; echo deaf; while :; do sleep 1000; done"]);
+        let terminal = Terminal::start(program).unwrap();
+        let mut line = String::new();
+        BufReader::new(std::fs::File::from(terminal.master().unwrap())).read_line(&mut line).unwrap();
+        assert_eq!(line.trim(), "deaf");
+        let (over, is_over) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            drop(terminal);
+            over.send(()).unwrap();
+        });
+        is_over.recv_timeout(std::time::Duration::from_secs(60)).expect("it ends");
+    }
 }

@@ -128,7 +128,7 @@ impl Session {
         });
         // The fork and the exec of a small program: short enough to be done in place.
         let terminal = if plan.terminal { Some(Terminal::start(folder.starter())?) } else { None };
-        let started_pid = if plan.terminal { None } else { Some(start_on_pipes(folder.starter())?) };
+        let mut started = Started(if plan.terminal { None } else { Some(start_on_pipes(folder.starter())?) });
         let mut master = None;
         if let Some(terminal) = &terminal {
             let end = terminal.master()?;
@@ -145,13 +145,14 @@ impl Session {
         let pid = match began {
             Ok(pid) => pid,
             Err(error) => {
-                if let Some(pid) = started_pid {
+                if let Some(pid) = started.0 {
                     Watch::new(pid)?.ended().await?;
-                    process::reap(pid);
                 }
                 return Err(error);
             }
         };
+        // From here on it is the session's.
+        started.0 = None;
         let mut attending = JoinSet::new();
         attending.spawn(attend(listener, shared.clone()));
         Ok(Session {
@@ -454,6 +455,18 @@ impl Drop for Session {
 fn still_running(events: &[Event]) -> Vec<i32> {
     let running = |(n, pid)| crate::record::ended(events, Who::Server(n)).is_none().then_some(pid);
     crate::record::servers(events).into_iter().enumerate().filter_map(running).collect()
+}
+
+/// A process that no session answers for yet: it ends and is reaped when this is dropped.
+struct Started(Option<i32>);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0 {
+            let _ = process::signal(pid, Signal::SIGKILL as i32);
+            process::reap(pid);
+        }
+    }
 }
 
 fn start_on_pipes(mut starter: Command) -> io::Result<i32> {
