@@ -1,6 +1,6 @@
 //! `cargo xtask mutants`: cargo-mutants over the reference's codec, machines, operations and process code, with the suite
 //! as its only test. Each mutant that builds must make the suite say something, or be listed in
-//! `fixtures/faulty/survivors.toml` with the reason why nobody outside can see it.
+//! `fixtures/survivors.toml` with the reason why nobody outside can see it.
 //!
 //! cargo-mutants makes, builds and tries the mutants, in a copy of the workspace that holds the reference and one test:
 //! the suite, judging the pair that was just built. What a mutant is, is not known here.
@@ -53,7 +53,7 @@ fn the_suite_has_nothing_to_say() {
 }
 "#;
 
-/// `fixtures/faulty/survivors.toml`.
+/// `fixtures/survivors.toml`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Listed {
@@ -174,7 +174,7 @@ fn tried(slice: Option<Slice>) -> Result<(String, Vec<String>), String> {
     let file = folder.join("mutants.out/outcomes.json");
     let text = std::fs::read_to_string(&file).map_err(|error| format!("{status}: {}: {error}", file.display()))?;
     let outcomes: Outcomes = serde_json::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))?;
-    let survivors = workspace().join("fixtures/faulty/survivors.toml");
+    let survivors = workspace().join("fixtures/survivors.toml");
     let text = std::fs::read_to_string(&survivors).map_err(|error| format!("{}: {error}", survivors.display()))?;
     let listed: Listed = toml::from_str(&text).map_err(|error| format!("{}: {error}", survivors.display()))?;
     let line_of = |mutant: &Mutant| line(&copy, mutant);

@@ -12,6 +12,7 @@ mod command;
 mod descriptor;
 mod end;
 mod operation;
+mod payload;
 mod request;
 mod start;
 mod steps;
@@ -48,6 +49,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         start::CASES,
         command::CASES,
         wire::CASES,
+        payload::CASES,
         to_server::CASES,
         to_watchdog::CASES,
         descriptor::CASES,

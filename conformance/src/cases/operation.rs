@@ -1,6 +1,6 @@
 //! Operations whose effect can be seen from outside: the memory limit and the processors.
 
-use super::steps::{arrival, barrier, leave, must_close, ready, request, same, state};
+use super::steps::{arrival, barrier, complaints, leave, must_close, ready, request, same, shows, state};
 use crate::dialect::find;
 use crate::observe::process::facts;
 use crate::observe::target::Answer;
@@ -11,6 +11,7 @@ use crate::stage::{Run, Stage, Watchdog};
 super::cases! {
     "operation.memory-request" => memory_request,
     "operation.memory-answer" => memory_answer,
+    "operation.memory-edge" => memory_edge,
     "operation.memory-control" => memory_control,
     "operation.processors" => processors,
     "operation.processors-again" => processors_again,
@@ -70,6 +71,35 @@ async fn memory_answer(stage: &Stage) -> Outcome {
     let all = run.record.look(|events| shown(events, None).len());
     if all >= 5 * LIMIT {
         return Err(Stop::failure("an answer over the limit is not shown", format!("{all} bytes were shown")));
+    }
+    Ok(())
+}
+
+/// Bodies of exactly the memory limit pass, and those of one byte more do not.
+async fn memory_edge(stage: &Stage) -> Outcome {
+    if stage.dialect().prints.body != Some(true) {
+        return Err(Stop::NotApplicable("answers are not shown".into()));
+    }
+    let body = "0123456789".repeat(LIMIT / 10 - 1) + "the-end...";
+    let answer = Answer { status: 200, body: body.clone().into_bytes() };
+    let run = stage.start(Watchdog { answer, ..Watchdog::on_pipes() }).await?;
+    run.line(&format!("setmeml {LIMIT}")).await?;
+    if request(&run, "POST", "full", &body).await?.is_none() {
+        return Err(Stop::failure(format!("a request with a body of {LIMIT} bytes, the limit"), state(&run)));
+    }
+    if !shows(&run, "the-end...").await {
+        return Err(Stop::failure(format!("an answer of {LIMIT} bytes, the limit, is shown"), state(&run)));
+    }
+    for (line, what) in [
+        (format!("doreq POST {}/more {body}x", run.url), "a request body of one byte more than the limit"),
+        (format!("setmeml {}\ndoreq GET {}/less", LIMIT - 1, run.url), "an answer of one byte more than the limit"),
+    ] {
+        let before = run.record.look(|events| complaints(events).len());
+        run.line(&line).await?;
+        let more = run.until(|events| (complaints(events).len() > before).then_some(()));
+        if more.await.is_none() {
+            return Err(Stop::failure(format!("{what} is refused with words"), state(&run)));
+        }
     }
     Ok(())
 }

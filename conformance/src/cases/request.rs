@@ -157,9 +157,9 @@ async fn status(stage: &Stage) -> Outcome {
     }
 }
 
-/// An answer of 300 KB is shown whole.
+/// An answer of 2 MB is shown whole.
 async fn large_answer(stage: &Stage) -> Outcome {
-    let mut body: Vec<u8> = (0..300_001u32).map(|n| b'a' + u8::try_from(n % 23).unwrap_or_default()).collect();
+    let mut body: Vec<u8> = (0..2_000_001u32).map(|n| b'a' + u8::try_from(n % 23).unwrap_or_default()).collect();
     body.extend_from_slice(b"-the-end");
     let run = stage
         .start(Watchdog { answer: Answer { status: 200, body: body.clone() }, untapped: true, ..Watchdog::on_pipes() })

@@ -163,11 +163,16 @@ pub(super) fn same<T: PartialEq + Display>(what: &str, expected: T, seen: T) -> 
 /// A session in which the suite plays the server, and has answered a first setting as the server had. The
 /// stand-in in the server's place ignores these signals.
 pub(super) async fn played(stage: &Stage, ignore: &[Signal]) -> Result<(Run, Server), Stop> {
+    played_in(stage, Watchdog::default(), ignore).await
+}
+
+/// The same with a watchdog that is started in another way.
+pub(super) async fn played_in(stage: &Stage, how: Watchdog, ignore: &[Signal]) -> Result<(Run, Server), Stop> {
     const LINE: usize = 2;
     let lesson = &stage.lesson;
     let line = lesson.typed.get(LINE).ok_or_else(|| Stop::Missing("the first session was too short".into()))?;
     let held = Some(ignore.iter().map(|signal| *signal as i32).collect());
-    let run = stage.start(Watchdog { held, ..Watchdog::default() }).await?;
+    let run = stage.start(Watchdog { held, ..how }).await?;
     run.line(line).await?;
     let server = Server::join(stage, &run).await?;
     server.message(&run).await?;

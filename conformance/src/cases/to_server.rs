@@ -12,7 +12,7 @@ use crate::observe::process::{asleep, facts};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::client::Client;
 use crate::probe::lesson::replay_slot;
-use crate::record::{Event, Status, Who, ended, passed, requests};
+use crate::record::{Event, Status, What, Who, ended, passed, requests};
 use crate::stage::Stage;
 
 super::cases! {
@@ -31,6 +31,8 @@ super::cases! {
     "end.sigalrm-early" => sigalrm_early,
     "end.sigalrm-stopped" => sigalrm_stopped,
     "end.sigalrm-unread" => sigalrm_unread,
+    "end.sigalrm-whole" => sigalrm_whole,
+    "end.sigalrm-flushing" => sigalrm_flushing,
     "end.server-sigterm" => server_sigterm,
     "end.pipe-ends-early" => pipe_ends_early,
     "end.pipe-ends-stopped" => pipe_ends_stopped,
@@ -222,17 +224,60 @@ async fn sigalrm_stopped(stage: &Stage) -> Outcome {
     super::steps::must_end(&client.run, Who::Server(0), "SIGALRM while it was stopped").await.map(drop)
 }
 
-/// A server whose replies nobody reads ends when it gets SIGALRM.
-async fn sigalrm_unread(stage: &Stage) -> Outcome {
+/// A server that has far more to say than a pipe holds, to somebody who does not read it.
+async fn unread(stage: &Stage, n: usize) -> Result<Client, Stop> {
     let message = stage.lesson.learned.messages.first().cloned().flatten();
     let message = message.ok_or_else(|| not_learned("messages to the server", "[dialect]\nend = \"#\""))?;
-    let (client, _) = alone(stage, 17).await?;
+    let (client, _) = alone(stage, n).await?;
     client.stop_reading();
-    // Their replies are far more than a pipe holds.
-    let many = stage.dialect().framed(&message).repeat(40_000);
-    client.write_some(&many).await?;
+    client.write_some(&stage.dialect().framed(&message).repeat(40_000)).await?;
+    Ok(client)
+}
+
+/// A server whose replies nobody reads ends when it gets SIGALRM.
+async fn sigalrm_unread(stage: &Stage) -> Outcome {
+    let client = unread(stage, 17).await?;
     client.run.signal(Who::Server(0), Signal::SIGALRM)?;
     super::steps::must_end(&client.run, Who::Server(0), "SIGALRM while nobody reads its replies").await.map(drop)
+}
+
+/// A server whose pipe has ended, and whose replies nobody reads, ends when it gets SIGALRM.
+async fn sigalrm_flushing(stage: &Stage) -> Outcome {
+    let mut client = unread(stage, 29).await?;
+    client.close();
+    client.run.asleep(client.run.pid, Instant::now() + client.run.patience() / 10).await;
+    client.run.signal(Who::Server(0), Signal::SIGALRM)?;
+    let after = "the end of its pipe and SIGALRM, while nobody reads its replies";
+    super::steps::must_end(&client.run, Who::Server(0), after).await.map(drop)
+}
+
+/// A server that gets SIGALRM with unread replies sends the last one whole to whoever reads them soon.
+async fn sigalrm_whole(stage: &Stage) -> Outcome {
+    let (Some(true), Some(end)) = (stage.dialect().reply.each, &stage.dialect().reply.end) else {
+        return Err(Stop::NotApplicable("it does not reply to each message".into()));
+    };
+    let mut client = unread(stage, 28).await?;
+    let through = client.replies_through().ok_or_else(|| not_learned("the replies", "[dialect.wiring]\nwrite = 4"))?;
+    let (begun, pid, patience) = (Instant::now(), client.run.pid, client.run.patience());
+    client.run.signal(Who::Server(0), Signal::SIGALRM)?;
+    // Else there might be readers again before the signal is there.
+    client.run.asleep(pid, begun + patience / 50).await;
+    client.read_again();
+    if !client.run.record.answer("they were read in time", || begun.elapsed() <= patience / 20) {
+        return Err(Stop::Missing("this machine was too slow to read the replies soon".into()));
+    }
+    super::steps::must_end(&client.run, Who::Server(0), "SIGALRM with unread replies").await?;
+    let is_closed = |event: &Event| matches!(event.what, What::Closed { to: Who::Watchdog, fd } if fd == through);
+    client.run.until(|events| events.iter().any(is_closed).then_some(())).await;
+    let stream = client.run.record.look(|events| passed(events, Who::Watchdog, through));
+    if stream.ends_with(&end.0) {
+        return Ok(());
+    }
+    let last = &stream[stream.len().saturating_sub(60)..];
+    Err(Stop::failure(
+        "whole replies up to the end",
+        format!("{} bytes, the last of them {}", stream.len(), text(last)),
+    ))
 }
 
 /// A server ends when it gets SIGTERM.

@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
-use super::steps::{both_end, exits_with, leave, must_close, must_end, played, state, text};
+use super::steps::{
+    both_end, complaints, exits_with, leave, must_close, must_end, not_learned, played, played_in, shows, state, text,
+};
 use crate::dialect::find;
 use crate::outcome::{Outcome, Stop};
 use crate::probe::lesson::ANSWER;
@@ -23,6 +25,12 @@ super::cases! {
     "wire.reply-oversized" => reply_oversized,
     "wire.reply-cut-off" => reply_cut_off,
     "wire.reply-unasked" => reply_unasked,
+    "wire.reply-other-op" => reply_other_op,
+    "command.prompt-ready" => prompt_ready,
+    "end.exit-answer" => exit_answer,
+    "end.exit-failed" => exit_failed,
+    "end.ctrl-c-twice" => ctrl_c_twice,
+    "end.losses-told" => losses_told,
     "end.never-answers" => never_answers,
     "end.half-a-reply" => half_a_reply,
     "end.flooding-server" => flooding_server,
@@ -37,7 +45,7 @@ super::cases! {
 }
 
 /// A line that asks for a request, and the reply that was recorded for it: its answer is shown.
-fn recorded(stage: &Stage) -> Result<(&str, &[u8]), Stop> {
+pub(super) fn recorded(stage: &Stage) -> Result<(&str, &[u8]), Stop> {
     let lesson = &stage.lesson;
     if stage.dialect().prints.body != Some(true) {
         return Err(Stop::NotApplicable("answers are not shown".into()));
@@ -69,7 +77,7 @@ async fn answers_shown(run: &Run, times: usize, how: &str) -> Outcome {
 }
 
 /// The suite's ends stay open until the watchdog has left: it is to end in order, not for want of a server.
-async fn done(run: &Run, server: Server) -> Outcome {
+pub(super) async fn done(run: &Run, server: Server) -> Outcome {
     run.line("exit").await?;
     run.ended(Who::Watchdog).await;
     drop(server);
@@ -199,6 +207,155 @@ async fn reply_unasked(stage: &Stage) -> Outcome {
     server.write(&run, &server.framed(reply)).await?;
     answers_shown(&run, 1, "for the request after a reply that nobody asked for").await?;
     done(&run, server).await
+}
+
+/// What is shown after this much had been.
+fn shown_since(run: &Run, before: usize) -> Vec<u8> {
+    run.record.look(|events| shown(events, None).split_off(before))
+}
+
+fn shown_bytes(run: &Run) -> usize {
+    run.record.look(|events| shown(events, None).len())
+}
+
+/// A reply with the op of another command is told, and what it holds is not shown.
+async fn reply_other_op(stage: &Stage) -> Outcome {
+    if stage.lesson.learned.dialect.reply.same_op != Some(true) {
+        return Err(Stop::NotApplicable("its replies have no op".into()));
+    }
+    let (lesson, op) = (&stage.lesson, &stage.dialect().op);
+    let (Some(own), Some(other)) = (&op.setmeml, &op.setproc) else {
+        return Err(not_learned("the ops", "[dialect.op]\nsetmeml = \"1\""));
+    };
+    let (run, server) = played(stage, &[]).await?;
+    let right = lesson.learned.replies[0].clone();
+    let wrong = [&other.0[..], right.strip_prefix(&own.0[..]).unwrap_or(&right)].concat();
+    let token = lesson.typed[0].split(' ').nth(1).unwrap_or_default();
+    let before = shown_bytes(&run);
+    run.line(&lesson.typed[0]).await?;
+    server.message(&run).await?;
+    server.reply(&run, &wrong).await?;
+    run.line(&lesson.typed[1]).await?;
+    server.message(&run).await?;
+    server.reply(&run, &lesson.learned.replies[1]).await?;
+    let next = lesson.typed[1].split(' ').nth(1).unwrap_or_default();
+    if !shows(&run, next).await {
+        return Err(Stop::failure("the session goes on after a reply with the op of another command", state(&run)));
+    }
+    let said = shown_since(&run, before);
+    if find(&said, token.as_bytes()).is_some() {
+        return Err(Stop::failure(format!("`{token}` is not shown, which came with another op"), text(&said)));
+    }
+    done(&run, server).await
+}
+
+/// The prompt is shown when a command is done, once, and not before.
+async fn prompt_ready(stage: &Stage) -> Outcome {
+    let prompt = match stage.dialect().prints.prompt.as_deref() {
+        Some("") | None => return Err(Stop::NotApplicable("it shows no prompt".into())),
+        Some(prompt) => prompt.as_bytes().to_vec(),
+    };
+    let (run, server) = played(stage, &[]).await?;
+    let (line, reply) = (&stage.lesson.typed[0], &stage.lesson.learned.replies[0]);
+    let before = shown_bytes(&run);
+    run.line(line).await?;
+    server.message(&run).await?;
+    server.reply(&run, reply).await?;
+    let token = line.split(' ').nth(1).unwrap_or_default().as_bytes();
+    let told = |events: &[Event]| find(&shown(events, None)[before..], token);
+    if run.until(told).await.is_none() {
+        return Err(Stop::NotApplicable("the value of a setting is not shown".into()));
+    }
+    done(&run, server).await?;
+    must_close(&run).await?;
+    // One at the beginning, one after the first command, one after the second.
+    const EXPECTED: usize = 3;
+    let out = run.record.look(|events| shown(events, None));
+    let at: Vec<_> = (0..out.len()).filter(|at| out[*at..].starts_with(&prompt)).collect();
+    let words = find(&out[before..], token).map_or(0, |at| before + at);
+    if at.len() == EXPECTED && at.iter().any(|prompt| *prompt > words) {
+        return Ok(());
+    }
+    let expected = "one prompt at the beginning, and one after the words for each of two commands";
+    Err(Stop::failure(expected, format!("{} prompts: {}", at.len(), text(&out))))
+}
+
+/// An answer that comes soon after `exit` is still shown.
+async fn exit_answer(stage: &Stage) -> Outcome {
+    let (run, server, line, reply) = asked(stage).await?;
+    run.line(line).await?;
+    server.message(&run).await?;
+    let begun = Instant::now();
+    run.line("exit").await?;
+    // Else the reply might be there before the command is.
+    run.asleep(run.pid, begun + run.patience() / 50).await;
+    server.reply(&run, reply).await?;
+    if !run.record.answer("the reply came soon", || begun.elapsed() <= run.patience() / 20) {
+        return Err(Stop::Missing("this machine was too slow for a reply to come soon".into()));
+    }
+    answers_shown(&run, 1, "although `exit` was typed before it came").await?;
+    drop(server);
+    must_end(&run, Who::Watchdog, "`exit`").await.map(drop)
+}
+
+/// The watchdog exits with status 1 when its server ended badly after `exit`, or had to be killed.
+async fn exit_failed(stage: &Stage) -> Outcome {
+    let deaf = [Signal::SIGALRM, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+    let (run, server) = played(stage, &deaf).await?;
+    run.line("exit").await?;
+    // The end of the messages, or whatever else the watchdog has to say.
+    let _ = server.message(&run).await;
+    run.order(0, &Order::Exit(3))?;
+    let status = must_end(&run, Who::Watchdog, "`exit`").await?;
+    exits_with(status, 1, "`exit`, whose server then exited with status 3")?;
+    drop(server);
+    let (run, _server) = played(stage, &deaf).await?;
+    run.line("exit").await?;
+    let status = must_end(&run, Who::Watchdog, "`exit`").await?;
+    exits_with(status, 1, "`exit`, with a server that ignores every signal it can")
+}
+
+/// A second Ctrl-C does not wait for a server that ignores every signal it can.
+async fn ctrl_c_twice(stage: &Stage) -> Outcome {
+    // A slow machine may delay one of them, and not each.
+    const ATTEMPTS: usize = 3;
+    let deaf = [Signal::SIGALRM, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+    for _ in 0..ATTEMPTS {
+        let (run, server) = played(stage, &deaf).await?;
+        run.write(b"\x03").await?;
+        let _ = server.message(&run).await;
+        run.write(b"\x03").await?;
+        let over = |events: &[Event]| ended(events, Who::Watchdog);
+        if let Some(status) = run.record.until(Instant::now() + run.patience() / 10, over).await {
+            return exits_with(status, 128 + Signal::SIGINT as i32, "Ctrl-C");
+        }
+    }
+    Err(Stop::failure("a second Ctrl-C ends both at once", "the watchdog went on waiting"))
+}
+
+/// When its server dies, the watchdog tells how many commands were not answered, and how many not sent.
+async fn losses_told(stage: &Stage) -> Outcome {
+    // A few long lines: how many fit on the way is then the same, however fast they come.
+    const LINES: usize = 6;
+    let (run, server) = played_in(stage, Watchdog::on_pipes(), &[]).await?;
+    let line = format!("doreq POST {}/lost {}\n", run.url, "x".repeat(900 << 10));
+    // Nobody reads the messages: the pipe fills, and so does whatever stands before it.
+    let taken = run.fill(line.repeat(LINES).as_bytes()).await?;
+    // A status that is no part of any sum.
+    run.order(0, &Order::Exit(251))?;
+    drop(server);
+    must_end(&run, Who::Watchdog, "the death of its server").await?;
+    must_close(&run).await?;
+    let typed = [taken / line.len(), taken.div_ceil(line.len())];
+    let said = run.record.look(complaints);
+    let words = String::from_utf8_lossy(&said);
+    let numbers: Vec<usize> =
+        words.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect();
+    let pairs = numbers.iter().enumerate().flat_map(|(at, a)| numbers[at + 1..].iter().map(move |b| a + b));
+    if numbers.iter().copied().chain(pairs).any(|sum| typed.contains(&sum)) {
+        return Ok(());
+    }
+    Err(Stop::failure(format!("words that account for all {} commands", typed[1]), text(&said)))
 }
 
 /// `exit` ends both while the server answers nothing.

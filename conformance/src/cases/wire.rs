@@ -214,10 +214,24 @@ async fn reply_error(stage: &Stage) -> Outcome {
     replies(stage, &[])?;
     let second = run.until(|events| replies(stage, events).ok()?.into_iter().nth(1)).await;
     let reply = second.ok_or_else(|| Stop::Missing(format!("no reply to the second request; {}", state(&run))))?;
+    holds_error(&reply, "a request that was refused")?;
+    // The same for what was never begun, since it cannot be read.
+    let (client, framed) = super::steps::alone(stage, 27).await?;
+    client.write(&[&framed[..1], &stage.dialect().framed(b"{")].concat()).await?;
+    let fd = client.replies_through().ok_or_else(|| not_learned("the replies", "[dialect.wiring]\nwrite = 4"))?;
+    let second = client.run.until(|events| {
+        let stream = passed(events, Who::Watchdog, fd);
+        stage.dialect().replies(&stream).get(1).map(|reply| reply.to_vec())
+    });
+    let reply = second.await.ok_or_else(|| Stop::Missing("no reply to a message that cannot be read".into()))?;
+    holds_error(&reply, "a message that cannot be read")
+}
+
+fn holds_error(reply: &[u8], what: &str) -> Outcome {
     let object = payload::object(reply.get(1..).unwrap_or_default());
     match object.as_ref().and_then(|object| object.get("Error")) {
         Some(Value::Text(words)) if !words.is_empty() => Ok(()),
-        _ => Err(Stop::failure("a reply with an `Error` for a request that was refused", text(&reply))),
+        _ => Err(Stop::failure(format!("a reply with an `Error` for {what}"), text(reply))),
     }
 }
 

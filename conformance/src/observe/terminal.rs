@@ -9,8 +9,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
-use nix::sys::termios::{LocalFlags, OutputFlags, SetArg, tcgetattr, tcsetattr};
 use nix::sys::signal::Signal;
+use nix::sys::termios::{LocalFlags, OutputFlags, SetArg, tcgetattr, tcsetattr};
 use nix::sys::wait::WaitStatus;
 use rexpect::process::PtyProcess;
 use tokio::io::Interest;

@@ -8,13 +8,15 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::JoinHandle;
 
 use crate::observe::process;
+use crate::observe::readiness::register;
 use crate::observe::terminal::Input;
 use crate::outcome::Stop;
-use crate::record::{What, Who};
+use crate::record::{Record, What, Who};
 use crate::stage::{Alone, Run, Stage};
 use crate::subject::handover::{Descriptor, Hello, Kind};
 
@@ -32,7 +34,8 @@ pub struct Client {
 /// What notes a server's words: the end that it reads stays open, also when it was told to read no more.
 struct Reader {
     reading: JoinHandle<()>,
-    _end: Arc<AsyncFd<OwnedFd>>,
+    end: Arc<AsyncFd<OwnedFd>>,
+    fd: i32,
 }
 
 /// The pipes of a server, made anew: theirs to place, ours to use.
@@ -60,7 +63,9 @@ impl Client {
         let run = stage.server(Alone { like: Some(hello), ends: wires.theirs, slot: Some(slot) }).await?;
         let mut readers = Vec::new();
         for (fd, output) in wires.outputs {
-            readers.push(read_replies(&run, output, fd)?);
+            crate::observe::terminal::unblock(&output)?;
+            let end = Arc::new(register(output, Interest::READABLE)?);
+            readers.push(Reader { reading: read_replies(run.record.clone(), end.clone(), fd), end, fd });
         }
         Ok(Client {
             run,
@@ -112,6 +117,13 @@ impl Client {
     pub fn stop_reading(&self) {
         for reader in &self.readers {
             reader.reading.abort();
+        }
+    }
+
+    /// From here on what it writes is read again.
+    pub fn read_again(&mut self) {
+        for reader in &mut self.readers {
+            reader.reading = read_replies(self.run.record.clone(), reader.end.clone(), reader.fd);
         }
     }
 
@@ -213,19 +225,14 @@ impl Wires {
 }
 
 /// Notes what a server writes until it closes its end.
-fn read_replies(run: &Run, end: OwnedFd, fd: i32) -> io::Result<Reader> {
-    use tokio::io::Interest;
-    crate::observe::terminal::unblock(&end)?;
-    let end = Arc::new(crate::observe::readiness::register(end, Interest::READABLE)?);
-    let (record, read) = (run.record.clone(), end.clone());
-    let reading = tokio::spawn(async move {
+fn read_replies(record: Arc<Record>, end: Arc<AsyncFd<OwnedFd>>, fd: i32) -> JoinHandle<()> {
+    tokio::spawn(async move {
         let mut buffer = vec![0; 64 << 10];
-        while let Ok(n @ 1..) = read.async_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, &mut buffer)?)).await {
+        while let Ok(n @ 1..) = end.async_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, &mut buffer)?)).await {
             if !record.keep(What::Passed { to: Who::Watchdog, fd, bytes: buffer[..n].to_vec() }, n) {
                 std::future::pending::<()>().await;
             }
         }
         record.push(What::Closed { to: Who::Watchdog, fd });
-    });
-    Ok(Reader { reading, _end: end })
+    })
 }

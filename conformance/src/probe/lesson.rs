@@ -16,13 +16,13 @@ use crate::record::{self, Event, Record, Stream, What, Who};
 use crate::stage::{Acts, Lesson, Run, Stage, Suite, Watchdog};
 
 /// How many cases replay a request, each with a path of its own.
-pub const REPLAYS: usize = 22;
+pub const REPLAYS: usize = 30;
 
 /// The target's path for the requests of the case with this number. In letters: a number might be taken for one that was
 /// typed.
 pub fn replay_slot(n: usize) -> String {
-    let letter = u8::try_from(n).ok().and_then(|n| b'a'.checked_add(n)).map_or('?', char::from);
-    format!("replay-{letter}")
+    let letter = |n: usize| char::from(b'a' + u8::try_from(n % 26).unwrap_or_default());
+    format!("replay-{}{}", letter(n / 26), letter(n))
 }
 
 /// The variable that the first session adds to the environment, and its value.

@@ -109,14 +109,21 @@ pub fn all(run: &Run) -> Vec<(String, String)> {
     std::iter::once(learning).chain(cases).collect()
 }
 
+/// How often a line may stand after itself. How much of the same there is beyond that is often a matter of buffers.
+const SAME_MAX: usize = 50;
+
 /// A session without its accidents, for snapshots.
 pub fn normalised(events: &[Event], dialect: &Dialect) -> String {
     let mut out = String::new();
     let mut block = |title: &str, lines: Vec<String>| {
         if !lines.is_empty() {
             let _ = writeln!(out, "{title}:");
-            for line in lines {
-                let _ = writeln!(out, "  {line}");
+            for same in lines.chunk_by(|a, b| a == b) {
+                let shown = if same.len() > SAME_MAX { 1 } else { same.len() };
+                same[..shown].iter().for_each(|line| _ = writeln!(out, "  {line}"));
+                if shown < same.len() {
+                    let _ = writeln!(out, "  and so on, more than {SAME_MAX} times");
+                }
             }
         }
     };
@@ -219,8 +226,9 @@ fn filtered(bytes: &[u8]) -> String {
 fn of_any_machine(line: &str) -> String {
     let here = std::thread::available_parallelism().map_or(1, usize::from).to_string();
     let tail = line.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let is_last = !line[tail.len()..].contains(char::is_alphabetic);
     match tail.strip_suffix(&here) {
-        Some(before) if before.ends_with(": ") => format!("{before}ALL{}", &line[tail.len()..]),
+        Some(before) if is_last && before.ends_with(": ") => format!("{before}ALL{}", &line[tail.len()..]),
         _ => line.to_owned(),
     }
 }
