@@ -11,9 +11,12 @@ use crate::stage::Stage;
 mod command;
 mod descriptor;
 mod end;
+mod json;
 mod operation;
-mod payload;
+mod payload_to_server;
+mod payload_to_watchdog;
 mod request;
+mod server_ends;
 mod start;
 mod steps;
 mod to_server;
@@ -49,9 +52,11 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         start::CASES,
         command::CASES,
         wire::CASES,
-        payload::CASES,
+        payload_to_server::CASES,
+        payload_to_watchdog::CASES,
         to_server::CASES,
         to_watchdog::CASES,
+        server_ends::CASES,
         descriptor::CASES,
         operation::CASES,
         request::CASES,

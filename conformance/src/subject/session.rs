@@ -201,8 +201,8 @@ impl Session {
 
     /// Writes bytes to standard input, a pipe, so that each is read apart.
     pub async fn write_apart(&self, bytes: &[u8]) -> io::Result<()> {
-        self.record.push(What::Typed { bytes: bytes.to_vec() });
         let Some(input) = self.input.lock().expect("not poisoned").clone() else { return Ok(()) };
+        self.record.push(What::Typed { bytes: bytes.to_vec() });
         // What is not taken in time shows in what does not happen.
         match tokio::time::timeout(self.patience, input.write_apart(bytes.chunks(1))).await {
             Ok(Err(error)) if error.raw_os_error() != Some(libc::EPIPE) => Err(error),
@@ -210,10 +210,11 @@ impl Session {
         }
     }
 
-    /// Writes bytes to the terminal or to standard input. Nobody there to read is not an error: its end is seen.
+    /// Writes bytes to the terminal or to standard input, unless that was closed. Nobody there to read is not an error: its
+    /// end is seen.
     pub async fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        self.record.push(What::Typed { bytes: bytes.to_vec() });
         let Some(input) = self.input.lock().expect("not poisoned").clone() else { return Ok(()) };
+        self.record.push(What::Typed { bytes: bytes.to_vec() });
         let mut rest = bytes;
         while !rest.is_empty() {
             match tokio::time::timeout(self.patience, input.write_some(rest)).await {

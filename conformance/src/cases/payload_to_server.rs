@@ -1,0 +1,250 @@
+//! Payloads that are objects, towards a server alone: every form that JSON has for the same thing, and forms that it does
+//! not have. That a form was understood shows in what comes of it: the reply is that to the plain form, the request
+//! arrives.
+
+use super::json::{HALVES, NO_VALUES, contains, name, objects, written};
+use super::steps::{alone, arrivals, not_learned, state, text};
+use crate::dialect::Dialect;
+use crate::dialect::payload::{Object, Value, object};
+use crate::outcome::{Outcome, Stop};
+use crate::probe::client::Client;
+use crate::record::{Who, passed, requests};
+use crate::stage::Stage;
+
+super::cases! {
+    "wire.payload-forms" => payload_forms,
+    "wire.payload-refused" => payload_refused,
+    "wire.payload-twice" => payload_twice,
+    "wire.limit" => limit,
+    "wire.body-forms" => body_forms,
+}
+
+/// A text and how JSON may write it.
+const TEXTS: [(&str, &str); 7] = [
+    ("plain, not escaped: é я 😀", "plain, not escaped: é я 😀"),
+    ("\"\\/\u{8}\u{c}\n\r\t", "\\\"\\\\\\/\\b\\f\\n\\r\\t"),
+    ("Aé", "\\u0041\\u00e9"),
+    ("Jäh", "\\u004A\\u00E4\\u0068"),
+    ("\u{0}\u{1f}\u{ffff}\u{e000}", "\\u0000\\u001f\\uffff\\ue000"),
+    ("😀\u{10000}\u{10ffff}", "\\ud83d\\ude00\\ud800\\udc00\\uDBFF\\uDFFF"),
+    ("", ""),
+];
+
+/// A server alone that is asked and replies.
+struct Talk<'a> {
+    client: Client,
+    dialect: &'a Dialect,
+    through: i32,
+    heard: usize,
+}
+
+impl<'a> Talk<'a> {
+    async fn begin(stage: &'a Stage, n: usize) -> Result<Self, Stop> {
+        let dialect = stage.dialect();
+        name(dialect, "")?;
+        if dialect.reply.each != Some(true) {
+            return Err(Stop::NotApplicable("it does not reply to each message".into()));
+        }
+        let (client, _) = alone(stage, n).await?;
+        let through = client.replies_through();
+        let through = through.ok_or_else(|| not_learned("the replies", "[dialect.wiring]\nwrite = 4"))?;
+        let mut talk = Talk { client, dialect, through, heard: 1 };
+        // What is compared with this reply has to be compared with that of a setting that was made.
+        let (op, _, field) = ops(dialect)?;
+        let token = stage.lesson.typed[0].split(' ').nth(1).unwrap_or_default();
+        let plain = format!("{{{}: {token}}}", name(dialect, &field)?);
+        let reply = talk.ask(&op, plain.as_bytes()).await?;
+        if reply != stage.lesson.learned.replies[0] {
+            return Err(Stop::Missing(format!("`{plain}` has not the reply that it had before, but {}", text(&reply))));
+        }
+        Ok(talk)
+    }
+
+    /// The reply to a message.
+    async fn ask(&mut self, op: &[u8], payload: &[u8]) -> Result<Vec<u8>, Stop> {
+        self.client.write(&self.dialect.framed(&[op, payload].concat())).await?;
+        let (through, heard) = (self.through, self.heard);
+        let reply = self.client.run.until(|events| {
+            let stream = passed(events, Who::Watchdog, through);
+            self.dialect.replies(&stream).get(heard).map(|reply| reply.to_vec())
+        });
+        let reply = reply.await;
+        self.heard += 1;
+        reply.ok_or_else(|| {
+            Stop::failure(format!("a reply to {}", text(payload)), format!("none; {}", state(&self.client.run)))
+        })
+    }
+
+    fn collides(&self, payload: &[u8]) -> bool {
+        contains(&self.dialect.end, payload)
+    }
+}
+
+fn ops(dialect: &Dialect) -> Result<(Vec<u8>, Vec<u8>, String), Stop> {
+    match (&dialect.op.setmeml, &dialect.op.doreq, &dialect.value_name) {
+        (Some(setting), Some(request), Some(name)) => Ok((setting.0.clone(), request.0.clone(), name.clone())),
+        _ => Err(not_learned("the ops and the name of a value", "[dialect]\nvalue_name = \"Value\"")),
+    }
+}
+
+/// A server reads an object in every form that JSON has for it.
+async fn payload_forms(stage: &Stage) -> Outcome {
+    let mut talk = Talk::begin(stage, 22).await?;
+    let (op, _, field) = ops(talk.dialect)?;
+    let key = name(talk.dialect, &field)?;
+    for at in 0..objects(talk.dialect, &field, "")?.len() {
+        // A value of its own: the reply is not that to the one before.
+        let value = (104_857_600 + at).to_string();
+        let form = objects(talk.dialect, &field, &value)?.swap_remove(at);
+        if talk.collides(form.as_bytes()) {
+            continue;
+        }
+        let seen = talk.ask(&op, form.as_bytes()).await?;
+        let expected = talk.ask(&op, format!("{{{key}: {value}}}").as_bytes()).await?;
+        if seen != expected {
+            return Err(Stop::failure(format!("{} for {}", text(&expected), text(form.as_bytes())), text(&seen)));
+        }
+    }
+    Ok(())
+}
+
+/// A server refuses an object that is not as JSON has it, or that does not say what it has to.
+async fn payload_refused(stage: &Stage) -> Outcome {
+    let mut talk = Talk::begin(stage, 23).await?;
+    let (op, request, field) = ops(talk.dialect)?;
+    let key = name(talk.dialect, &field)?;
+    let good = format!("{key}: 104857600");
+    let mut wrong: Vec<Vec<u8>> = Vec::new();
+    let whole = [
+        format!("{{{key}}}"),
+        format!("{{{key} 104857600}}"),
+        format!("{{{good}"),
+        format!("{good}}}"),
+        format!("{{{good},}}"),
+        format!("{{,{good}}}"),
+        format!("{{{good}}}}}"),
+        format!("{{{good}}} 0"),
+        format!("{{{good} \"other\": 1}}"),
+        format!("{{{good}, \"other\"}}"),
+        format!("{{{good}, 9: 1}}"),
+        format!("[{good}]"),
+        "{}".into(),
+        "{\"other\": 104857600}".into(),
+        "104857600".into(),
+    ];
+    wrong.extend(whole.map(String::into_bytes));
+    for value in ["0104857600", "-104857600", "104857600.5", "\"104857600\"", "true", "[104857600]", "{}", "0", "null"]
+    {
+        wrong.push(format!("{{{key}: {value}}}").into_bytes());
+    }
+    for value in NO_VALUES.iter().chain(&HALVES) {
+        wrong.push([format!("{{{good}, \"other\": ").as_bytes(), value, b"}"].concat());
+        wrong.push([b"{\"other\": [1, ", *value, format!("], {good}}}").as_bytes()].concat());
+    }
+    let plain = talk.ask(&op, format!("{{{good}}}").as_bytes()).await?;
+    for payload in wrong {
+        if !talk.collides(&payload) && talk.ask(&op, &payload).await? == plain {
+            return Err(Stop::failure(
+                format!("that {} is refused", text(&payload)),
+                format!("the reply {}", text(&plain)),
+            ));
+        }
+    }
+    let (object, body) = recorded_request(stage, 23)?;
+    let mut wrong = vec![written(talk.dialect, &object, body, "1")?];
+    for at in (0..object.fields.len()).filter(|at| *at != body) {
+        wrong.push(written(talk.dialect, &without(&object, at), usize::MAX, "")?);
+        wrong.push(written(talk.dialect, &object, at, "1")?);
+        wrong.push(written(talk.dialect, &object, at, "null")?);
+    }
+    makes_no_request(&mut talk, &request, &wrong).await
+}
+
+/// Each of these is replied to, and no request arrives.
+async fn makes_no_request(talk: &mut Talk<'_>, op: &[u8], payloads: &[String]) -> Outcome {
+    for payload in payloads {
+        let seen = talk.ask(op, payload.as_bytes()).await?;
+        if talk.client.run.record.look(|events| requests(events).len()) > 1 {
+            let expected = format!("no request for {}", text(payload.as_bytes()));
+            return Err(Stop::failure(expected, format!("one, and the reply {}", text(&seen))));
+        }
+    }
+    Ok(())
+}
+
+/// A server refuses an object that says something twice.
+async fn payload_twice(stage: &Stage) -> Outcome {
+    let mut talk = Talk::begin(stage, 25).await?;
+    let (op, request, field) = ops(talk.dialect)?;
+    let key = name(talk.dialect, &field)?;
+    let plain = talk.ask(&op, format!("{{{key}: 104857600}}").as_bytes()).await?;
+    let twice = format!("{{{key}: 104857600, {key}: 104857600}}");
+    if talk.ask(&op, twice.as_bytes()).await? == plain {
+        return Err(Stop::failure(format!("that `{twice}` is refused"), format!("the reply {}", text(&plain))));
+    }
+    let (object, _) = recorded_request(stage, 25)?;
+    let mut wrong = Vec::new();
+    for field in &object.fields {
+        let mut twice = Object { fields: object.fields.clone(), quoted: object.quoted };
+        twice.fields.push(field.clone());
+        wrong.push(written(talk.dialect, &twice, usize::MAX, "")?);
+    }
+    makes_no_request(&mut talk, &request, &wrong).await
+}
+
+/// A message of 7 MiB is taken, and one of 9 MiB refused.
+async fn limit(stage: &Stage) -> Outcome {
+    let mut talk = Talk::begin(stage, 26).await?;
+    let (op, _, field) = ops(talk.dialect)?;
+    let key = name(talk.dialect, &field)?;
+    let padded = |mib: usize| format!("{{{key}: 104857600{}}}", " ".repeat(mib << 20));
+    let plain = talk.ask(&op, padded(0).as_bytes()).await?;
+    let taken = talk.ask(&op, padded(7).as_bytes()).await?;
+    if taken != plain {
+        return Err(Stop::failure(format!("{} to a message of 7 MiB", text(&plain)), text(&taken)));
+    }
+    let refused = talk.ask(&op, padded(9).as_bytes()).await?;
+    if refused == plain {
+        return Err(Stop::failure("that a message of 9 MiB is refused", format!("the reply {}", text(&plain))));
+    }
+    Ok(())
+}
+
+/// A recorded request's fields, and which of them holds its body.
+fn recorded_request(stage: &Stage, n: usize) -> Result<(Object, usize), Stop> {
+    let missing = || not_learned("the fields of a request", "[dialect.op]\ndoreq = \"3\"");
+    let (_, op, _) = ops(stage.dialect())?;
+    let message = stage.lesson.replays.get(n).ok_or_else(missing)?;
+    let object = message.strip_prefix(&op[..]).and_then(object).ok_or_else(missing)?;
+    let is_body = |(_, value): &(String, Value)| *value == Value::Text(br#"{"arg": "body"}"#.to_vec());
+    let body = object.fields.iter().position(is_body);
+    let body = body.ok_or_else(|| Stop::NotApplicable("a body is no string in its messages".into()))?;
+    Ok((object, body))
+}
+
+/// The same without one field.
+fn without(object: &Object, at: usize) -> Object {
+    let mut fields = object.fields.clone();
+    fields.remove(at);
+    Object { fields, quoted: object.quoted }
+}
+
+/// A server reads a body in every form that JSON has for it.
+async fn body_forms(stage: &Stage) -> Outcome {
+    let talk = Talk::begin(stage, 24).await?;
+    let (_, op, _) = ops(talk.dialect)?;
+    let (object, body) = recorded_request(stage, 24)?;
+    for (n, (meant, literal)) in TEXTS.iter().enumerate() {
+        let payload = written(talk.dialect, &object, body, &format!("\"{literal}\""))?;
+        talk.client.write(&talk.dialect.framed(&[&op, payload.as_bytes()].concat())).await?;
+        let seen = match arrivals(&talk.client.run, n + 2).await {
+            true => talk.client.run.record.look(|events| requests(events).last().map(|request| request.body.clone())),
+            false => None,
+        };
+        if seen.as_deref() != Some(meant.as_bytes()) {
+            let seen = seen.map_or_else(|| state(&talk.client.run), |body| text(&body));
+            return Err(Stop::failure(format!("the body {} from `\"{literal}\"`", text(meant.as_bytes())), seen));
+        }
+    }
+    Ok(())
+}
