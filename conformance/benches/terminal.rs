@@ -75,6 +75,7 @@ async fn suite_check(run: &RunFolder) {
         terminal: true,
         server: ServerPlan::Held(Vec::new()),
         extra: Vec::new(),
+        deaf_to: Vec::new(),
         strace: None,
         who: Who::Watchdog,
     };

@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use serde::de::DeserializeOwned;
@@ -288,8 +288,9 @@ impl Record {
         events.push(Event { at_us, what });
     }
 
+    /// Events are only ever appended whole, so that a case which panics while it looks leaves them as they were.
     fn lock(&self) -> MutexGuard<'_, Vec<Event>> {
-        self.events.lock().expect("no observer panics while it appends")
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks at everything seen so far.
@@ -393,7 +394,7 @@ impl Record {
 /// # Panics
 /// When the case takes another course than it took when the record was made: then the two do not belong together.
 fn next(events: &[Event], looked: &Mutex<usize>, asked: &str, is: impl Fn(&What) -> bool) -> usize {
-    let mut looked = looked.lock().expect("a case that panics ends");
+    let mut looked = looked.lock().unwrap_or_else(PoisonError::into_inner);
     let is_of_a_case = |event: &Event| matches!(event.what, What::Looked | What::Answered { .. });
     let at = events[*looked..].iter().position(is_of_a_case).map(|at| *looked + at);
     let at = at.filter(|at| is(&events[*at].what));
@@ -478,4 +479,23 @@ pub fn servers(events: &[Event]) -> Vec<i32> {
             _ => None,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Else the panic of one case would be that of whoever looks at its record afterwards.
+    #[test]
+    fn a_record_outlives_the_panic_of_whoever_looks_at_it() {
+        let record = Record::default();
+        record.push(What::InputClosed);
+        let looked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| record.look(|_| panic!("on purpose"))));
+        assert!(looked.is_err());
+        assert_eq!(record.all().len(), 1);
+        let past = Record::past(record.all());
+        let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| past.answer("what nobody asked", || 1)));
+        assert!(asked.is_err());
+        assert_eq!(past.all().len(), 1);
+    }
 }

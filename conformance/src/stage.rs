@@ -135,6 +135,8 @@ pub struct Watchdog {
     pub below: Option<&'static str>,
     /// The server first starts a process that does nothing and holds whatever it inherits.
     pub with_grandchild: bool,
+    /// Signals that are ignored and blocked when it is started.
+    pub deaf_to: Vec<i32>,
     /// Further descriptors that the watchdog inherits.
     pub extra: Vec<(i32, Arc<std::os::fd::OwnedFd>)>,
     /// What the target answers.
@@ -152,6 +154,7 @@ impl Default for Watchdog {
             held: None,
             below: None,
             with_grandchild: false,
+            deaf_to: Vec::new(),
             extra: Vec::new(),
             answer: Answer::default(),
         }
@@ -255,6 +258,7 @@ impl Stage {
                 None => ServerPlan::Tapped(server),
             },
             extra: how.extra,
+            deaf_to: how.deaf_to,
             strace: self.strace.clone(),
             who: Who::Watchdog,
         };
@@ -281,6 +285,7 @@ impl Stage {
             terminal: false,
             server: ServerPlan::Tapped(self.suite.pair.server.clone()),
             extra: how.ends,
+            deaf_to: Vec::new(),
             strace: self.strace.clone(),
             who: Who::Server(0),
         };

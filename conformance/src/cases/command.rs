@@ -36,6 +36,7 @@ super::cases! {
     "command.body-bytes" => body_bytes,
     "command.prompt" => prompt,
     "command.shows-answer" => shows_answer,
+    "command.answer-line" => answer_line,
     "command.output-escaped" => output_escaped,
 }
 
@@ -379,6 +380,29 @@ async fn shows_answer(stage: &Stage) -> Outcome {
         _ => "neither",
     };
     Err(Stop::failure("status and body of an answer are shown", seen))
+}
+
+/// An answer is followed by the end of its line, whether it brought one or not.
+async fn answer_line(stage: &Stage) -> Outcome {
+    const BODY: &str = "the-whole-answer";
+    if stage.dialect().prints.body != Some(true) {
+        return Err(Stop::NotApplicable("answers are not shown".into()));
+    }
+    for (end, what) in [("", "without a line end"), ("\n", "with a line end")] {
+        let answer = Answer { status: 200, body: format!("{BODY}{end}").into_bytes() };
+        let run = stage.start(Watchdog { answer, ..Watchdog::on_pipes() }).await?;
+        barrier(&run, "first").await?;
+        leave(&run).await?;
+        super::steps::must_close(&run).await?;
+        let out = run.record.look(|events| shown(events, Some(Stream::Stdout)));
+        let after = find(&out, BODY.as_bytes()).map(|at| &out[at + BODY.len()..]);
+        let after = after.ok_or_else(|| Stop::Missing("the answer was not shown".into()))?;
+        if !after.starts_with(b"\n") || after.starts_with(b"\n\n") {
+            let expected = format!("one line end after an answer {what}");
+            return Err(Stop::failure(expected, text(&out)));
+        }
+    }
+    Ok(())
 }
 
 /// A session whose target answers with a body that would take the terminal over.

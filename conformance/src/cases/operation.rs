@@ -1,8 +1,11 @@
 //! Operations whose effect can be seen from outside: the memory limit and the processors.
 
-use super::steps::{arrival, barrier, complaints, leave, must_close, ready, request, same, shows, state};
+use std::time::Instant;
+
+use super::steps::{arrival, barrier, complaints, leave, must_close, reached, ready, request, same, shows, state};
 use crate::dialect::find;
 use crate::observe::process::facts;
+use crate::observe::rogue::{Manner, Rogue};
 use crate::observe::target::Answer;
 use crate::outcome::{Outcome, Stop};
 use crate::record::{Event, servers, shown};
@@ -15,6 +18,7 @@ super::cases! {
     "operation.memory-control" => memory_control,
     "operation.processors" => processors,
     "operation.processors-again" => processors_again,
+    "operation.processors-requests" => processors_requests,
 }
 
 const LIMIT: usize = 1000;
@@ -31,9 +35,13 @@ async fn limited(run: &Run) -> Result<usize, Stop> {
 
 /// The refusal names the limit in words after those that were there `before`, and the session goes on.
 async fn is_refused(run: &Run, before: usize, what: &str) -> Outcome {
-    let named = |events: &[Event]| find(&shown(events, None)[before..], LIMIT.to_string().as_bytes()).map(drop);
+    let named = |events: &[Event]| {
+        let words = shown(events, None).split_off(before);
+        find(&words, LIMIT.to_string().as_bytes()).and_then(|_| find(&words, b"mem")).map(drop)
+    };
     if run.until(named).await.is_none() {
-        return Err(Stop::failure(format!("{what} is refused with words that name the limit {LIMIT}"), state(run)));
+        let expected = format!("{what} is refused with words that name the memory limit {LIMIT}");
+        return Err(Stop::failure(expected, state(run)));
     }
     if request(run, "POST", "small", "{}").await?.is_none() {
         return Err(Stop::failure(format!("the session goes on after {what}"), state(run)));
@@ -153,4 +161,30 @@ async fn processors_again(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
     after_line(&run, "setproc 1", "one").await?;
     same("processors of the server after `setproc 32`", all.min(32), after_line(&run, "setproc 32", "all").await?)
+}
+
+/// After `setproc 1` one request is under way at a time.
+async fn processors_requests(stage: &Stage) -> Outcome {
+    let mut rogue = Rogue::start(Manner::Waits, &stage.notes)?;
+    let run = stage.start(Watchdog::on_pipes()).await?;
+    run.line("setproc 1").await?;
+    barrier(&run, "one").await?;
+    for _ in 0..2 {
+        run.line(&format!("doreq GET {}", rogue.url())).await?;
+    }
+    reached(&run, &mut rogue).await?;
+    if let Some(pid) = run.record.look(|events| servers(events).first().copied()) {
+        run.asleep(pid, Instant::now() + run.patience() / 10).await;
+    }
+    // What it was to send at once is on its way.
+    if rogue.arrived(run.patience() / 50).await {
+        return Err(Stop::failure(
+            "one request at a time after `setproc 1`",
+            "a second one before the first was answered",
+        ));
+    }
+    rogue.release();
+    reached(&run, &mut rogue).await?;
+    rogue.release();
+    Ok(())
 }

@@ -15,6 +15,7 @@ super::cases! {
     "wire.payload-forms" => payload_forms,
     "wire.payload-refused" => payload_refused,
     "wire.payload-twice" => payload_twice,
+    "wire.deep" => deep,
     "wire.limit" => limit,
     "wire.body-forms" => body_forms,
 }
@@ -93,8 +94,8 @@ async fn payload_forms(stage: &Stage) -> Outcome {
     let (op, _, field) = ops(talk.dialect)?;
     let key = name(talk.dialect, &field)?;
     for at in 0..objects(talk.dialect, &field, "")?.len() {
-        // A value of its own: the reply is not that to the one before.
-        let value = (104_857_600 + at).to_string();
+        // A value of its own: the reply is not that to the one before. The first is the largest that 64 bits hold.
+        let value = if at == 0 { i64::MAX.to_string() } else { (104_857_600 + at).to_string() };
         let form = objects(talk.dialect, &field, &value)?.swap_remove(at);
         if talk.collides(form.as_bytes()) {
             continue;
@@ -192,20 +193,35 @@ async fn payload_twice(stage: &Stage) -> Outcome {
     makes_no_request(&mut talk, &request, &wrong).await
 }
 
-/// A message of 7 MiB is taken, and one of 9 MiB refused.
+/// A payload that is nested 100,000 deep does not end the server.
+async fn deep(stage: &Stage) -> Outcome {
+    const DEPTH: usize = 100_000;
+    let mut talk = Talk::begin(stage, 30).await?;
+    let (op, _, field) = ops(talk.dialect)?;
+    let key = name(talk.dialect, &field)?;
+    let lists = "[".repeat(DEPTH) + &"]".repeat(DEPTH);
+    talk.ask(&op, format!("{{\"other\": {lists}, {key}: 104857600}}").as_bytes()).await?;
+    talk.ask(&op, format!("{{{key}: 104857600}}").as_bytes()).await.map(drop)
+}
+
+/// A message of 8 MiB is taken, and one of one byte more is refused.
 async fn limit(stage: &Stage) -> Outcome {
+    const LIMIT: usize = 8 << 20;
     let mut talk = Talk::begin(stage, 26).await?;
     let (op, _, field) = ops(talk.dialect)?;
     let key = name(talk.dialect, &field)?;
-    let padded = |mib: usize| format!("{{{key}: 104857600{}}}", " ".repeat(mib << 20));
-    let plain = talk.ask(&op, padded(0).as_bytes()).await?;
-    let taken = talk.ask(&op, padded(7).as_bytes()).await?;
+    let short = format!("{{{key}: 104857600}}");
+    // Blanks before the end, so that it has this many bytes without its end symbol.
+    let padded = |bytes: usize| format!("{}{}", short, " ".repeat(bytes - op.len() - short.len()));
+    let plain = talk.ask(&op, short.as_bytes()).await?;
+    let taken = talk.ask(&op, padded(LIMIT).as_bytes()).await?;
     if taken != plain {
-        return Err(Stop::failure(format!("{} to a message of 7 MiB", text(&plain)), text(&taken)));
+        return Err(Stop::failure(format!("{} to a message of 8 MiB", text(&plain)), text(&taken)));
     }
-    let refused = talk.ask(&op, padded(9).as_bytes()).await?;
+    let refused = talk.ask(&op, padded(LIMIT + 1).as_bytes()).await?;
     if refused == plain {
-        return Err(Stop::failure("that a message of 9 MiB is refused", format!("the reply {}", text(&plain))));
+        let expected = "that a message of 8 MiB and one byte is refused";
+        return Err(Stop::failure(expected, format!("the reply {}", text(&plain))));
     }
     Ok(())
 }

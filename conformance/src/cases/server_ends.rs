@@ -14,9 +14,14 @@ use crate::subject::handover::Order;
 
 super::cases! {
     "end.exit-answer" => exit_answer,
+    "end.exit-alarm" => exit_alarm,
+    "start.signals" => signals,
     "end.exit-failed" => exit_failed,
+    "end.slow-server" => slow_server,
     "end.ctrl-c-twice" => ctrl_c_twice,
     "end.losses-told" => losses_told,
+    "end.no-losses-told" => no_losses_told,
+    "end.death-own-line" => death_own_line,
     "end.never-answers" => never_answers,
     "end.half-a-reply" => half_a_reply,
     "end.flooding-server" => flooding_server,
@@ -48,6 +53,23 @@ async fn exit_answer(stage: &Stage) -> Outcome {
     must_end(&run, Who::Watchdog, "`exit`").await.map(drop)
 }
 
+/// `exit` ends a server that heeds nothing but SIGALRM, and the watchdog's status is 0.
+async fn exit_alarm(stage: &Stage) -> Outcome {
+    let (run, _server) = played(stage, &[]).await?;
+    run.line("exit").await?;
+    let status = must_end(&run, Who::Watchdog, "`exit`").await?;
+    exits_with(status, 0, "`exit`, with a server that heeds nothing but SIGALRM")
+}
+
+/// A signal that the watchdog was started to ignore, or not to get, reaches the server.
+async fn signals(stage: &Stage) -> Outcome {
+    let how = Watchdog { deaf_to: vec![Signal::SIGALRM as i32], ..Watchdog::default() };
+    let (run, _server) = played_in(stage, how, &[]).await?;
+    run.line("exit").await?;
+    let status = must_end(&run, Who::Watchdog, "`exit`").await?;
+    exits_with(status, 0, "`exit`, started with SIGALRM ignored and blocked, which its server is to get")
+}
+
 /// The watchdog exits with status 1 when its server ended badly after `exit`, or had to be killed.
 async fn exit_failed(stage: &Stage) -> Outcome {
     let deaf = [Signal::SIGALRM, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
@@ -63,6 +85,26 @@ async fn exit_failed(stage: &Stage) -> Outcome {
     run.line("exit").await?;
     let status = must_end(&run, Who::Watchdog, "`exit`").await?;
     exits_with(status, 1, "`exit`, with a server that ignores every signal it can")
+}
+
+/// A server that takes a moment to end after `exit` is not killed.
+async fn slow_server(stage: &Stage) -> Outcome {
+    let (run, server) = played(stage, &[Signal::SIGALRM, Signal::SIGTERM, Signal::SIGINT]).await?;
+    let begun = Instant::now();
+    run.line("exit").await?;
+    let _ = server.message(&run).await;
+    // Something happens meanwhile, and whatever the watchdog does about it at once it has done.
+    if let Some(reply) = stage.lesson.learned.replies.first() {
+        server.reply(&run, reply).await?;
+        server.all_read(&run).await?;
+    }
+    run.asleep(run.pid, begun + run.patience() / 50).await;
+    run.order(0, &Order::Exit(0))?;
+    if !run.record.answer("the server ended soon", || begun.elapsed() <= run.patience() / 20) {
+        return Err(Stop::Missing("this machine was too slow for a server to end soon".into()));
+    }
+    let status = must_end(&run, Who::Watchdog, "`exit`").await?;
+    exits_with(status, 0, "`exit`, whose server then took a moment to exit with status 0")
 }
 
 /// A second Ctrl-C does not wait for a server that ignores every signal it can.
@@ -83,6 +125,12 @@ async fn ctrl_c_twice(stage: &Stage) -> Outcome {
     Err(Stop::failure("a second Ctrl-C ends both at once", "the watchdog went on waiting"))
 }
 
+/// The whole numbers in what was said.
+fn numbers(said: &[u8]) -> Vec<usize> {
+    let words = String::from_utf8_lossy(said);
+    words.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
+}
+
 /// When its server dies, the watchdog tells how many commands were not answered, and how many not sent.
 async fn losses_told(stage: &Stage) -> Outcome {
     // A few long lines: how many fit on the way is then the same, however fast they come.
@@ -98,14 +146,51 @@ async fn losses_told(stage: &Stage) -> Outcome {
     must_close(&run).await?;
     let typed = [taken / line.len(), taken.div_ceil(line.len())];
     let said = run.record.look(complaints);
-    let words = String::from_utf8_lossy(&said);
-    let numbers: Vec<usize> =
-        words.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect();
+    let numbers = numbers(&said);
     let pairs = numbers.iter().enumerate().flat_map(|(at, a)| numbers[at + 1..].iter().map(move |b| a + b));
     if numbers.iter().copied().chain(pairs).any(|sum| typed.contains(&sum)) {
         return Ok(());
     }
     Err(Stop::failure(format!("words that account for all {} commands", typed[1]), text(&said)))
+}
+
+/// When its server dies and nothing was lost, the watchdog tells of no losses.
+async fn no_losses_told(stage: &Stage) -> Outcome {
+    let (run, server) = played_in(stage, Watchdog::on_pipes(), &[]).await?;
+    run.order(0, &Order::Exit(251))?;
+    drop(server);
+    must_end(&run, Who::Watchdog, "the death of its server").await?;
+    must_close(&run).await?;
+    let said = run.record.look(complaints);
+    match numbers(&said).iter().all(|number| *number == 251) {
+        true => Ok(()),
+        false => Err(Stop::failure("no number but the status, 251", text(&said))),
+    }
+}
+
+/// What is told while a prompt stands begins a line of its own.
+async fn death_own_line(stage: &Stage) -> Outcome {
+    let prompt = match stage.dialect().prints.prompt.as_deref() {
+        Some("") | None => return Err(Stop::NotApplicable("it shows no prompt".into())),
+        Some(prompt) => prompt.as_bytes().to_vec(),
+    };
+    let (run, server) = played(stage, &[]).await?;
+    let prompted = |events: &[Event]| {
+        let out = shown(events, None);
+        (out.windows(prompt.len()).filter(|window| *window == prompt).count() >= 2 && out.ends_with(&prompt))
+            .then_some(out.len())
+    };
+    let Some(before) = run.until(prompted).await else {
+        return Err(Stop::Missing("no prompt stood after the first command".into()));
+    };
+    run.order(0, &Order::Exit(251))?;
+    drop(server);
+    learns(&run).await?;
+    let said = run.record.look(|events| shown(events, None).split_off(before));
+    if said.starts_with(b"\n") || said.starts_with(b"\r\n") || said.is_empty() {
+        return Ok(());
+    }
+    Err(Stop::failure("a line of its own for what is told while a prompt stands", text(&said)))
 }
 
 /// `exit` ends both while the server answers nothing.

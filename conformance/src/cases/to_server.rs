@@ -32,6 +32,7 @@ super::cases! {
     "end.sigalrm-stopped" => sigalrm_stopped,
     "end.sigalrm-unread" => sigalrm_unread,
     "end.sigalrm-whole" => sigalrm_whole,
+    "end.sigalrm-at-once" => sigalrm_at_once,
     "end.sigalrm-flushing" => sigalrm_flushing,
     "end.server-sigterm" => server_sigterm,
     "end.pipe-ends-early" => pipe_ends_early,
@@ -256,28 +257,51 @@ async fn sigalrm_whole(stage: &Stage) -> Outcome {
     let (Some(true), Some(end)) = (stage.dialect().reply.each, &stage.dialect().reply.end) else {
         return Err(Stop::NotApplicable("it does not reply to each message".into()));
     };
-    let mut client = unread(stage, 28).await?;
-    let through = client.replies_through().ok_or_else(|| not_learned("the replies", "[dialect.wiring]\nwrite = 4"))?;
-    let (begun, pid, patience) = (Instant::now(), client.run.pid, client.run.patience());
-    client.run.signal(Who::Server(0), Signal::SIGALRM)?;
-    // Else there might be readers again before the signal is there.
-    client.run.asleep(pid, begun + patience / 50).await;
-    client.read_again();
-    if !client.run.record.answer("they were read in time", || begun.elapsed() <= patience / 20) {
-        return Err(Stop::Missing("this machine was too slow to read the replies soon".into()));
+    for has_ended in [false, true] {
+        let mut client = unread(stage, 28).await?;
+        let through =
+            client.replies_through().ok_or_else(|| not_learned("the replies", "[dialect.wiring]\nwrite = 4"))?;
+        let (pid, patience) = (client.run.pid, client.run.patience());
+        if has_ended {
+            client.close();
+            client.run.asleep(pid, Instant::now() + patience / 10).await;
+        }
+        let begun = Instant::now();
+        client.run.signal(Who::Server(0), Signal::SIGALRM)?;
+        // Else there might be readers again before the signal is there.
+        client.run.asleep(pid, begun + patience / 50).await;
+        client.read_again();
+        if !client.run.record.answer("they were read in time", || begun.elapsed() <= patience / 20) {
+            return Err(Stop::Missing("this machine was too slow to read the replies soon".into()));
+        }
+        super::steps::must_end(&client.run, Who::Server(0), "SIGALRM with unread replies").await?;
+        let is_closed = |event: &Event| matches!(event.what, What::Closed { to: Who::Watchdog, fd } if fd == through);
+        client.run.until(|events| events.iter().any(is_closed).then_some(())).await;
+        let stream = client.run.record.look(|events| passed(events, Who::Watchdog, through));
+        if !stream.ends_with(&end.0) {
+            let last = text(&stream[stream.len().saturating_sub(60)..]);
+            let when = if has_ended { ", and the end of its pipe" } else { "" };
+            let expected = format!("whole replies up to the end, after SIGALRM with unread replies{when}");
+            return Err(Stop::failure(expected, format!("{} bytes, the last of them {last}", stream.len())));
+        }
     }
-    super::steps::must_end(&client.run, Who::Server(0), "SIGALRM with unread replies").await?;
-    let is_closed = |event: &Event| matches!(event.what, What::Closed { to: Who::Watchdog, fd } if fd == through);
-    client.run.until(|events| events.iter().any(is_closed).then_some(())).await;
-    let stream = client.run.record.look(|events| passed(events, Who::Watchdog, through));
-    if stream.ends_with(&end.0) {
-        return Ok(());
+    Ok(())
+}
+
+/// An idle server ends at once when it gets SIGALRM.
+async fn sigalrm_at_once(stage: &Stage) -> Outcome {
+    // A slow machine may delay one of them, and not each.
+    const ATTEMPTS: usize = 3;
+    for _ in 0..ATTEMPTS {
+        let (client, _) = alone(stage, 31).await?;
+        client.idle().await?;
+        client.run.signal(Who::Server(0), Signal::SIGALRM)?;
+        let over = |events: &[Event]| ended(events, Who::Server(0));
+        if client.run.record.until(Instant::now() + client.run.patience() / 10, over).await.is_some() {
+            return Ok(());
+        }
     }
-    let last = &stream[stream.len().saturating_sub(60)..];
-    Err(Stop::failure(
-        "whole replies up to the end",
-        format!("{} bytes, the last of them {}", stream.len(), text(last)),
-    ))
+    Err(Stop::failure("an idle server ends at once when it gets SIGALRM", "it waited, for nothing"))
 }
 
 /// A server ends when it gets SIGTERM.

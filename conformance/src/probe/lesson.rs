@@ -16,7 +16,7 @@ use crate::record::{self, Event, Record, Stream, What, Who};
 use crate::stage::{Acts, Lesson, Run, Stage, Suite, Watchdog};
 
 /// How many cases replay a request, each with a path of its own.
-pub const REPLAYS: usize = 30;
+pub const REPLAYS: usize = 32;
 
 /// The target's path for the requests of the case with this number. In letters: a number might be taken for one that was
 /// typed.

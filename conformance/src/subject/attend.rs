@@ -206,6 +206,7 @@ fn become_server(hello: &Hello, program: &Path, place: Vec<i32>) -> Order {
     Order::Become(Become {
         place,
         clean: false,
+        deaf_to: Vec::new(),
         new_session: false,
         folder: None,
         path: program.as_os_str().as_bytes().to_vec(),

@@ -95,6 +95,8 @@ pub struct Become {
     pub place: Vec<i32>,
     /// Close every other descriptor above 2, set default dispositions, and unblock all signals.
     pub clean: bool,
+    /// Then ignore these signals, and block them.
+    pub deaf_to: Vec<i32>,
     /// Begin a new session, without a terminal.
     pub new_session: bool,
     /// Change to this folder first.

@@ -41,6 +41,8 @@ pub struct Plan {
     pub server: ServerPlan,
     /// Descriptors beyond standard input and outputs, with the numbers they are placed under.
     pub extra: Vec<(i32, Arc<OwnedFd>)>,
+    /// Signals that the program is started with ignored and blocked.
+    pub deaf_to: Vec<i32>,
     /// The tracer under which the program runs, if any.
     pub strace: Option<PathBuf>,
     /// Who the program is, in the record.
@@ -112,6 +114,7 @@ impl Session {
         let order = Become {
             place,
             clean: true,
+            deaf_to: plan.deaf_to,
             new_session: !plan.terminal,
             folder: Some(folder.as_os_str().as_bytes().to_vec()),
             path: path.as_os_str().as_bytes().to_vec(),
@@ -374,14 +377,18 @@ impl Session {
         }
     }
 
-    /// Gives a held stand-in another order.
+    /// Gives a held stand-in another order. That it is gone already is not an error: its end is seen.
     pub fn order(&self, n: usize, order: &Order) -> io::Result<()> {
         if self.record.is_past() {
             return Ok(());
         }
         let starts = self.shared.starts.lock().expect("not poisoned");
         let control = starts.get(n).and_then(|s| s.control.as_ref());
-        handover::send(control.ok_or_else(|| io::Error::other("there is no held server"))?, order, &[])
+        let sent = handover::send(control.ok_or_else(|| io::Error::other("there is no held server"))?, order, &[]);
+        sent.or_else(|error| match error.raw_os_error() {
+            Some(libc::EPIPE | libc::ECONNRESET) => Ok(()),
+            _ => Err(error),
+        })
     }
 
     /// Waits for the end of the process that the session started, and says how it ended.

@@ -183,6 +183,7 @@ fn execute(program: &Become, placed: Vec<OwnedFd>, suite: &UnixStream) -> io::Er
     if program.clean {
         default_signals();
     }
+    program.deaf_to.iter().for_each(|signal| ignore_and_block(*signal));
     // SAFETY: path, and both null-terminated arrays of C strings, live until the call returns, if it does.
     unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), env.as_ptr()) };
     io::Error::last_os_error()
@@ -234,6 +235,18 @@ fn default_signals() {
         let mut none = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+    }
+}
+
+/// What a program is started with when whoever starts it does not hear the signal either.
+fn ignore_and_block(signal: i32) {
+    // SAFETY: a disposition of a one-threaded process, and a mask that is written before it is read.
+    unsafe {
+        libc::signal(signal, libc::SIG_IGN);
+        let mut mask = std::mem::zeroed();
+        libc::sigemptyset(&raw mut mask);
+        libc::sigaddset(&raw mut mask, signal);
+        libc::sigprocmask(libc::SIG_BLOCK, &raw const mask, std::ptr::null_mut());
     }
 }
 
