@@ -7,32 +7,18 @@ use std::path::Path;
 
 use common::{Bench, fixtures, python_pair, python_path, reference};
 
-/// Runs the suite on a pair, keeps the run, and replays it; both reports, as JSON without times.
-fn twice(bench: &Bench, bin: &Path, args: &[&str]) -> [serde_json::Value; 2] {
+/// Runs the suite on a pair, keeps the run, and replays it: whole reports are the same.
+fn comes_out_the_same(bench: &Bench, bin: &Path, args: &[&str]) {
     let bundle = bench.folder().join("bundle");
     let run = bench.judge(bin, &[args, &["--bundle", &bundle.display().to_string()]].concat());
-    assert!(bundle.join("bundle.json").exists(), "{}", run.stderr);
-    let again = bench.folder().join("again.json");
-    let replayed = bench.suite().arg("replay").arg(&bundle).arg("--json").arg(&again).output().unwrap();
-    assert_eq!(replayed.status.code(), Some(run.status), "{}", String::from_utf8_lossy(&replayed.stderr));
-    [bench.folder().join("report.json"), again].map(|path| {
-        let mut report: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-        for time in ["total_ms", "learning_ms", "late_ms"] {
-            report[time] = 0.into();
-        }
-        for requirement in report["requirements"].as_array_mut().unwrap() {
-            requirement["took_ms"] = 0.into();
-        }
-        report
-    })
+    bench.replays(&bundle, run.status);
 }
 
 #[test]
 fn the_reference_replayed() {
     let bench = Bench::new(&std::env::var_os("PATH").unwrap_or_default());
     let profile = fixtures().join("profiles/reference.toml").display().to_string();
-    let [first, second] = twice(&bench, &reference(), &["--profile", &profile]);
-    assert_eq!(first, second);
+    comes_out_the_same(&bench, &reference(), &["--profile", &profile]);
 }
 
 #[test]
@@ -40,8 +26,7 @@ fn a_pair_with_much_advice_replayed() {
     let Some(path) = python_path() else { return };
     let bench = Bench::new(&path);
     // Less patience makes more of it inconclusive, which has to come out the same too.
-    let [first, second] = twice(&bench, &python_pair(), &["--timeout-scale", "0.2"]);
-    assert_eq!(first, second);
+    comes_out_the_same(&bench, &python_pair(), &["--timeout-scale", "0.2"]);
 }
 
 #[test]

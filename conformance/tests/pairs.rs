@@ -1,5 +1,5 @@
 //! Pairs in other languages, each written as its community would, in dialects that lie far apart: all conform, and
-//! nobody tells the suite how they speak.
+//! nobody tells the suite how they speak. What was kept of each run comes out the same without the programs.
 //!
 //! A pair whose language is not installed is said to be not run; in CI that is a failure.
 #![cfg(unix)]
@@ -39,13 +39,15 @@ fn built(command: &mut Command) {
 fn conforms(bench: &Bench, pair: &Path) {
     let profile = bench.folder().join("graded.toml");
     std::fs::write(&profile, graded_only()).unwrap();
-    let run = bench.judge(pair, &["--profile", profile.to_str().unwrap()]);
+    let bundle = bench.folder().join("bundle");
+    let run = bench.judge(pair, &["--profile", profile.to_str().unwrap(), "--bundle", bundle.to_str().unwrap()]);
     let holds = |verdict: &str| matches!(verdict, "pass" | "untestable" | "not_applicable");
     let others: Vec<_> = run.report.requirements.iter().filter(|entry| !holds(&entry.verdict)).collect();
     assert!(others.is_empty(), "{others:#?}");
     let passed = run.report.requirements.iter().filter(|entry| entry.verdict == "pass").count();
     assert!(passed >= 35, "only {passed} requirements passed");
     assert_eq!(run.status, 0, "{}", run.stdout);
+    bench.replays(&bundle, run.status);
 }
 
 #[test]

@@ -30,7 +30,10 @@ const FILES: [&str; 8] = [
 const DEAD_PERCENT_MIN: f64 = 90.0;
 
 /// A mutant that never comes to an end is dead, after this many seconds: many times what a run takes.
-const SECONDS_MAX: &str = "60";
+const SECONDS_MAX: &str = "120";
+
+/// The first build of each job builds everything: it must not be taken for a mutant without end.
+const BUILD_SECONDS_MAX: &str = "1200";
 
 /// The copy's only test.
 const TEST: &str = r#"//! The suite has nothing to say of the pair that was built with this test.
@@ -156,13 +159,8 @@ pub(crate) fn run(slice: Option<Slice>) -> ExitCode {
     }
 }
 
-/// Whether cargo-mutants is there.
-pub(crate) fn is_there() -> bool {
-    crate::steps::cargo(["mutants", "--version"]).output().is_ok_and(|output| output.status.success())
-}
-
 fn tried(slice: Option<Slice>) -> Result<(String, Vec<String>), String> {
-    if !is_there() {
+    if !crate::test::has_mutants() {
         return Err("cargo-mutants not found; install it with: cargo install --locked cargo-mutants".into());
     }
     suite::build(false)?;
@@ -230,7 +228,7 @@ fn cargo_mutants(copy: &Path, folder: &Path) -> Command {
     for file in FILES {
         command.arg("--file").arg(Path::new("reference/src").join(file));
     }
-    command.args(["--jobs", "2", "--timeout", SECONDS_MAX, "--build-timeout", SECONDS_MAX, "--copy-target=true"]);
+    command.args(["--jobs", "2", "--timeout", SECONDS_MAX, "--build-timeout", BUILD_SECONDS_MAX, "--copy-target=true"]);
     command.args(["--no-times", "-C", "--offline"]);
     command.env("SUITE", folder.join("conformance")).env("SUITE_PROFILE", suite::reference_profile());
     command.env("CARGO_PROFILE_DEV_OPT_LEVEL", "0").env("CARGO_PROFILE_DEV_DEBUG", "0").env("RUSTFLAGS", "-Awarnings");

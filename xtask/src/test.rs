@@ -61,12 +61,33 @@ fn steps(cargo_test_args: Vec<OsString>) -> Vec<Step> {
         Step { name: "doc", command: doc },
     ];
     if cfg!(unix) && all {
-        // This very program.
-        let mut faults = Command::new(env::current_exe().unwrap_or_else(|_| "xtask".into()));
-        faults.arg("faults");
-        steps.push(Step { name: "faults", command: faults });
+        let slice = slice_of_mutants();
+        let mut further = vec![("faults", vec!["faults"]), ("stability", vec!["stability", "--runs", "10"])];
+        further.push(("under load", vec!["stability", "--runs", "5", "--load", "2"]));
+        if has_mutants() {
+            further.push(("mutants", vec!["mutants", "--slice", &slice]));
+        }
+        for (name, arguments) in further {
+            // This very program.
+            let mut command = Command::new(env::current_exe().unwrap_or_else(|_| "xtask".into()));
+            command.args(arguments);
+            steps.push(Step { name, command });
+        }
     }
     steps
+}
+
+/// All mutants take half an hour, so each commit has the next slice of them.
+fn slice_of_mutants() -> String {
+    const SLICES: u64 = 12;
+    let output = Command::new("git").args(["rev-list", "--count", "HEAD"]).current_dir(crate::workspace()).output();
+    let count = output.ok().and_then(|output| String::from_utf8(output.stdout).ok()?.trim().parse::<u64>().ok());
+    format!("{}/{SLICES}", count.unwrap_or(0) % SLICES)
+}
+
+/// Whether cargo-mutants is there. Which mutants survive is known for Linux.
+pub(crate) fn has_mutants() -> bool {
+    cfg!(target_os = "linux") && cargo(["mutants", "--version"]).output().is_ok_and(|output| output.status.success())
 }
 
 /// Whether nobody is watching who could install what is missing.
@@ -87,6 +108,12 @@ fn missing() -> Vec<String> {
         if !there {
             missing.push(format!("{tool} not found: the pair in {language} is not run. Install {language}."));
         }
+    }
+    if cfg!(target_os = "linux") && !has_mutants() {
+        missing.push(
+            "cargo-mutants not found: no mutants are tried. Install it with: cargo install --locked cargo-mutants"
+                .into(),
+        );
     }
     // It exists nowhere else.
     if cfg!(target_os = "linux") && !Command::new("strace").arg("-V").output().is_ok_and(|o| o.status.success()) {

@@ -164,6 +164,25 @@ impl Bench {
         }
     }
 
+    /// The run that this bench judged last, kept in this folder, comes out the same without its programs: the status,
+    /// and all of the report but for times.
+    pub fn replays(&self, bundle: &Path, status: i32) {
+        let again = self.folder().join("again.json");
+        let replayed = self.suite().arg("replay").arg(bundle).arg("--json").arg(&again).output().unwrap();
+        assert_eq!(replayed.status.code(), Some(status), "{}", String::from_utf8_lossy(&replayed.stderr));
+        let [first, second] = [self.folder().join("report.json"), again].map(|path| {
+            let mut report: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+            for time in ["total_ms", "learning_ms", "late_ms"] {
+                report[time] = 0.into();
+            }
+            for requirement in report["requirements"].as_array_mut().unwrap() {
+                requirement["took_ms"] = 0.into();
+            }
+            report
+        });
+        assert_eq!(first, second);
+    }
+
     /// What is left of the run. Processes end here, if not earlier.
     pub fn left(&self) -> Vec<String> {
         let processes = processes_of(&self.temporary());
