@@ -14,6 +14,7 @@ super::cases! {
     "descriptor.two-way" => two_way,
     "descriptor.numbers" => numbers,
     "descriptor.nothing-else" => nothing_else,
+    "descriptor.standard" => standard,
     "descriptor.own-ends" => own_ends,
     "descriptor.watchdog-ends" => watchdog_ends,
     "descriptor.inherited" => inherited,
@@ -79,6 +80,16 @@ async fn nothing_else(stage: &Stage) -> Outcome {
         return Ok(());
     }
     Err(Stop::failure("no descriptors but 0, 1, 2 and the two ends", format!("also {}", list(&others))))
+}
+
+/// The server has standard input, output and error.
+async fn standard(stage: &Stage) -> Outcome {
+    let all = &hello(stage)?.descriptors;
+    let missing = (0..=2).find(|number| !all.iter().any(|descriptor| descriptor.number == *number));
+    match missing {
+        None => Ok(()),
+        Some(number) => Err(Stop::failure("descriptors 0, 1 and 2 are open in the server", format!("{number} is not"))),
+    }
 }
 
 /// The server holds one end of each pipe, not both.

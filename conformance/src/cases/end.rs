@@ -26,6 +26,7 @@ super::cases! {
     "end.ctrl-d" => ctrl_d,
     "end.input-closed" => input_closed,
     "end.ctrl-c" => ctrl_c,
+    "end.ctrl-c-once" => ctrl_c_once,
     "end.sigint" => sigint,
     "end.sigterm" => sigterm,
     "end.sighup" => sighup,
@@ -75,7 +76,7 @@ async fn alarm(run: &Run, when: &str) -> Outcome {
 }
 
 /// How a watchdog's server ended, which is known once the watchdog, or whoever inherits the server, has asked for it.
-async fn status_of_server(run: &Run) -> Result<Option<Status>, Stop> {
+pub(super) async fn status_of_server(run: &Run) -> Result<Option<Status>, Stop> {
     let reaped = |events: &[Event]| {
         events.iter().find_map(|e| match e.what {
             What::Reaped { who: Who::Server(0), status } => Some(status),
@@ -281,6 +282,20 @@ async fn ctrl_c(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
     run.write(b"\x03").await?;
     both_end(&run, "Ctrl-C").await
+}
+
+/// Ctrl-C reaches the server through the watchdog alone.
+async fn ctrl_c_once(stage: &Stage) -> Outcome {
+    let run = ready(stage).await?;
+    run.write(b"\x03").await?;
+    both_end(&run, "Ctrl-C").await?;
+    match status_of_server(&run).await? {
+        Some(Status::Killed(libc::SIGINT)) => {
+            let expected = "the terminal's SIGINT goes to the watchdog, which ends its server in order";
+            Err(Stop::failure(expected, "the server was killed by SIGINT"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A signal to the watchdog stops both, and its status says which.

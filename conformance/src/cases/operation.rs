@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use super::steps::{arrival, barrier, complaints, leave, must_close, reached, ready, request, same, shows, state};
+use super::steps::{
+    arrival, barrier, complaints, leave, messages, must_close, reached, ready, request, same, shows, state,
+};
 use crate::dialect::find;
 use crate::observe::process::facts;
 use crate::observe::rogue::{Manner, Rogue};
@@ -173,6 +175,9 @@ async fn processors_requests(stage: &Stage) -> Outcome {
         run.line(&format!("doreq GET {}", rogue.url())).await?;
     }
     reached(&run, &mut rogue).await?;
+    // Where messages can be told apart, both have passed.
+    let on_the_way = |events: &[Event]| messages(stage, events).is_ok_and(|all| all.len() < 4);
+    run.until(|events| (!on_the_way(events)).then_some(())).await;
     if let Some(pid) = run.record.look(|events| servers(events).first().copied()) {
         run.asleep(pid, Instant::now() + run.patience() / 10).await;
     }

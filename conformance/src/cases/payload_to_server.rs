@@ -3,13 +3,14 @@
 //! arrives.
 
 use super::json::{HALVES, NO_VALUES, contains, name, objects, written};
-use super::steps::{alone, arrivals, not_learned, state, text};
-use crate::dialect::Dialect;
+use super::steps::{alone, arrivals, barrier, not_learned, replies, state, text};
 use crate::dialect::payload::{Object, Value, object};
+use crate::dialect::{Dialect, find};
+use crate::observe::target::Answer;
 use crate::outcome::{Outcome, Stop};
 use crate::probe::client::Client;
 use crate::record::{Who, passed, requests};
-use crate::stage::Stage;
+use crate::stage::{Stage, Watchdog};
 
 super::cases! {
     "wire.payload-forms" => payload_forms,
@@ -18,6 +19,8 @@ super::cases! {
     "wire.deep" => deep,
     "wire.limit" => limit,
     "wire.body-forms" => body_forms,
+    "wire.short-escapes" => short_escapes,
+    "wire.error-place" => error_place,
 }
 
 /// A text and how JSON may write it.
@@ -261,6 +264,44 @@ async fn body_forms(stage: &Stage) -> Outcome {
             let seen = seen.map_or_else(|| state(&talk.client.run), |body| text(&body));
             return Err(Stop::failure(format!("the body {} from `\"{literal}\"`", text(meant.as_bytes())), seen));
         }
+    }
+    Ok(())
+}
+
+/// A control character for which JSON has a short escape is carried by it.
+async fn short_escapes(stage: &Stage) -> Outcome {
+    name(stage.dialect(), "")?;
+    let answer = Answer { status: 200, body: b"<\n\r\t\x08\x0c>".to_vec() };
+    let run = stage.start(Watchdog { answer, ..Watchdog::on_pipes() }).await?;
+    barrier(&run, "first").await?;
+    replies(stage, &[])?;
+    let reply = run.until(|events| replies(stage, events).ok()?.into_iter().next()).await;
+    let reply = reply.ok_or_else(|| Stop::Missing(format!("no reply to a request; {}", state(&run))))?;
+    if find(&reply, b"\\n\\r\\t\\b\\f").is_some() {
+        return Ok(());
+    }
+    Err(Stop::failure("an answer carried as `\\n\\r\\t\\b\\f`", text(&reply)))
+}
+
+/// The words about a payload that cannot be read say where, and those about one that says too little say what.
+async fn error_place(stage: &Stage) -> Outcome {
+    let mut talk = Talk::begin(stage, 29).await?;
+    let (op, _, field) = ops(talk.dialect)?;
+    let key = name(talk.dialect, &field)?;
+    let begun = format!("{{{key}: 104857600, \"other\": ");
+    for (rest, after) in [(&b"1 1}"[..], 2), (b"\"abc\x01\"}", 4), (b"\"abcd\xff\"}", 5), (b"}", 0)] {
+        let payload = [begun.as_bytes(), rest].concat();
+        let reply = talk.ask(&op, &payload).await?;
+        let at = (begun.len() + after).to_string();
+        let mut numbers = reply[op.len()..].split(|byte| !byte.is_ascii_digit());
+        if !numbers.any(|number| number == at.as_bytes()) {
+            let expected = format!("words that name byte {at} of {}, counted from 0", text(&payload));
+            return Err(Stop::failure(expected, text(&reply)));
+        }
+    }
+    let reply = talk.ask(&op, b"{}").await?;
+    if find(&reply, field.as_bytes()).is_none() {
+        return Err(Stop::failure(format!("words that name `{field}`, which is missing in `{{}}`"), text(&reply)));
     }
     Ok(())
 }

@@ -194,7 +194,7 @@ async fn value_forms(stage: &Stage) -> Outcome {
     super::to_watchdog::done(&run, server).await
 }
 
-/// What is shown for `setmeml` and for `setproc` is not the same.
+/// What is shown for `setmeml` and for `setproc` says which of the two it is.
 async fn setting_named(stage: &Stage) -> Outcome {
     const NUMBER: &str = "700000001";
     let (run, server) = played(stage, &[]).await?;
@@ -206,9 +206,12 @@ async fn setting_named(stage: &Stage) -> Outcome {
             None => return Err(Stop::NotApplicable("the number of a setting is not shown".into())),
         }
     }
-    if said[0] == said[1] {
-        let expected = "what is shown for `setmeml` is not what is shown for `setproc`";
-        return Err(Stop::failure(expected, text(&said[0])));
+    for (words, others, name, part) in [(&said[0], &said[1], "setmeml", "mem"), (&said[1], &said[0], "setproc", "proc")]
+    {
+        if words == others || !String::from_utf8_lossy(words).to_lowercase().contains(part) {
+            let expected = format!("a line for `{name}` with a word of its own, as in `{part}: {NUMBER}`");
+            return Err(Stop::failure(expected, text(words)));
+        }
     }
     super::to_watchdog::done(&run, server).await
 }

@@ -5,10 +5,10 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 
 use super::steps::{both_end, complaints, exits_with, leave, must_close, must_end, played, played_in, text};
-use super::to_watchdog::{answers_shown, asked};
+use super::to_watchdog::{answers_shown, recorded};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::server::Server;
-use crate::record::{Event, Who, ended, shown};
+use crate::record::{Event, Status, Who, ended, shown};
 use crate::stage::{Run, Stage, Watchdog};
 use crate::subject::handover::Order;
 
@@ -19,6 +19,8 @@ super::cases! {
     "end.exit-failed" => exit_failed,
     "end.slow-server" => slow_server,
     "end.ctrl-c-twice" => ctrl_c_twice,
+    "end.ctrl-c-after-exit" => ctrl_c_after_exit,
+    "end.death-in-order" => death_in_order,
     "end.losses-told" => losses_told,
     "end.no-losses-told" => no_losses_told,
     "end.death-own-line" => death_own_line,
@@ -37,12 +39,13 @@ super::cases! {
 
 /// An answer that comes soon after `exit` is still shown.
 async fn exit_answer(stage: &Stage) -> Outcome {
-    let (run, server, line, reply) = asked(stage).await?;
+    let (line, reply) = recorded(stage)?;
+    let (run, server) = played_in(stage, Watchdog::on_pipes(), &[]).await?;
     run.line(line).await?;
     server.message(&run).await?;
     let begun = Instant::now();
     run.line("exit").await?;
-    // Else the reply might be there before the command is.
+    // Else the reply might be there before the command is. What is written into a pipe wakes its reader at once.
     run.asleep(run.pid, begun + run.patience() / 50).await;
     server.reply(&run, reply).await?;
     if !run.record.answer("the reply came soon", || begun.elapsed() <= run.patience() / 20) {
@@ -125,6 +128,45 @@ async fn ctrl_c_twice(stage: &Stage) -> Outcome {
     Err(Stop::failure("a second Ctrl-C ends both at once", "the watchdog went on waiting"))
 }
 
+/// Ctrl-C after `exit` lets the server end, and makes the status 130.
+async fn ctrl_c_after_exit(stage: &Stage) -> Outcome {
+    let (run, server) = played(stage, &[Signal::SIGALRM, Signal::SIGTERM, Signal::SIGINT]).await?;
+    let begun = Instant::now();
+    run.line("exit").await?;
+    // The end of the messages: what is typed from here on comes after `exit`.
+    let _ = server.message(&run).await;
+    run.signal(Who::Watchdog, Signal::SIGINT)?;
+    run.asleep(run.pid, begun + run.patience() / 50).await;
+    run.order(0, &Order::Exit(0))?;
+    if !run.record.answer("the server ended soon", || begun.elapsed() <= run.patience() / 20) {
+        return Err(Stop::Missing("this machine was too slow for a server to end soon".into()));
+    }
+    let status = must_end(&run, Who::Watchdog, "`exit` and Ctrl-C").await?;
+    exits_with(status, 128 + Signal::SIGINT as i32, "`exit` and Ctrl-C")?;
+    match super::end::status_of_server(&run).await? {
+        Some(Status::Killed(signal)) => {
+            let expected = "the server ends by itself after `exit` and one Ctrl-C";
+            Err(Stop::failure(expected, Status::Killed(signal).to_string()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A server that exits by itself with status 0 is told too, and the watchdog's status is 1.
+async fn death_in_order(stage: &Stage) -> Outcome {
+    let (run, server) = played_in(stage, Watchdog::on_pipes(), &[]).await?;
+    run.order(0, &Order::Exit(0))?;
+    drop(server);
+    let status = must_end(&run, Who::Watchdog, "the exit of its server").await?;
+    exits_with(status, 1, "the exit of its server, with status 0 and unasked")?;
+    must_close(&run).await?;
+    let said = run.record.look(complaints);
+    if said.trim_ascii().is_empty() {
+        return Err(Stop::failure("words about the exit of its server", "nothing on standard error"));
+    }
+    Ok(())
+}
+
 /// The whole numbers in what was said.
 fn numbers(said: &[u8]) -> Vec<usize> {
     let words = String::from_utf8_lossy(said);
@@ -144,14 +186,17 @@ async fn losses_told(stage: &Stage) -> Outcome {
     drop(server);
     must_end(&run, Who::Watchdog, "the death of its server").await?;
     must_close(&run).await?;
-    let typed = [taken / line.len(), taken.div_ceil(line.len())];
+    // The last one was only begun.
+    let typed = taken.div_ceil(line.len());
     let said = run.record.look(complaints);
     let numbers = numbers(&said);
     let pairs = numbers.iter().enumerate().flat_map(|(at, a)| numbers[at + 1..].iter().map(move |b| a + b));
-    if numbers.iter().copied().chain(pairs).any(|sum| typed.contains(&sum)) {
+    let words = String::from_utf8_lossy(&said);
+    let agrees = words.contains("command") && !words.contains("1 commands");
+    if agrees && numbers.iter().copied().chain(pairs).any(|sum| sum == typed) {
         return Ok(());
     }
-    Err(Stop::failure(format!("words that account for all {} commands", typed[1]), text(&said)))
+    Err(Stop::failure(format!("words that account for all {typed} commands"), text(&said)))
 }
 
 /// When its server dies and nothing was lost, the watchdog tells of no losses.

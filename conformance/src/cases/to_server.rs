@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
-use super::steps::{alone, arrivals, not_learned, state, text};
+use super::steps::{alone, arrivals, complaints, not_learned, state, text};
 use crate::dialect::payload::Form;
 use crate::observe::process::{asleep, facts};
 use crate::outcome::{Outcome, Stop};
@@ -20,6 +20,7 @@ super::cases! {
     "wire.split-anywhere" => split_anywhere,
     "wire.coalesced" => coalesced,
     "wire.cut-off" => cut_off,
+    "wire.cut-off-told" => cut_off_told,
     "wire.unknown-op" => unknown_op,
     "wire.empty-payload" => empty_payload,
     "wire.empty-message" => empty_message,
@@ -104,6 +105,20 @@ async fn cut_off(stage: &Stage) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// A server tells on standard error that a message was cut off.
+async fn cut_off_told(stage: &Stage) -> Outcome {
+    let (mut client, framed) = alone(stage, 10).await?;
+    let before = client.run.record.look(|events| complaints(events).len());
+    client.write(&framed[..framed.len() / 2]).await?;
+    client.close();
+    super::steps::must_end(&client.run, Who::Server(0), "a message cut off by the end of the pipe").await?;
+    super::steps::must_close(&client.run).await?;
+    if client.run.record.look(|events| complaints(events).len()) > before {
+        return Ok(());
+    }
+    Err(Stop::failure("words about a message that was cut off, on standard error", "none"))
 }
 
 /// Bytes that mean nothing, then a message that does.

@@ -6,7 +6,7 @@ use crate::dialect::find;
 use crate::outcome::{Outcome, Stop};
 use crate::probe::lesson::ANSWER;
 use crate::probe::server::Server;
-use crate::record::{Event, Stream, Who, shown};
+use crate::record::{Event, Who, shown};
 use crate::stage::{Run, Stage};
 use crate::subject::handover::Order;
 
@@ -45,7 +45,7 @@ pub(super) async fn asked(stage: &Stage) -> Result<(Run, Server, &str, &[u8]), S
 /// Waits until the answer has been shown so many times.
 pub(super) async fn answers_shown(run: &Run, times: usize, how: &str) -> Outcome {
     let count = |events: &[Event]| {
-        let all = shown(events, Some(Stream::Terminal));
+        let all = shown(events, None);
         all.windows(ANSWER.len()).filter(|window| *window == ANSWER.as_bytes()).count()
     };
     let come = run.until(|events| (count(events) >= times).then_some(()));

@@ -16,7 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::malformed::Malformed;
-use super::payload::{DIGITS_MAX, Fields, Value, put_integer, put_text, write_integer};
+use super::payload::{Fields, Value, put_integer, put_text, write_integer};
 
 /// Ends each message.
 pub const END_SYMBOL: u8 = b'#';
@@ -27,8 +27,9 @@ pub const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The largest body of an HTTP response that is carried, whatever the memory limit is.
 pub const RESPONSE_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// The largest reply, without its end symbol: a response body of which every byte must be escaped, and some words.
-pub const REPLY_BYTES_MAX: usize = 6 * RESPONSE_BODY_BYTES_MAX + 64 * 1024;
+/// The largest reply, without its end symbol: a response body of which every byte must be escaped, which takes six, and
+/// more than enough for the rest.
+pub const REPLY_BYTES_MAX: usize = 7 * RESPONSE_BODY_BYTES_MAX;
 
 /// The memory limits that can be set, in bytes.
 pub const MEMORY_LIMIT_RANGE: std::ops::RangeInclusive<i64> = 1..=i64::MAX;
@@ -310,7 +311,8 @@ fn set_once<T>(field: &'static str, slot: &mut Option<T>, value: T) -> Result<()
 /// The whole message in one piece, since there are many of these: `1{Value: 123000}#`.
 fn put_value_message(out: &mut Vec<u8>, Op(op): Op, value: i64) {
     const HEAD: &[u8; 8] = b"{Value: ";
-    let mut message = [0; 1 + HEAD.len() + DIGITS_MAX + 2];
+    // Op, head, at most 20 digits, brace and end symbol take 31 bytes.
+    let mut message = [0; 32];
     let end = message.len();
     message[end - 2..].copy_from_slice(&[b'}', END_SYMBOL]);
     let digits_from = write_integer(&mut message[..end - 2], value);
