@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
-use super::steps::{alone, both_end, exits_with, idle, messages, must_end, reached, ready, replies, shows, state};
+use super::steps::{alone, both_end, exits_with, idle, must_end, reached, ready, shows, state};
 use crate::observe::process::Facts;
 use crate::observe::rogue::{Manner, Rogue};
 use crate::outcome::{Outcome, Stop};
@@ -20,7 +20,6 @@ super::cases! {
     "end.sigalrm-status" => sigalrm_status,
     "end.sigalrm-answer" => sigalrm_answer,
     "end.sigalrm-twice" => sigalrm_twice,
-    "end.sigalrm-replied" => sigalrm_replied,
     "end.stopped" => stopped,
     "end.exit-status" => exit_status,
     "end.ctrl-d" => ctrl_d,
@@ -209,28 +208,6 @@ async fn sigalrm_twice(stage: &Stage) -> Outcome {
     let run = busy(stage, &mut rogue).await?;
     run.signal(Who::Server(0), Signal::SIGALRM)?;
     alarm(&run, "for the second time").await
-}
-
-/// A request that SIGALRM cuts off has its reply.
-async fn sigalrm_replied(stage: &Stage) -> Outcome {
-    if stage.lesson.learned.dialect.reply.each != Some(true) {
-        return Err(Stop::NotApplicable("it does not reply to each message".into()));
-    }
-    let mut rogue = Rogue::start(Manner::Silent, &stage.notes)?;
-    let run = ready(stage).await?;
-    run.line(&format!("doreq GET {} {{}}", rogue.url())).await?;
-    reached(&run, &mut rogue).await?;
-    alarm(&run, "with a request under way").await?;
-    let has_ended = |event: &Event| matches!(event.what, What::Closed { to: Who::Watchdog, .. });
-    run.until(|events| events.iter().any(has_ended).then_some(())).await;
-    let (asked, replied) =
-        run.record.look(|events| (messages(stage, events).map(|m| m.len()), replies(stage, events).map(|r| r.len())));
-    let (asked, replied) = (asked?, replied?);
-    // A watchdog may have said something more on its way out.
-    if replied >= 2 {
-        return Ok(());
-    }
-    Err(Stop::failure("a reply for the request that was cut off", format!("{replied} replies to {asked} messages")))
 }
 
 /// Stops the server, and comes back when it stands still: a signal to go on would else take the other back.

@@ -2,14 +2,17 @@
 //! not have. That a form was understood shows in what comes of it: the reply is that to the plain form, the request
 //! arrives.
 
-use super::json::{HALVES, NO_VALUES, contains, name, objects, written};
-use super::steps::{alone, arrivals, barrier, not_learned, replies, state, text};
+use nix::sys::signal::Signal;
+
+use super::json::{HALVES, NO_VALUES, contains, name, objects, quoted, written};
+use super::steps::{alone, arrivals, barrier, must_end, not_learned, reached, replies, state, text};
 use crate::dialect::payload::{Object, Value, object};
 use crate::dialect::{Dialect, find};
+use crate::observe::rogue::{Manner, Rogue};
 use crate::observe::target::Answer;
 use crate::outcome::{Outcome, Stop};
 use crate::probe::client::Client;
-use crate::record::{Who, passed, requests};
+use crate::record::{Event, What, Who, passed, requests};
 use crate::stage::{Stage, Watchdog};
 
 super::cases! {
@@ -21,6 +24,7 @@ super::cases! {
     "wire.body-forms" => body_forms,
     "wire.short-escapes" => short_escapes,
     "wire.error-place" => error_place,
+    "end.sigalrm-replied" => sigalrm_replied,
 }
 
 /// A text and how JSON may write it.
@@ -304,4 +308,28 @@ async fn error_place(stage: &Stage) -> Outcome {
         return Err(Stop::failure(format!("words that name `{field}`, which is missing in `{{}}`"), text(&reply)));
     }
     Ok(())
+}
+
+/// A request that SIGALRM cuts off has its reply.
+async fn sigalrm_replied(stage: &Stage) -> Outcome {
+    let mut rogue = Rogue::start(Manner::Silent, &stage.notes)?;
+    let talk = Talk::begin(stage, 18).await?;
+    let (_, op, _) = ops(talk.dialect)?;
+    let (object, _) = recorded_request(stage, 18)?;
+    let is_url = |(_, value): &(String, Value)| matches!(value, Value::Text(text) if text.starts_with(b"http://"));
+    let url = object.fields.iter().position(is_url);
+    let url = url.ok_or_else(|| Stop::NotApplicable("a URL is no string in its messages".into()))?;
+    let payload = written(talk.dialect, &object, url, &quoted(talk.dialect, &rogue.url()))?;
+    talk.client.write(&talk.dialect.framed(&[&op, payload.as_bytes()].concat())).await?;
+    let run = &talk.client.run;
+    reached(run, &mut rogue).await?;
+    run.signal(Who::Server(0), Signal::SIGALRM)?;
+    must_end(run, Who::Server(0), "SIGALRM, with a request under way").await?;
+    let is_closed = |event: &Event| matches!(event.what, What::Closed { to: Who::Watchdog, fd } if fd == talk.through);
+    run.until(|events| events.iter().any(is_closed).then_some(())).await;
+    let stream = run.record.look(|events| passed(events, Who::Watchdog, talk.through));
+    match talk.dialect.replies(&stream).len() {
+        all if all > talk.heard => Ok(()),
+        all => Err(Stop::failure("a reply for the request that was cut off", format!("{all} replies in all"))),
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
-use super::steps::{both_end, complaints, exits_with, leave, must_close, must_end, played, played_in, text};
+use super::steps::{both_end, complaints, exits_with, leave, must_close, must_end, played, played_in, state, text};
 use super::to_watchdog::{answers_shown, recorded};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::server::Server;
@@ -18,8 +18,8 @@ super::cases! {
     "start.signals" => signals,
     "end.exit-failed" => exit_failed,
     "end.slow-server" => slow_server,
-    "end.ctrl-c-twice" => ctrl_c_twice,
-    "end.ctrl-c-after-exit" => ctrl_c_after_exit,
+    "end.sigint-twice" => sigint_twice,
+    "end.sigint-after-exit" => sigint_after_exit,
     "end.death-in-order" => death_in_order,
     "end.losses-told" => losses_told,
     "end.no-losses-told" => no_losses_told,
@@ -46,7 +46,11 @@ async fn exit_answer(stage: &Stage) -> Outcome {
     let begun = Instant::now();
     run.line("exit").await?;
     // Else the reply might be there before the command is. What is written into a pipe wakes its reader at once.
-    run.asleep(run.pid, begun + run.patience() / 50).await;
+    run.asleep(run.pid, begun + run.patience() / 100).await;
+    let over = |events: &[Event]| ended(events, Who::Server(0));
+    if run.record.until(Instant::now() + run.patience() / 50, over).await.is_some() {
+        return Err(Stop::failure("the server lives until its answer has had time to come", state(&run)));
+    }
     server.reply(&run, reply).await?;
     if !run.record.answer("the reply came soon", || begun.elapsed() <= run.patience() / 20) {
         return Err(Stop::Missing("this machine was too slow for a reply to come soon".into()));
@@ -110,26 +114,26 @@ async fn slow_server(stage: &Stage) -> Outcome {
     exits_with(status, 0, "`exit`, whose server then took a moment to exit with status 0")
 }
 
-/// A second Ctrl-C does not wait for a server that ignores every signal it can.
-async fn ctrl_c_twice(stage: &Stage) -> Outcome {
+/// A second SIGINT does not wait for a server that ignores every signal it can.
+async fn sigint_twice(stage: &Stage) -> Outcome {
     // A slow machine may delay one of them, and not each.
     const ATTEMPTS: usize = 3;
     let deaf = [Signal::SIGALRM, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
     for _ in 0..ATTEMPTS {
         let (run, server) = played(stage, &deaf).await?;
-        run.write(b"\x03").await?;
+        run.signal(Who::Watchdog, Signal::SIGINT)?;
         let _ = server.message(&run).await;
-        run.write(b"\x03").await?;
+        run.signal(Who::Watchdog, Signal::SIGINT)?;
         let over = |events: &[Event]| ended(events, Who::Watchdog);
         if let Some(status) = run.record.until(Instant::now() + run.patience() / 10, over).await {
-            return exits_with(status, 128 + Signal::SIGINT as i32, "Ctrl-C");
+            return exits_with(status, 128 + Signal::SIGINT as i32, "SIGINT");
         }
     }
-    Err(Stop::failure("a second Ctrl-C ends both at once", "the watchdog went on waiting"))
+    Err(Stop::failure("a second SIGINT ends both at once", "the watchdog went on waiting"))
 }
 
-/// Ctrl-C after `exit` lets the server end, and makes the status 130.
-async fn ctrl_c_after_exit(stage: &Stage) -> Outcome {
+/// SIGINT after `exit` lets the server end, and makes the status 130.
+async fn sigint_after_exit(stage: &Stage) -> Outcome {
     let (run, server) = played(stage, &[Signal::SIGALRM, Signal::SIGTERM, Signal::SIGINT]).await?;
     let begun = Instant::now();
     run.line("exit").await?;
@@ -141,11 +145,11 @@ async fn ctrl_c_after_exit(stage: &Stage) -> Outcome {
     if !run.record.answer("the server ended soon", || begun.elapsed() <= run.patience() / 20) {
         return Err(Stop::Missing("this machine was too slow for a server to end soon".into()));
     }
-    let status = must_end(&run, Who::Watchdog, "`exit` and Ctrl-C").await?;
-    exits_with(status, 128 + Signal::SIGINT as i32, "`exit` and Ctrl-C")?;
+    let status = must_end(&run, Who::Watchdog, "`exit` and SIGINT").await?;
+    exits_with(status, 128 + Signal::SIGINT as i32, "`exit` and SIGINT")?;
     match super::end::status_of_server(&run).await? {
         Some(Status::Killed(signal)) => {
-            let expected = "the server ends by itself after `exit` and one Ctrl-C";
+            let expected = "the server ends by itself after `exit` and one SIGINT";
             Err(Stop::failure(expected, Status::Killed(signal).to_string()))
         }
         _ => Ok(()),
@@ -207,9 +211,18 @@ async fn no_losses_told(stage: &Stage) -> Outcome {
     must_end(&run, Who::Watchdog, "the death of its server").await?;
     must_close(&run).await?;
     let said = run.record.look(complaints);
-    match numbers(&said).iter().all(|number| *number == 251) {
+    if !numbers(&said).iter().all(|number| *number == 251) {
+        return Err(Stop::failure("no number but the status, 251", text(&said)));
+    }
+    // What stands after `exit` was not to be sent.
+    let (run, _server) = played_in(stage, Watchdog::on_pipes(), &[]).await?;
+    run.write(b"exit\nsetproc 251\nsetproc 251\n").await?;
+    must_end(&run, Who::Watchdog, "`exit`").await?;
+    must_close(&run).await?;
+    let said = run.record.look(complaints);
+    match numbers(&said).is_empty() {
         true => Ok(()),
-        false => Err(Stop::failure("no number but the status, 251", text(&said))),
+        false => Err(Stop::failure("no losses after `exit`", text(&said))),
     }
 }
 
@@ -298,9 +311,10 @@ async fn pipes_closed(stage: &Stage) -> Outcome {
 
 /// The watchdog notices a server that exits before it reads anything, and exits with status 1.
 async fn server_exits_at_once(stage: &Stage) -> Outcome {
-    let run = stage.start(Watchdog { held: Some(Vec::new()), ..Watchdog::default() }).await?;
+    let run = stage.start(Watchdog { held: Some(Vec::new()), ..Watchdog::on_pipes() }).await?;
     run.line(&stage.lesson.typed[0]).await?;
     let server = Server::join(stage, &run).await?;
+    run.asleep(run.pid, Instant::now() + run.patience() / 10).await;
     run.order(0, &Order::Exit(3))?;
     drop(server);
     let status = must_end(&run, Who::Watchdog, "the exit of its server").await?;

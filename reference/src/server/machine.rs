@@ -189,12 +189,12 @@ impl Machine {
             }
             // The replies to the last requests may have no reader; an alarm bounds that wait too.
             (Phase::Flushing { until: None }, Event::Alarm) => {
-                self.phase = Phase::Flushing { until: Some(now + self.grace / 2) };
+                self.phase = self.last_flush(now);
             }
             // Who repeats it is impatient: the grace is over, and what was not done is answered so.
             (Phase::Stopping { .. }, Event::Alarm) => {
                 self.give_up(actions);
-                self.enter(Phase::Flushing { until: Some(now + self.grace / 2) }, actions);
+                self.enter(self.last_flush(now), actions);
             }
             (Phase::Flushing { until: Some(_) }, Event::Alarm) => self.enter(Phase::Ended, actions),
 
@@ -203,13 +203,18 @@ impl Machine {
 
             (Phase::Stopping { until }, Event::Clock) if until <= now => {
                 self.give_up(actions);
-                self.enter(Phase::Flushing { until: Some(now + self.grace / 2) }, actions);
+                self.enter(self.last_flush(now), actions);
             }
             (Phase::Flushing { until: Some(until) }, Event::Clock) if until <= now => {
                 self.enter(Phase::Ended, actions);
             }
             (_, Event::Clock) => {}
         }
+    }
+
+    /// What is ready has this long to get out, and no longer.
+    fn last_flush(&self, now: Instant) -> Phase {
+        Phase::Flushing { until: Some(now + self.grace / 2) }
     }
 
     fn enter(&mut self, phase: Phase, actions: &mut VecDeque<Action>) {
