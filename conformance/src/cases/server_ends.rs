@@ -1,6 +1,6 @@
 //! A watchdog alone, whose server dies, falls silent, floods it, closes a pipe or will not end: the suite plays it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -37,6 +37,9 @@ super::cases! {
     "end.grandchild" => grandchild,
 }
 
+/// What nobody who waits for an answer would call waiting, however slow the machine is said to be.
+const MOMENT: Duration = Duration::from_millis(200);
+
 /// An answer that comes soon after `exit` is still shown.
 async fn exit_answer(stage: &Stage) -> Outcome {
     let (line, reply) = recorded(stage)?;
@@ -48,7 +51,7 @@ async fn exit_answer(stage: &Stage) -> Outcome {
     // Else the reply might be there before the command is. What is written into a pipe wakes its reader at once.
     run.asleep(run.pid, begun + run.patience() / 100).await;
     let over = |events: &[Event]| ended(events, Who::Server(0));
-    if run.record.until(Instant::now() + run.patience() / 50, over).await.is_some() {
+    if run.record.until(Instant::now() + MOMENT, over).await.is_some() {
         return Err(Stop::failure("the server lives until its answer has had time to come", state(&run)));
     }
     server.reply(&run, reply).await?;
