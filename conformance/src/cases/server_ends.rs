@@ -40,6 +40,9 @@ super::cases! {
 /// What nobody who waits for an answer would call waiting, however slow the machine is said to be.
 const MOMENT: Duration = Duration::from_millis(200);
 
+/// What whoever waits for an answer at all waits for it.
+const SOON: Duration = Duration::from_millis(700);
+
 /// An answer that comes soon after `exit` is still shown.
 async fn exit_answer(stage: &Stage) -> Outcome {
     let (line, reply) = recorded(stage)?;
@@ -55,7 +58,7 @@ async fn exit_answer(stage: &Stage) -> Outcome {
         return Err(Stop::failure("the server lives until its answer has had time to come", state(&run)));
     }
     server.reply(&run, reply).await?;
-    if !run.record.answer("the reply came soon", || begun.elapsed() <= run.patience() / 20) {
+    if !run.record.answer("the reply came soon", || begun.elapsed() <= SOON) {
         return Err(Stop::Missing("this machine was too slow for a reply to come soon".into()));
     }
     answers_shown(&run, 1, "although `exit` was typed before it came").await?;

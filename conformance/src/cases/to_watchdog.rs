@@ -128,7 +128,9 @@ async fn told(stage: &Stage, garbled: &[u8], what: &str) -> Outcome {
         return Err(Stop::failure(format!("words about {what}"), state(&run)));
     }
     run.line(line).await?;
-    server.message(&run).await?;
+    if server.message(&run).await.is_err() {
+        return Err(Stop::failure(format!("the session goes on after {what}"), state(&run)));
+    }
     server.write(&run, &server.framed(reply)).await?;
     answers_shown(&run, 2, &format!("for the request after {what}")).await?;
     done(&run, server).await
@@ -159,8 +161,9 @@ async fn reply_cut_off(stage: &Stage) -> Outcome {
         run.line(line).await?;
         server.message(&run).await?;
         server.write(&run, &reply[..at]).await?;
-        run.order(0, &Order::Exit(0))?;
+        // First the end of the pipe, so that whatever is made of what came before it is made.
         drop(server);
+        run.order(0, &Order::Exit(0))?;
         super::server_ends::learns(&run).await?;
         let out = run.record.look(|events| shown(events, None));
         if find(&out, ANSWER.as_bytes()).is_some() {
