@@ -21,6 +21,7 @@ super::cases! {
     "wire.payload-twice" => payload_twice,
     "wire.deep" => deep,
     "wire.limit" => limit,
+    "operation.memory-returned" => memory_returned,
     "wire.body-forms" => body_forms,
     "wire.short-escapes" => short_escapes,
     "wire.error-place" => error_place,
@@ -231,6 +232,32 @@ async fn limit(stage: &Stage) -> Outcome {
         return Err(Stop::failure(expected, format!("the reply {}", text(&plain))));
     }
     Ok(())
+}
+
+/// The memory that a large message takes is given back when the message is done.
+async fn memory_returned(stage: &Stage) -> Outcome {
+    const LARGE: usize = 7 << 20;
+    let mut talk = Talk::begin(stage, 27).await?;
+    let (op, _, field) = ops(talk.dialect)?;
+    let short = format!("{{{}: 104857600}}", name(talk.dialect, &field)?);
+    let plain = talk.ask(&op, short.as_bytes()).await?;
+    let memory = |talk: &Talk| talk.client.run.facts(talk.client.run.pid).map_or(0, |facts| facts.memory_bytes);
+    let before = memory(&talk);
+    if before == 0 {
+        return Err(Stop::Missing("the server's memory could not be seen".into()));
+    }
+    let large = talk.ask(&op, format!("{short}{}", " ".repeat(LARGE)).as_bytes()).await?;
+    if large != plain {
+        return Err(Stop::NotApplicable("it does not take so large a message".into()));
+    }
+    // The next message takes the place of the large one.
+    talk.ask(&op, short.as_bytes()).await?;
+    let after = memory(&talk);
+    if after < before + LARGE as u64 / 2 {
+        return Ok(());
+    }
+    let expected = format!("about {} KiB in use after a message of 7 MiB, as before", before >> 10);
+    Err(Stop::failure(expected, format!("{} KiB", after >> 10)))
 }
 
 /// A recorded request's fields, and which of them holds its body.

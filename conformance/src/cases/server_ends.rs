@@ -14,8 +14,9 @@ use crate::subject::handover::Order;
 
 super::cases! {
     "end.exit-answer" => exit_answer,
+    "end.starting-server" => starting_server,
     "end.exit-alarm" => exit_alarm,
-    "start.signals" => signals,
+    "end.ignored-signals" => signals,
     "end.exit-failed" => exit_failed,
     "end.slow-server" => slow_server,
     "end.sigint-twice" => sigint_twice,
@@ -38,30 +39,60 @@ super::cases! {
 }
 
 /// What nobody who waits for an answer would call waiting, however slow the machine is said to be.
-const MOMENT: Duration = Duration::from_millis(200);
+const MOMENT: Duration = Duration::from_millis(150);
 
 /// What whoever waits for an answer at all waits for it.
 const SOON: Duration = Duration::from_millis(700);
 
-/// An answer that comes soon after `exit` is still shown.
+/// Answers that come soon after `exit` are still shown.
 async fn exit_answer(stage: &Stage) -> Outcome {
     let (line, reply) = recorded(stage)?;
     let (run, server) = played_in(stage, Watchdog::on_pipes(), &[]).await?;
-    run.line(line).await?;
-    server.message(&run).await?;
+    for n in 0..2 {
+        run.line(line).await?;
+        match server.message(&run).await {
+            Err(Stop::Missing(_)) if n > 0 => {
+                return Err(Stop::NotApplicable("it awaits each reply before it sends the next message".into()));
+            }
+            message => _ = message?,
+        }
+    }
     let begun = Instant::now();
     run.line("exit").await?;
-    // Else the reply might be there before the command is. What is written into a pipe wakes its reader at once.
+    // Else a reply might be there before the command is. What is written into a pipe wakes its reader at once.
     run.asleep(run.pid, begun + run.patience() / 100).await;
+    // The first one is no reason to leave without the second.
+    for times in 1..=2 {
+        lives_on(&run).await?;
+        server.reply(&run, reply).await?;
+        if !run.record.answer("the reply came soon", || begun.elapsed() <= SOON) {
+            return Err(Stop::Missing("this machine was too slow for a reply to come soon".into()));
+        }
+        answers_shown(&run, times, "although `exit` was typed before it came").await?;
+    }
+    drop(server);
+    must_end(&run, Who::Watchdog, "`exit`").await.map(drop)
+}
+
+/// For a moment the server is left alone.
+async fn lives_on(run: &Run) -> Outcome {
     let over = |events: &[Event]| ended(events, Who::Server(0));
-    if run.record.until(Instant::now() + MOMENT, over).await.is_some() {
-        return Err(Stop::failure("the server lives until its answer has had time to come", state(&run)));
+    match run.record.until(Instant::now() + MOMENT, over).await {
+        None => Ok(()),
+        Some(_) => Err(Stop::failure("the server lives until it has had time to do what it has to", state(run))),
     }
-    server.reply(&run, reply).await?;
-    if !run.record.answer("the reply came soon", || begun.elapsed() <= SOON) {
-        return Err(Stop::Missing("this machine was too slow for a reply to come soon".into()));
-    }
-    answers_shown(&run, 1, "although `exit` was typed before it came").await?;
+}
+
+/// A server that has not said anything yet has a moment to end by itself after `exit`.
+async fn starting_server(stage: &Stage) -> Outcome {
+    let run = stage.start(Watchdog { held: Some(Vec::new()), ..Watchdog::on_pipes() }).await?;
+    run.line(&stage.lesson.typed[0]).await?;
+    let server = Server::join(stage, &run).await?;
+    run.line("exit").await?;
+    // The message, and the end of the messages.
+    while server.message(&run).await.is_ok() {}
+    lives_on(&run).await?;
+    run.order(0, &Order::Exit(0))?;
     drop(server);
     must_end(&run, Who::Watchdog, "`exit`").await.map(drop)
 }

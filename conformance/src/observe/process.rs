@@ -35,6 +35,8 @@ pub struct Facts {
     pub threads: usize,
     /// Its parent.
     pub parent_pid: i32,
+    /// How much of its memory is in use.
+    pub memory_bytes: u64,
     /// It ended and nobody has asked how.
     pub zombie: bool,
 }

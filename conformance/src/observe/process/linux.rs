@@ -82,6 +82,7 @@ pub fn facts(pid: i32) -> Option<Facts> {
         processors: field("Cpus_allowed").map_or(0, count_bits),
         threads: field("Threads").and_then(|v| v.parse().ok()).unwrap_or(0),
         parent_pid: field("PPid").and_then(|v| v.parse().ok()).unwrap_or(0),
+        memory_bytes: field("VmRSS").and_then(|v| v.split(' ').next()?.parse().ok()).map_or(0, |kib: u64| kib << 10),
         zombie: field("State").is_some_and(|s| s.starts_with('Z')),
     })
 }
