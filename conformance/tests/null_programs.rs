@@ -37,7 +37,7 @@ enum Side {
 /// Everything else judges the server too: requests that reach the target are the server's work, replies are its own
 /// words, and so is what it does at a signal.
 fn is_the_watchdogs_alone(id: &str) -> bool {
-    const IDS: [&str; 19] = [
+    const IDS: [&str; 24] = [
         // A message is sent, or the watchdog ends: the pipe's other end need not understand anything.
         "command.setmeml",
         "command.setproc",
@@ -54,6 +54,12 @@ fn is_the_watchdogs_alone(id: &str) -> bool {
         "descriptor.nothing-else",
         "descriptor.own-ends",
         "descriptor.inherited",
+        "descriptor.standard",
+        // There the suite plays the server, in the wiring that was learned.
+        "end.flooding-server",
+        "end.messages-closed",
+        "end.exit-alarm",
+        "end.ignored-signals",
         // Which ends the watchdog keeps.
         "descriptor.watchdog-ends",
         // The watchdog makes it so, by force if need be.
