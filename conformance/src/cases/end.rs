@@ -8,7 +8,7 @@ use super::steps::{alone, both_end, exits_with, idle, must_end, reached, ready, 
 use crate::observe::process::Facts;
 use crate::observe::rogue::{Manner, Rogue};
 use crate::outcome::{Outcome, Stop};
-use crate::record::{Event, Status, What, Who, servers};
+use crate::record::{Event, Status, What, Who, ended, servers};
 use crate::stage::{Run, Stage, Watchdog};
 
 super::cases! {
@@ -350,9 +350,13 @@ async fn death_told(stage: &Stage) -> Outcome {
 async fn output_closed(stage: &Stage) -> Outcome {
     let run = stage.start(Watchdog::on_pipes()).await?;
     idle(stage, &run, "ready").await?;
-    run.close_output();
+    run.close_output().await;
     run.line(&format!("doreq POST {}/unseen {{}}", run.url)).await?;
-    run.line("exit").await?;
+    // Some end because nobody sees what they show.
+    let over = |events: &[Event]| ended(events, Who::Watchdog);
+    if run.record.until(Instant::now() + run.patience() / 4, over).await.is_none() {
+        run.line("exit").await?;
+    }
     let status = must_end(&run, Who::Watchdog, "`exit`, with its output closed").await?;
     must_end(&run, Who::Server(0), "`exit`, with its output closed").await?;
     match status {

@@ -259,8 +259,13 @@ impl Session {
     }
 
     /// Stops listening to what is shown: whoever writes from now on finds a broken pipe.
-    pub fn close_output(&self) {
-        self.readers.lock().expect("not poisoned").drain(..).for_each(|reader| reader.abort());
+    pub async fn close_output(&self) {
+        let readers: Vec<_> = self.readers.lock().expect("not poisoned").drain(..).collect();
+        for reader in readers {
+            reader.abort();
+            // It holds the end until it is gone.
+            let _ = reader.await;
+        }
     }
 
     /// Waits until nobody holds the terminal or the outputs any more: then all that was shown has been read.
