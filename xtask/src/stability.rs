@@ -18,7 +18,7 @@ use crate::{conformance as suite, workspace};
 /// So often every case runs; after that those that take long are left out.
 const ROUNDS_WITH_SLOW: u64 = 100;
 
-/// A case that takes longer than this waits for something by design.
+/// A case that takes longer than this waits for something by design; beside busy threads everything takes longer.
 const SLOW: Duration = Duration::from_millis(900);
 
 #[derive(Args)]
@@ -90,13 +90,15 @@ fn counted(options: &Options) -> Result<Counted, String> {
     };
     let folder = built.parent().unwrap_or(&built).join("stability");
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let file = folder.join(format!("{}-{name}-{}.json", commit()?, options.load));
+    let slice = folder.join(format!("{}-{name}-{}", commit()?, options.load));
+    let file = slice.with_extension("json");
     let mut counted: Counted =
         std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
     let _load = Load::start(options.load * std::thread::available_parallelism().map_or(1, usize::from));
+    let slow = SLOW * u32::try_from(options.load + 1).unwrap_or(u32::MAX);
     for round in 0..options.runs {
-        let report = judge(&built, &bin, profile.as_deref(), &folder, &counted)?;
-        counted.add(&report);
+        let report = judge(&built, &bin, profile.as_deref(), &slice, &counted)?;
+        counted.add(&report, slow);
         // After each round, so that a slice that is cut short is not lost.
         let text = serde_json::to_vec_pretty(&counted).map_err(|error| error.to_string())?;
         std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
@@ -105,8 +107,9 @@ fn counted(options: &Options) -> Result<Counted, String> {
     Ok(counted)
 }
 
-fn judge(built: &Path, bin: &Path, profile: Option<&Path>, folder: &Path, so_far: &Counted) -> Result<Report, String> {
-    let (json, skipping) = (folder.join("report.json"), folder.join("profile.toml"));
+/// One round. What it writes is named after the slice, so that other pairs can be judged meanwhile.
+fn judge(built: &Path, bin: &Path, profile: Option<&Path>, slice: &Path, so_far: &Counted) -> Result<Report, String> {
+    let (json, skipping) = (slice.with_extension("report"), slice.with_extension("profile"));
     let mut stated: toml::Table = match profile {
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -115,8 +118,9 @@ fn judge(built: &Path, bin: &Path, profile: Option<&Path>, folder: &Path, so_far
         None => toml::Table::new(),
     };
     if so_far.rounds >= ROUNDS_WITH_SLOW {
-        let slow: Vec<toml::Value> = so_far.slow.iter().cloned().map(toml::Value::String).collect();
-        stated.insert("skip".into(), slow.into());
+        let slow = so_far.slow.iter().cloned().map(toml::Value::String);
+        let skip = stated.entry("skip").or_insert_with(|| toml::Value::Array(Vec::new()));
+        skip.as_array_mut().ok_or("the profile's `skip`: expected a list")?.extend(slow);
     }
     std::fs::write(&skipping, stated.to_string()).map_err(|error| format!("{}: {error}", skipping.display()))?;
     let _ = std::fs::remove_file(&json);
@@ -130,7 +134,7 @@ fn judge(built: &Path, bin: &Path, profile: Option<&Path>, folder: &Path, so_far
 }
 
 impl Counted {
-    fn add(&mut self, report: &Report) {
+    fn add(&mut self, report: &Report, slow: Duration) {
         if self.rounds < ROUNDS_WITH_SLOW {
             self.slowest_ms = self.slowest_ms.max(report.total_ms);
             self.fastest_ms = if self.rounds == 0 { report.total_ms } else { self.fastest_ms.min(report.total_ms) };
@@ -138,7 +142,7 @@ impl Counted {
         self.rounds += 1;
         for entry in &report.requirements {
             *self.verdicts.entry(entry.id.clone()).or_default().entry(entry.verdict.clone()).or_default() += 1;
-            if u128::from(entry.took_ms) > SLOW.as_millis() && self.rounds <= ROUNDS_WITH_SLOW {
+            if Duration::from_millis(entry.took_ms) > slow && self.rounds <= ROUNDS_WITH_SLOW {
                 self.slow.insert(entry.id.clone());
             }
         }
@@ -223,10 +227,10 @@ mod tests {
     #[test]
     fn a_verdict_that_changes_once_is_a_flip() {
         let mut counted = Counted::default();
-        counted.add(&report(&[("a.b", "pass", 1), ("a.c", "fail", 1000)]));
-        counted.add(&report(&[("a.b", "pass", 1), ("a.c", "fail", 1000)]));
+        counted.add(&report(&[("a.b", "pass", 1), ("a.c", "fail", 1000)]), SLOW);
+        counted.add(&report(&[("a.b", "pass", 1), ("a.c", "fail", 1000)]), SLOW);
         assert!(counted.flips().is_empty());
-        counted.add(&report(&[("a.b", "inconclusive", 1)]));
+        counted.add(&report(&[("a.b", "inconclusive", 1)]), SLOW);
         assert_eq!(counted.flips().len(), 1);
         assert_eq!(counted.slow.iter().collect::<Vec<_>>(), ["a.c"]);
         assert!(counted.summary(1).contains("judged 2 to 3 times, 1 with a changed verdict"));
