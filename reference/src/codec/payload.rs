@@ -374,11 +374,13 @@ pub fn write_integer(room: &mut [u8], number: i64) -> usize {
             break;
         }
     }
-    if number < 0 {
-        from -= 1;
-        room[from] = b'-';
+    match number {
+        0.. => from,
+        _ => {
+            room[from - 1] = b'-';
+            from - 1
+        }
     }
-    from
 }
 
 #[cfg(test)]
