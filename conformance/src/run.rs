@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
@@ -132,6 +132,7 @@ pub async fn run(options: Options, progress: Progress<'_>) -> Result<Run, Refusa
         lateness: Lateness::watch(),
         strace: options.strace.clone(),
         past: options.past.clone(),
+        replaying: Mutex::default(),
     });
     let learning_suite = suite.clone();
     let lesson = tokio::spawn(async move { lesson::learn(&learning_suite).await }).await;

@@ -16,6 +16,7 @@ use crate::dialect::learn::Learned;
 use crate::observe::lateness::Lateness;
 use crate::observe::target::{Answer, Target};
 use crate::outcome::Stop;
+use crate::probe::lesson::replay_slot;
 use crate::profile::Profile;
 use crate::record::{Record, Who};
 use crate::subject::attend::{ServerPlan, StartError};
@@ -51,6 +52,8 @@ pub struct Suite {
     pub strace: Option<PathBuf>,
     /// Another run, which takes place again on paper.
     pub past: Option<Bundle>,
+    /// The cases that replay a recorded request, each that of its own place.
+    pub replaying: Mutex<Vec<&'static str>>,
 }
 
 /// What was learned before the cases began.
@@ -208,6 +211,26 @@ impl Stage {
     /// For the same case once more, its sessions traced.
     pub fn traced(self, strace: PathBuf) -> Self {
         Stage { strace: Some(strace), ..self }
+    }
+
+    /// The recorded request that is this case's own to replay: two that had the same would find each other's.
+    pub fn replay(&self) -> Option<&Vec<u8>> {
+        self.lesson.replays.get(self.replay_number())
+    }
+
+    /// Where that request arrives.
+    pub fn replay_slot(&self) -> String {
+        replay_slot(self.replay_number())
+    }
+
+    fn replay_number(&self) -> usize {
+        self.notes.answer("which recorded request is its own", || {
+            let mut replaying = self.suite.replaying.lock().expect("not poisoned");
+            replaying.iter().position(|id| *id == self.id).unwrap_or_else(|| {
+                replaying.push(self.id);
+                replaying.len() - 1
+            })
+        })
     }
 
     /// The dialect in force.

@@ -114,7 +114,7 @@ async fn sigalrm_busy(stage: &Stage) -> Outcome {
 
 /// The server ends when it gets SIGALRM in the middle of a message.
 async fn sigalrm_mid_message(stage: &Stage) -> Outcome {
-    let (client, framed) = alone(stage, 6).await?;
+    let (client, framed) = alone(stage).await?;
     let before = before_alarm(&client.run, Some(client.run.pid));
     client.write(&framed[..framed.len() / 2]).await?;
     client.idle().await?;
@@ -165,7 +165,7 @@ async fn nothing_left(stage: &Stage) -> Outcome {
 
 /// The server exits with status 0 after SIGALRM.
 async fn sigalrm_status(stage: &Stage) -> Outcome {
-    let (client, _) = alone(stage, 7).await?;
+    let (client, _) = alone(stage).await?;
     client.run.signal(Who::Server(0), Signal::SIGALRM)?;
     let status = must_end(&client.run, Who::Server(0), "SIGALRM").await?;
     match status {
@@ -317,7 +317,7 @@ async fn killed_busy(stage: &Stage) -> Outcome {
 
 /// The server exits with status 0 at the end of its pipe.
 async fn server_alone(stage: &Stage) -> Outcome {
-    let (mut client, _) = alone(stage, 8).await?;
+    let (mut client, _) = alone(stage).await?;
     client.close();
     match must_end(&client.run, Who::Server(0), "the end of its pipe").await? {
         Some(Status::Exited(0)) => Ok(()),

@@ -48,13 +48,13 @@ struct Talk<'a> {
 }
 
 impl<'a> Talk<'a> {
-    async fn begin(stage: &'a Stage, n: usize) -> Result<Self, Stop> {
+    async fn begin(stage: &'a Stage) -> Result<Self, Stop> {
         let dialect = stage.dialect();
         name(dialect, "")?;
         if dialect.reply.each != Some(true) {
             return Err(Stop::NotApplicable("it does not reply to each message".into()));
         }
-        let (client, _) = alone(stage, n).await?;
+        let (client, _) = alone(stage).await?;
         let through = client.replies_through();
         let through = through.ok_or_else(|| not_learned("the replies", "[dialect.wiring]\nwrite = 4"))?;
         let mut talk = Talk { client, dialect, through, heard: 1 };
@@ -98,7 +98,7 @@ fn ops(dialect: &Dialect) -> Result<(Vec<u8>, Vec<u8>, String), Stop> {
 
 /// A server reads an object in every form that JSON has for it.
 async fn payload_forms(stage: &Stage) -> Outcome {
-    let mut talk = Talk::begin(stage, 22).await?;
+    let mut talk = Talk::begin(stage).await?;
     let (op, _, field) = ops(talk.dialect)?;
     let key = name(talk.dialect, &field)?;
     for at in 0..objects(talk.dialect, &field, "")?.len() {
@@ -119,7 +119,7 @@ async fn payload_forms(stage: &Stage) -> Outcome {
 
 /// A server refuses an object that is not as JSON has it, or that does not say what it has to.
 async fn payload_refused(stage: &Stage) -> Outcome {
-    let mut talk = Talk::begin(stage, 23).await?;
+    let mut talk = Talk::begin(stage).await?;
     let (op, request, field) = ops(talk.dialect)?;
     let key = name(talk.dialect, &field)?;
     let good = format!("{key}: 104857600");
@@ -159,7 +159,7 @@ async fn payload_refused(stage: &Stage) -> Outcome {
             ));
         }
     }
-    let (object, body) = recorded_request(stage, 23)?;
+    let (object, body) = recorded_request(stage)?;
     let mut wrong = vec![written(talk.dialect, &object, body, "1")?];
     for at in (0..object.fields.len()).filter(|at| *at != body) {
         wrong.push(written(talk.dialect, &without(&object, at), usize::MAX, "")?);
@@ -183,7 +183,7 @@ async fn makes_no_request(talk: &mut Talk<'_>, op: &[u8], payloads: &[String]) -
 
 /// A server refuses an object that says something twice.
 async fn payload_twice(stage: &Stage) -> Outcome {
-    let mut talk = Talk::begin(stage, 25).await?;
+    let mut talk = Talk::begin(stage).await?;
     let (op, request, field) = ops(talk.dialect)?;
     let key = name(talk.dialect, &field)?;
     let plain = talk.ask(&op, format!("{{{key}: 104857600}}").as_bytes()).await?;
@@ -191,7 +191,7 @@ async fn payload_twice(stage: &Stage) -> Outcome {
     if talk.ask(&op, twice.as_bytes()).await? == plain {
         return Err(Stop::failure(format!("that `{twice}` is refused"), format!("the reply {}", text(&plain))));
     }
-    let (object, _) = recorded_request(stage, 25)?;
+    let (object, _) = recorded_request(stage)?;
     let mut wrong = Vec::new();
     for field in &object.fields {
         let mut twice = Object { fields: object.fields.clone(), quoted: object.quoted };
@@ -204,7 +204,7 @@ async fn payload_twice(stage: &Stage) -> Outcome {
 /// A payload that is nested 100,000 deep does not end the server.
 async fn deep(stage: &Stage) -> Outcome {
     const DEPTH: usize = 100_000;
-    let mut talk = Talk::begin(stage, 30).await?;
+    let mut talk = Talk::begin(stage).await?;
     let (op, _, field) = ops(talk.dialect)?;
     let key = name(talk.dialect, &field)?;
     let lists = "[".repeat(DEPTH) + &"]".repeat(DEPTH);
@@ -215,7 +215,7 @@ async fn deep(stage: &Stage) -> Outcome {
 /// A message of 8 MiB is taken, and one of one byte more is refused.
 async fn limit(stage: &Stage) -> Outcome {
     const LIMIT: usize = 8 << 20;
-    let mut talk = Talk::begin(stage, 26).await?;
+    let mut talk = Talk::begin(stage).await?;
     let (op, _, field) = ops(talk.dialect)?;
     let key = name(talk.dialect, &field)?;
     let short = format!("{{{key}: 104857600}}");
@@ -237,7 +237,7 @@ async fn limit(stage: &Stage) -> Outcome {
 /// The memory that a large message takes is given back when the message is done.
 async fn memory_returned(stage: &Stage) -> Outcome {
     const LARGE: usize = 7 << 20;
-    let mut talk = Talk::begin(stage, 27).await?;
+    let mut talk = Talk::begin(stage).await?;
     let (op, _, field) = ops(talk.dialect)?;
     let short = format!("{{{}: 104857600}}", name(talk.dialect, &field)?);
     let plain = talk.ask(&op, short.as_bytes()).await?;
@@ -261,10 +261,10 @@ async fn memory_returned(stage: &Stage) -> Outcome {
 }
 
 /// A recorded request's fields, and which of them holds its body.
-fn recorded_request(stage: &Stage, n: usize) -> Result<(Object, usize), Stop> {
+fn recorded_request(stage: &Stage) -> Result<(Object, usize), Stop> {
     let missing = || not_learned("the fields of a request", "[dialect.op]\ndoreq = \"3\"");
     let (_, op, _) = ops(stage.dialect())?;
-    let message = stage.lesson.replays.get(n).ok_or_else(missing)?;
+    let message = stage.replay().ok_or_else(missing)?;
     let object = message.strip_prefix(&op[..]).and_then(object).ok_or_else(missing)?;
     let is_body = |(_, value): &(String, Value)| *value == Value::Text(br#"{"arg": "body"}"#.to_vec());
     let body = object.fields.iter().position(is_body);
@@ -281,9 +281,9 @@ fn without(object: &Object, at: usize) -> Object {
 
 /// A server reads a body in every form that JSON has for it.
 async fn body_forms(stage: &Stage) -> Outcome {
-    let talk = Talk::begin(stage, 24).await?;
+    let talk = Talk::begin(stage).await?;
     let (_, op, _) = ops(talk.dialect)?;
-    let (object, body) = recorded_request(stage, 24)?;
+    let (object, body) = recorded_request(stage)?;
     for (n, (meant, literal)) in TEXTS.iter().enumerate() {
         let payload = written(talk.dialect, &object, body, &format!("\"{literal}\""))?;
         talk.client.write(&talk.dialect.framed(&[&op, payload.as_bytes()].concat())).await?;
@@ -316,7 +316,7 @@ async fn short_escapes(stage: &Stage) -> Outcome {
 
 /// The words about a payload that cannot be read say where, and those about one that says too little say what.
 async fn error_place(stage: &Stage) -> Outcome {
-    let mut talk = Talk::begin(stage, 29).await?;
+    let mut talk = Talk::begin(stage).await?;
     let (op, _, field) = ops(talk.dialect)?;
     let key = name(talk.dialect, &field)?;
     let begun = format!("{{{key}: 104857600, \"other\": ");
@@ -340,9 +340,9 @@ async fn error_place(stage: &Stage) -> Outcome {
 /// A request that SIGALRM cuts off has its reply.
 async fn sigalrm_replied(stage: &Stage) -> Outcome {
     let mut rogue = Rogue::start(Manner::Silent, &stage.notes)?;
-    let talk = Talk::begin(stage, 18).await?;
+    let talk = Talk::begin(stage).await?;
     let (_, op, _) = ops(talk.dialect)?;
-    let (object, _) = recorded_request(stage, 18)?;
+    let (object, _) = recorded_request(stage)?;
     let is_url = |(_, value): &(String, Value)| matches!(value, Value::Text(text) if text.starts_with(b"http://"));
     let url = object.fields.iter().position(is_url);
     let url = url.ok_or_else(|| Stop::NotApplicable("a URL is no string in its messages".into()))?;

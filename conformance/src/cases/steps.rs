@@ -12,7 +12,6 @@ use crate::observe::rogue::Rogue;
 use crate::observe::target::Answer;
 use crate::outcome::Stop;
 use crate::probe::client::Client;
-use crate::probe::lesson::replay_slot;
 use crate::probe::server::Server;
 use crate::record::{Event, Request, Status, Stream, What, Who, ended, passed, requests, shown};
 use crate::stage::{Run, Stage, Watchdog};
@@ -67,12 +66,10 @@ pub(super) async fn idle(stage: &Stage, run: &Run, name: &str) -> Result<(), Sto
 }
 
 /// A server alone that has answered a recorded request, so that it is known to be up, and the message that made it.
-/// Each case has a number of its own, and its requests arrive below `/replay-N`.
-pub(super) async fn alone(stage: &Stage, n: usize) -> Result<(Client, Vec<u8>), Stop> {
-    let message =
-        stage.lesson.replays.get(n).ok_or_else(|| not_learned("requests to replay", "[dialect]\nend = \"#\""))?;
+pub(super) async fn alone(stage: &Stage) -> Result<(Client, Vec<u8>), Stop> {
+    let message = stage.replay().ok_or_else(|| not_learned("requests to replay", "[dialect]\nend = \"#\""))?;
     let framed = stage.dialect().framed(message);
-    let client = Client::start(stage, replay_slot(n)).await?;
+    let client = Client::start(stage, stage.replay_slot()).await?;
     client.write(&framed).await?;
     let come = client.run.until(|events| (!requests(events).is_empty()).then_some(())).await;
     come.ok_or_else(|| Stop::Missing(format!("a replayed request never arrived; {}", state(&client.run))))?;

@@ -11,7 +11,6 @@ use crate::dialect::payload::Form;
 use crate::observe::process::{asleep, facts};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::client::Client;
-use crate::probe::lesson::replay_slot;
 use crate::record::{Event, Status, What, Who, ended, passed, requests};
 use crate::stage::Stage;
 
@@ -52,14 +51,14 @@ async fn must_arrive(client: &Client, count: usize, how: &str) -> Outcome {
 
 /// The server takes a message that it reads one byte at a time.
 async fn bytewise(stage: &Stage) -> Outcome {
-    let (client, framed) = alone(stage, 0).await?;
+    let (client, framed) = alone(stage).await?;
     client.write_apart(framed.chunks(1)).await?;
     must_arrive(&client, 2, "the second message read one byte at a time").await
 }
 
 /// The server takes a message that it reads in two parts, wherever it is split.
 async fn split_anywhere(stage: &Stage) -> Outcome {
-    let (client, framed) = alone(stage, 1).await?;
+    let (client, framed) = alone(stage).await?;
     for at in 1..framed.len() {
         let (head, tail) = framed.split_at(at);
         client.write_apart([head, tail]).await?;
@@ -70,7 +69,7 @@ async fn split_anywhere(stage: &Stage) -> Outcome {
 /// The server takes many messages from one read, and the rest of the last from the next.
 async fn coalesced(stage: &Stage) -> Outcome {
     const COPIES: usize = 20;
-    let (client, framed) = alone(stage, 2).await?;
+    let (client, framed) = alone(stage).await?;
     // A whole number of messages, and one that is cut in the middle, completed by the next write.
     let many = framed.repeat(COPIES + 1);
     let cut = many.len() - framed.len() / 2;
@@ -82,14 +81,13 @@ async fn coalesced(stage: &Stage) -> Outcome {
 
 /// A message that is cut off by the end of the pipe does nothing, and the server exits with status 0.
 async fn cut_off(stage: &Stage) -> Outcome {
-    const SLOT: usize = 9;
     // The start of each server costs more than the message: of a long one not every position.
     const POSITIONS_MAX: usize = 24;
-    let (first, framed) = alone(stage, SLOT).await?;
+    let (first, framed) = alone(stage).await?;
     drop(first);
     let step = framed.len().div_ceil(POSITIONS_MAX);
     for at in (1..framed.len()).rev().step_by(step) {
-        let mut client = Client::start(stage, replay_slot(SLOT)).await?;
+        let mut client = Client::start(stage, stage.replay_slot()).await?;
         client.write(&framed[..at]).await?;
         client.close();
         let status = super::steps::must_end(&client.run, Who::Server(0), "a message cut off by the end of the pipe");
@@ -109,7 +107,7 @@ async fn cut_off(stage: &Stage) -> Outcome {
 
 /// A server tells on standard error that a message was cut off.
 async fn cut_off_told(stage: &Stage) -> Outcome {
-    let (mut client, framed) = alone(stage, 10).await?;
+    let (mut client, framed) = alone(stage).await?;
     let before = client.run.record.look(|events| complaints(events).len());
     client.write(&framed[..framed.len() / 2]).await?;
     client.close();
@@ -122,8 +120,8 @@ async fn cut_off_told(stage: &Stage) -> Outcome {
 }
 
 /// Bytes that mean nothing, then a message that does.
-async fn survives(stage: &Stage, n: usize, bytes: &[u8], what: &str) -> Outcome {
-    let (client, framed) = alone(stage, n).await?;
+async fn survives(stage: &Stage, bytes: &[u8], what: &str) -> Outcome {
+    let (client, framed) = alone(stage).await?;
     client.write(bytes).await?;
     client.write(&framed).await?;
     must_arrive(&client, 2, &format!("the second after {what}")).await
@@ -141,37 +139,37 @@ async fn unknown_op(stage: &Stage) -> Outcome {
     let is_known = |byte: u8| learned.into_iter().flatten().any(|symbol| symbol.0.contains(&byte));
     let unknown = b"~?@Z".iter().copied().find(|byte| !is_known(*byte)).unwrap_or(b'~');
     let message = [&[unknown][..], b"{Value: 1}"].concat();
-    survives(stage, 3, &dialect.framed(&message), "a message with an unknown op").await
+    survives(stage, &dialect.framed(&message), "a message with an unknown op").await
 }
 
 /// A message without a payload does not end the server.
 async fn empty_payload(stage: &Stage) -> Outcome {
     let op = op_of_requests(stage)?;
-    survives(stage, 10, &stage.dialect().framed(&op), "a message without a payload").await
+    survives(stage, &stage.dialect().framed(&op), "a message without a payload").await
 }
 
 /// An end symbol with nothing before it does not end the server.
 async fn empty_message(stage: &Stage) -> Outcome {
-    survives(stage, 11, &stage.dialect().framed(b""), "an end symbol with nothing before it").await
+    survives(stage, &stage.dialect().framed(b""), "an end symbol with nothing before it").await
 }
 
 /// A payload that cannot be read does not end the server.
 async fn malformed_payload(stage: &Stage) -> Outcome {
     let message = [&op_of_requests(stage)?[..], b"{\"URL: \\u12 ]\xff"].concat();
-    survives(stage, 4, &stage.dialect().framed(&message), "a payload that cannot be read").await
+    survives(stage, &stage.dialect().framed(&message), "a payload that cannot be read").await
 }
 
 /// Garbage between messages does not end the server.
 async fn garbage(stage: &Stage) -> Outcome {
     // Every byte there is, some of them many times, and an end after it that parts it from what follows.
     let all: Vec<u8> = (0..=255).chain([0; 64]).chain([255; 64]).collect();
-    survives(stage, 12, &stage.dialect().framed(&all), "garbage").await
+    survives(stage, &stage.dialect().framed(&all), "garbage").await
 }
 
 /// A message of 9 MiB that means nothing does not end the server.
 async fn oversized(stage: &Stage) -> Outcome {
     let message = [&op_of_requests(stage)?[..], &vec![b'x'; 9 << 20]].concat();
-    survives(stage, 13, &stage.dialect().framed(&message), "a message of 9 MiB that means nothing").await
+    survives(stage, &stage.dialect().framed(&message), "a message of 9 MiB that means nothing").await
 }
 
 /// A server whose names are bare takes quoted names too.
@@ -181,7 +179,7 @@ async fn quoted_names(stage: &Stage) -> Outcome {
     else {
         return Err(Stop::NotApplicable("the names in its payloads are not bare".into()));
     };
-    let (client, _) = alone(stage, 5).await?;
+    let (client, _) = alone(stage).await?;
     let message = |payload: String| dialect.framed(&[&op.0[..], payload.as_bytes()].concat());
     client.write(&message(format!("{{{name}: 104857600}}"))).await?;
     client.write(&message(format!("{{\"{name}\":104857600}}"))).await?;
@@ -198,7 +196,7 @@ async fn quoted_names(stage: &Stage) -> Outcome {
 /// What was written before the end of the pipe is done, and then the server exits with status 0.
 async fn pending_done(stage: &Stage) -> Outcome {
     const COPIES: usize = 40;
-    let (mut client, framed) = alone(stage, 14).await?;
+    let (mut client, framed) = alone(stage).await?;
     client.write(&framed.repeat(COPIES)).await?;
     client.close();
     let status = super::steps::must_end(&client.run, Who::Server(0), "the end of its pipe").await?;
@@ -215,7 +213,7 @@ async fn pending_done(stage: &Stage) -> Outcome {
 
 /// The server ends when it gets SIGALRM before its first message.
 async fn sigalrm_early(stage: &Stage) -> Outcome {
-    let client = Client::start(stage, replay_slot(15)).await?;
+    let client = Client::start(stage, stage.replay_slot()).await?;
     // It has come up when it sleeps and says that it expects the signal; a server that never says so gets it all the
     // same.
     let deadline = Instant::now() + client.run.patience() / 10;
@@ -232,7 +230,7 @@ async fn sigalrm_early(stage: &Stage) -> Outcome {
 
 /// A server that was stopped ends when it gets SIGALRM and is continued.
 async fn sigalrm_stopped(stage: &Stage) -> Outcome {
-    let (client, _) = alone(stage, 16).await?;
+    let (client, _) = alone(stage).await?;
     super::end::stop(&client.run).await?;
     for signal in [Signal::SIGALRM, Signal::SIGCONT] {
         client.run.signal(Who::Server(0), signal)?;
@@ -241,10 +239,10 @@ async fn sigalrm_stopped(stage: &Stage) -> Outcome {
 }
 
 /// A server that has far more to say than a pipe holds, to somebody who does not read it.
-async fn unread(stage: &Stage, n: usize) -> Result<Client, Stop> {
+async fn unread(stage: &Stage) -> Result<Client, Stop> {
     let message = stage.lesson.learned.messages.first().cloned().flatten();
     let message = message.ok_or_else(|| not_learned("messages to the server", "[dialect]\nend = \"#\""))?;
-    let (client, _) = alone(stage, n).await?;
+    let (client, _) = alone(stage).await?;
     client.stop_reading();
     client.write_some(&stage.dialect().framed(&message).repeat(40_000)).await?;
     Ok(client)
@@ -252,14 +250,14 @@ async fn unread(stage: &Stage, n: usize) -> Result<Client, Stop> {
 
 /// A server whose replies nobody reads ends when it gets SIGALRM.
 async fn sigalrm_unread(stage: &Stage) -> Outcome {
-    let client = unread(stage, 17).await?;
+    let client = unread(stage).await?;
     client.run.signal(Who::Server(0), Signal::SIGALRM)?;
     super::steps::must_end(&client.run, Who::Server(0), "SIGALRM while nobody reads its replies").await.map(drop)
 }
 
 /// A server whose pipe has ended, and whose replies nobody reads, ends when it gets SIGALRM.
 async fn sigalrm_flushing(stage: &Stage) -> Outcome {
-    let mut client = unread(stage, 29).await?;
+    let mut client = unread(stage).await?;
     client.close();
     client.run.asleep(client.run.pid, Instant::now() + client.run.patience() / 10).await;
     client.run.signal(Who::Server(0), Signal::SIGALRM)?;
@@ -273,7 +271,7 @@ async fn sigalrm_whole(stage: &Stage) -> Outcome {
         return Err(Stop::NotApplicable("it does not reply to each message".into()));
     };
     for has_ended in [false, true] {
-        let mut client = unread(stage, 28).await?;
+        let mut client = unread(stage).await?;
         let through =
             client.replies_through().ok_or_else(|| not_learned("the replies", "[dialect.wiring]\nwrite = 4"))?;
         let (pid, patience) = (client.run.pid, client.run.patience());
@@ -308,7 +306,7 @@ async fn sigalrm_at_once(stage: &Stage) -> Outcome {
     // A slow machine may delay one of them, and not each.
     const ATTEMPTS: usize = 3;
     for _ in 0..ATTEMPTS {
-        let (client, _) = alone(stage, 31).await?;
+        let (client, _) = alone(stage).await?;
         client.idle().await?;
         client.run.signal(Who::Server(0), Signal::SIGALRM)?;
         let over = |events: &[Event]| ended(events, Who::Server(0));
@@ -321,7 +319,7 @@ async fn sigalrm_at_once(stage: &Stage) -> Outcome {
 
 /// A server ends when it gets SIGTERM.
 async fn server_sigterm(stage: &Stage) -> Outcome {
-    let (client, _) = alone(stage, 18).await?;
+    let (client, _) = alone(stage).await?;
     client.run.signal(Who::Server(0), Signal::SIGTERM)?;
     super::steps::must_end(&client.run, Who::Server(0), "SIGTERM").await.map(drop)
 }
@@ -339,14 +337,14 @@ async fn exits_well(client: &Client, after: &str) -> Outcome {
 
 /// A server whose pipe ends before its first message exits with status 0.
 async fn pipe_ends_early(stage: &Stage) -> Outcome {
-    let mut client = Client::start(stage, replay_slot(19)).await?;
+    let mut client = Client::start(stage, stage.replay_slot()).await?;
     client.close();
     exits_well(&client, "the end of its pipe before its first message").await
 }
 
 /// A server whose pipe ends while it is stopped exits with status 0 when it is continued.
 async fn pipe_ends_stopped(stage: &Stage) -> Outcome {
-    let (mut client, _) = alone(stage, 20).await?;
+    let (mut client, _) = alone(stage).await?;
     super::end::stop(&client.run).await?;
     client.close();
     client.run.signal(Who::Server(0), Signal::SIGCONT)?;
@@ -361,7 +359,7 @@ async fn replies_unread(stage: &Stage) -> Outcome {
     if stage.dialect().wiring.both().is_some_and(|(read, write)| read == write) {
         return Err(Stop::NotApplicable("one socket carries both directions".into()));
     }
-    let (mut client, framed) = alone(stage, 21).await?;
+    let (mut client, framed) = alone(stage).await?;
     client.close_replies().await;
     // Some notice before they have anything to say.
     let over = |events: &[Event]| ended(events, Who::Server(0));

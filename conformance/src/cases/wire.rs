@@ -216,7 +216,7 @@ async fn reply_error(stage: &Stage) -> Outcome {
     let reply = second.ok_or_else(|| Stop::Missing(format!("no reply to the second request; {}", state(&run))))?;
     holds_error(&reply, "a request that was refused")?;
     // The same for what was never begun, since it cannot be read.
-    let (client, framed) = super::steps::alone(stage, 27).await?;
+    let (client, framed) = super::steps::alone(stage).await?;
     client.write(&[&framed[..1], &stage.dialect().framed(b"{")].concat()).await?;
     let fd = client.replies_through().ok_or_else(|| not_learned("the replies", "[dialect.wiring]\nwrite = 4"))?;
     let second = client.run.until(|events| {

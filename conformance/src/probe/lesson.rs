@@ -15,10 +15,10 @@ use crate::outcome::Stop;
 use crate::record::{self, Event, Record, Stream, What, Who};
 use crate::stage::{Acts, Lesson, Run, Stage, Suite, Watchdog};
 
-/// How many cases replay a request, each with a path of its own.
-pub const REPLAYS: usize = 32;
+/// How many requests are recorded to be replayed: as many as there are cases that do so, and some to spare.
+pub const REPLAYS: usize = 40;
 
-/// The target's path for the requests of the case with this number. In letters: a number might be taken for one that was
+/// The target's path for the recorded request of this number. In letters: a number might be taken for one that was
 /// typed.
 pub fn replay_slot(n: usize) -> String {
     let letter = |n: usize| char::from(b'a' + u8::try_from(n % 26).unwrap_or_default());
