@@ -42,7 +42,7 @@ struct Expected {
 }
 
 /// A day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Day {
     year: i32,
     month: u8,
@@ -129,6 +129,11 @@ impl Baseline {
         let finding = match verdict {
             Verdict::Pass => {
                 return Verdict::Stale { reason: format!("it passes, and was expected to fail: {}", entry.reason) };
+            }
+            Verdict::NotApplicable { reason } => {
+                return Verdict::Stale {
+                    reason: format!("it is not applicable ({reason}), and was expected to fail: {}", entry.reason),
+                };
             }
             Verdict::Fail(finding) | Verdict::Warn(finding) => finding,
             other => return other,

@@ -1,9 +1,10 @@
 //! A bundle: all that was recorded in a run, in a folder, enough to judge it again without the subjects.
 //!
 //! ```text
-//! bundle.json          format, programs, system, profile, selection, patience, the target's address
-//! ID/case.json         the sessions of a case, or of `learn`: process ids, programs that could not be executed, and
-//!                      the processes that were left
+//! bundle.json          format, programs, system, profile, selection, patience, the target's address,
+//!                      baseline, day
+//! ID/case.json         the sessions of a case, or of `learn`: when they began, in microseconds since the run did,
+//!                      process ids, programs that could not be executed, and the processes that were left
 //! ID/notes.jsonl       what was found out beside the sessions
 //! ID/N.jsonl           session N, one event a line: `at_us` since it began, `what`, and what belongs to that; bytes
 //!                      are text in which what is not printable ASCII is `\n`, `\\` or `\xNN`
@@ -16,19 +17,20 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::baseline::{Baseline, Day};
 use crate::profile::Profile;
-use crate::record::Event;
+use crate::record::{Event, Record};
 use crate::run::{Options, Run};
 use crate::stage::{Acts, Pair};
 use crate::subject::remains::Remain;
 
 /// The format's version.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The first session's name among the cases.
 const LEARN: &str = "learn";
@@ -52,6 +54,9 @@ struct Head {
     jobs: usize,
     patience_ms: u64,
     target: String,
+    baseline: Baseline,
+    /// The day on which it was held against the baseline.
+    day: Day,
 }
 
 /// What a case did.
@@ -79,12 +84,16 @@ pub struct PastAct {
 /// What stands in `case.json`.
 #[derive(Serialize, Deserialize)]
 struct Case {
+    /// When its notes began, in microseconds since the run did.
+    at_us: u64,
     remains: Vec<Remain>,
     sessions: Vec<Start>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Start {
+    /// When it began, in microseconds since the run did.
+    at_us: u64,
     pid: i32,
     not_executed: Option<i32>,
 }
@@ -103,20 +112,29 @@ pub fn keep(run: &Run, folder: &Path) -> io::Result<()> {
         jobs: options.jobs,
         patience_ms: u64::try_from(options.patience.as_millis()).unwrap_or(u64::MAX),
         target: run.target.clone(),
+        baseline: options.baseline.clone(),
+        day: run.day,
     };
     fs::write(folder.join("bundle.json"), serde_json::to_vec_pretty(&head)?)?;
-    keep_acts(&folder.join(LEARN), &run.lesson.acts, &run.lesson.remains)?;
+    keep_acts(&folder.join(LEARN), run.begun, &run.lesson.acts, &run.lesson.remains)?;
     // What was blocked did nothing.
     for judged in run.results.iter().filter(|judged| judged.took > Duration::ZERO) {
-        keep_acts(&folder.join(&judged.requirement.id), &judged.acts, &judged.remains)?;
+        keep_acts(&folder.join(&judged.requirement.id), run.begun, &judged.acts, &judged.remains)?;
     }
     Ok(())
 }
 
-fn keep_acts(folder: &Path, acts: &Acts, remains: &[Remain]) -> io::Result<()> {
+fn keep_acts(folder: &Path, begun: Instant, acts: &Acts, remains: &[Remain]) -> io::Result<()> {
     fs::create_dir(folder)?;
-    let sessions = acts.sessions.iter().map(|act| Start { pid: act.pid, not_executed: act.not_executed });
-    let case = Case { remains: remains.to_vec(), sessions: sessions.collect() };
+    let at_us = |record: &Record| {
+        u64::try_from(record.begun().saturating_duration_since(begun).as_micros()).unwrap_or(u64::MAX)
+    };
+    let sessions = acts.sessions.iter().map(|act| Start {
+        at_us: at_us(&act.record),
+        pid: act.pid,
+        not_executed: act.not_executed,
+    });
+    let case = Case { at_us: at_us(&acts.notes), remains: remains.to_vec(), sessions: sessions.collect() };
     fs::write(folder.join("case.json"), serde_json::to_vec_pretty(&case)?)?;
     write_events(&folder.join("notes.jsonl"), &acts.notes.all())?;
     for (n, act) in acts.sessions.iter().enumerate() {
@@ -161,6 +179,11 @@ impl Bundle {
         &self.head.target
     }
 
+    /// The day of the run, for what is expected up to some day.
+    pub fn day(&self) -> Day {
+        self.head.day
+    }
+
     /// The run as it was asked for.
     pub fn options(self) -> Options {
         Options {
@@ -169,6 +192,7 @@ impl Bundle {
             only: self.head.only.clone(),
             jobs: self.head.jobs,
             patience: Duration::from_millis(self.head.patience_ms),
+            baseline: self.head.baseline.clone(),
             past: Some(self),
             ..Options::default()
         }
@@ -176,7 +200,7 @@ impl Bundle {
 }
 
 fn read_acts(folder: &Path) -> Result<PastActs, String> {
-    let Case { remains, sessions } = json(&folder.join("case.json"))?;
+    let Case { remains, sessions, .. } = json(&folder.join("case.json"))?;
     let session = |(n, start): (usize, Start)| {
         let events = read_events(&folder.join(format!("{n}.jsonl")))?;
         Ok(PastAct { pid: start.pid, not_executed: start.not_executed, events })

@@ -121,6 +121,13 @@ pub enum What {
         /// Its number.
         signal: i32,
     },
+    /// When a subject ended it had asked, or had not, how a child of its own had.
+    Waited {
+        /// Who.
+        who: Who,
+        /// It had, for one at least.
+        for_any: bool,
+    },
     /// Its parent asked how a subject ended; only then may others learn it.
     Reaped {
         /// Who.
@@ -348,7 +355,7 @@ impl Record {
             Kind::Over | Kind::Past(_) => self.look(&mut see),
         };
         if seen.is_none() {
-            self.ran_out.store(true, Ordering::Release);
+            self.run_out();
         }
         seen
     }
@@ -371,6 +378,16 @@ impl Record {
             // After the deadline comes one more look.
             let _ = tokio::time::timeout_at(deadline.into(), changed).await;
         }
+    }
+
+    /// When it began: its events are so many microseconds later.
+    pub fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// Notes that a wait came to its deadline.
+    pub fn run_out(&self) {
+        self.ran_out.store(true, Ordering::Release);
     }
 
     /// A wait came to its deadline: what follows from that depends on time.

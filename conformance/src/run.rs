@@ -64,6 +64,10 @@ pub struct Run {
     pub learning: Duration,
     /// The target's address.
     pub target: String,
+    /// When it began.
+    pub begun: Instant,
+    /// The day on which it was, for what is expected up to some day.
+    pub day: Day,
     /// How late the suite itself was at worst.
     pub late: Duration,
     /// How long all of it took.
@@ -138,7 +142,8 @@ pub async fn run(options: Options, progress: Progress<'_>) -> Result<Run, Refusa
     let lesson = tokio::spawn(async move { lesson::learn(&learning_suite).await }).await;
     let lesson = Arc::new(lesson.map_err(|panic| format!("the first session: {panic}"))?);
     let learning = begun.elapsed();
-    let mut done = cases_of(&suite, &lesson, &options, &selected, progress).await;
+    let day = options.past.as_ref().map_or_else(Day::today, Bundle::day);
+    let mut done = cases_of(&suite, &lesson, &options, day, &selected, progress).await;
     let order: Vec<_> = selected.iter().map(|r| r.id.clone()).collect();
     let results: Vec<_> = order.iter().filter_map(|id| done.remove(id)).collect();
     let answer =
@@ -152,6 +157,8 @@ pub async fn run(options: Options, progress: Progress<'_>) -> Result<Run, Refusa
         answer,
         learning,
         target: suite.target.uri().to_owned(),
+        begun,
+        day,
         late,
         total: begun.elapsed(),
     })
@@ -197,6 +204,7 @@ async fn cases_of(
     suite: &Arc<Suite>,
     lesson: &Arc<Lesson>,
     options: &Options,
+    day: Day,
     selected: &[Requirement],
     progress: Progress<'_>,
 ) -> HashMap<String, Judged> {
@@ -215,7 +223,7 @@ async fn cases_of(
         }
         let judged = running.join_next().await.expect("no requirement comes after itself; the tests hold that");
         let mut judged = judged.expect("a case's panic is caught where it runs");
-        judged.verdict = options.baseline.apply(&judged.requirement.id, judged.verdict, Day::today());
+        judged.verdict = options.baseline.apply(&judged.requirement.id, judged.verdict, day);
         progress(done.len() + 1, selected.len(), &judged);
         let ends_it = options.fail_fast && matches!(judged.verdict, Verdict::Fail(_));
         done.insert(judged.requirement.id.clone(), judged);

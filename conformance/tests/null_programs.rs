@@ -37,7 +37,7 @@ enum Side {
 /// Everything else judges the server too: requests that reach the target are the server's work, replies are its own
 /// words, and so is what it does at a signal.
 fn is_the_watchdogs_alone(id: &str) -> bool {
-    const IDS: [&str; 24] = [
+    const IDS: [&str; 25] = [
         // A message is sent, or the watchdog ends: the pipe's other end need not understand anything.
         "command.setmeml",
         "command.setproc",
@@ -66,6 +66,8 @@ fn is_the_watchdogs_alone(id: &str) -> bool {
         "end.exit-server",
         "end.nothing-left",
         "end.exit-status",
+        // It waits for whatever it started.
+        "end.exit-waited",
         // The suite itself plays a server that ends.
         "end.server-exits-at-once",
         "end.signals-told",

@@ -158,7 +158,14 @@ impl Bench {
         let again = folder.join("replayed.json");
         let replayed = Command::new(&self.suite).arg("replay").arg(&bundle).arg("--json").arg(&again).output();
         let replayed = replayed.map_err(|error| format!("{}: {error}", self.suite.display()))?;
-        let differences = report.differences(&read_report(&again, &replayed)?);
+        let mut differences = report.differences(&read_report(&again, &replayed)?);
+        if replayed.status.code() != output.status.code() {
+            differences.push(format!(
+                "replayed: status {:?}, it was {:?}",
+                replayed.status.code(),
+                output.status.code()
+            ));
+        }
         std::fs::remove_dir_all(&bundle).map_err(told)?;
         if differences.is_empty() { Ok((report, output.status.code())) } else { Err(differences.join("\n")) }
     }

@@ -51,7 +51,7 @@ notes on Go and processes say, and what this project adds (`house`), is advice u
 that does otherwise does not conform. SHOULD: there may be reasons to do otherwise; the report warns. MAY: free.
 
 Each requirement names the case that checks it, in `conformance/src/cases`, and the known-bad pairs in `fixtures/faulty`
-that make exactly it fail (`cargo xtask faults`).
+that make it fail (`cargo xtask faults` holds that exactly what a pair breaks fails).
 ";
 
 fn render(passages: &[Passage], requirements: &[Requirement], faults: &[File]) -> String {

@@ -110,7 +110,7 @@ fn body_is(request: &Request, expected: &[u8]) -> Outcome {
 async fn body_as_typed(stage: &Stage) -> Outcome {
     body_is(&learned_request(stage, "POST", "learn-post")?, br#"{"arg": "body"}"#)?;
     let run = ready(stage).await?;
-    let body = r#"{"a":  [1, 'two', "\"q\" \\ $HOME"], b}"#;
+    let body = r#"{"a":  [1, "it's two", "\"q\" \\ $HOME"], "b":{}}"#;
     match request(&run, "POST", "odd", body).await? {
         Some(request) => body_is(&request, body.as_bytes()),
         None => Err(Stop::failure(format!("a request with the body `{body}`"), format!("none; {}", state(&run)))),
@@ -154,7 +154,8 @@ async fn sequence(stage: &Stage) -> Outcome {
 async fn order(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
     let names: Vec<String> = (0..6).map(|n| format!("ahead-{n}")).collect();
-    let lines: Vec<String> = names.iter().map(|name| format!("doreq POST {}/{name} x\n", run.url)).collect();
+    let lines: Vec<String> =
+        names.iter().map(|name| format!("doreq POST {}/{name} {{\"arg\": \"body\"}}\n", run.url)).collect();
     run.write(lines.concat().as_bytes()).await?;
     for name in &names {
         if arrival(&run, name).await.is_none() {

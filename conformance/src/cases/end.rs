@@ -22,6 +22,7 @@ super::cases! {
     "end.sigalrm-twice" => sigalrm_twice,
     "end.stopped" => stopped,
     "end.exit-status" => exit_status,
+    "end.exit-waited" => exit_waited,
     "end.ctrl-d" => ctrl_d,
     "end.input-closed" => input_closed,
     "end.ctrl-c" => ctrl_c,
@@ -47,6 +48,9 @@ fn in_order(before: Option<&Facts>, status: Option<Status>) -> Outcome {
     let prepared = before.is_none_or(|facts| facts.expects(libc::SIGALRM));
     let expected = "the server handles SIGALRM and ends";
     match status {
+        Some(Status::Killed(libc::SIGALRM)) if before.is_none() => {
+            Err(Stop::Missing("whether it handles SIGALRM, which it died of; this system does not tell".into()))
+        }
         Some(Status::Killed(libc::SIGALRM)) | None if !prepared => {
             Err(Stop::failure(expected, "it has no handler for SIGALRM: the signal's default action killed it"))
         }
@@ -73,6 +77,9 @@ async fn alarm(run: &Run, when: &str) -> Outcome {
     must_end(run, Who::Server(0), &format!("SIGALRM, {when}")).await?;
     in_order(before.as_ref(), status_of_server(run).await?)
 }
+
+/// Why a case that looks at how a server ended says nothing, where the system does not tell one who is not its parent.
+pub(super) const STATUS_UNTOLD: &str = "how the server ended, which this system did not tell";
 
 /// How a watchdog's server ended, which is known once the watchdog, or whoever inherits the server, has asked for it.
 pub(super) async fn status_of_server(run: &Run) -> Result<Option<Status>, Stop> {
@@ -105,11 +112,19 @@ async fn busy(stage: &Stage, rogue: &mut Rogue) -> Result<Run, Stop> {
     Ok(run)
 }
 
-/// The server ends when it gets SIGALRM while a request is under way.
+/// The server ends when it gets SIGALRM while a request is under way, at the latest when no answer to that can come any more.
 async fn sigalrm_busy(stage: &Stage) -> Outcome {
     let mut rogue = Rogue::start(Manner::Silent, &stage.notes)?;
     let run = busy(stage, &mut rogue).await?;
-    alarm(&run, "with a request under way").await
+    let pid = server_pid(&run);
+    let before = before_alarm(&run, pid);
+    run.signal(Who::Server(0), Signal::SIGALRM)?;
+    let over = |events: &[Event]| ended(events, Who::Server(0));
+    if run.record.until(Instant::now() + run.patience() / 2, over).await.is_none() {
+        drop(rogue);
+    }
+    must_end(&run, Who::Server(0), "SIGALRM, with a request under way").await?;
+    in_order(before.as_ref(), status_of_server(&run).await?)
 }
 
 /// The server ends when it gets SIGALRM in the middle of a message.
@@ -239,6 +254,19 @@ async fn exit_status(stage: &Stage) -> Outcome {
     }
 }
 
+/// When the watchdog ends after `exit` it has waited for its server.
+async fn exit_waited(stage: &Stage) -> Outcome {
+    let waited = |event: &Event| match event.what {
+        What::Waited { who: Who::Watchdog, for_any } => Some(for_any),
+        _ => None,
+    };
+    match stage.lesson.record.events().iter().find_map(waited) {
+        Some(true) => Ok(()),
+        Some(false) => Err(Stop::failure("the watchdog waits for the server that it started", "it never did")),
+        None => Err(Stop::Missing("whether it waited for its server, which the system did not tell".into())),
+    }
+}
+
 /// Ctrl-D in a terminal ends both.
 async fn ctrl_d(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
@@ -271,7 +299,8 @@ async fn ctrl_c_once(stage: &Stage) -> Outcome {
             let expected = "the terminal's SIGINT goes to the watchdog, which ends its server in order";
             Err(Stop::failure(expected, "the server was killed by SIGINT"))
         }
-        _ => Ok(()),
+        None => Err(Stop::Missing(STATUS_UNTOLD.into())),
+        Some(_) => Ok(()),
     }
 }
 

@@ -324,7 +324,7 @@ async fn error_place(stage: &Stage) -> Outcome {
         let payload = [begun.as_bytes(), rest].concat();
         let reply = talk.ask(&op, &payload).await?;
         let at = (begun.len() + after).to_string();
-        let mut numbers = reply[op.len()..].split(|byte| !byte.is_ascii_digit());
+        let mut numbers = reply.get(op.len()..).unwrap_or_default().split(|byte| !byte.is_ascii_digit());
         if !numbers.any(|number| number == at.as_bytes()) {
             let expected = format!("words that name byte {at} of {}, counted from 0", text(&payload));
             return Err(Stop::failure(expected, text(&reply)));

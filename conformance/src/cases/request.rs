@@ -23,6 +23,7 @@ super::cases! {
     "request.interim" => interim,
     "request.redirect" => redirect,
     "request.status" => status,
+    "request.answer-symbol" => answer_symbol,
     "request.large-answer" => large_answer,
     "request.silent-exit" => silent_exit,
 }
@@ -32,8 +33,10 @@ async fn disagrees(stage: &Stage, manner: Manner) -> Outcome {
     let rogue = Rogue::start(manner, &stage.notes)?;
     let run = stage.start(Watchdog::on_pipes()).await?;
     barrier(&run, "before").await?;
+    // What it says for its own sake is no error.
+    let before = run.record.look(|events| complaints(events).len());
     run.line(&format!("doreq GET {}", rogue.url())).await?;
-    let complained = run.until(|events| (!complaints(events).trim_ascii().is_empty()).then_some(())).await;
+    let complained = run.until(|events| (!complaints(events)[before..].trim_ascii().is_empty()).then_some(())).await;
     if complained.is_none() {
         return Err(Stop::failure("an error on standard error", state(&run)));
     }
@@ -84,8 +87,10 @@ async fn endless_body(stage: &Stage) -> Outcome {
     let run = stage.start(Watchdog::on_pipes()).await?;
     run.line("setmeml 1000000").await?;
     barrier(&run, "before").await?;
+    // What it says for its own sake is no error.
+    let before = run.record.look(|events| complaints(events).len());
     run.line(&format!("doreq GET {}", rogue.url())).await?;
-    let complained = run.until(|events| (!complaints(events).trim_ascii().is_empty()).then_some(())).await;
+    let complained = run.until(|events| (!complaints(events)[before..].trim_ascii().is_empty()).then_some(())).await;
     if complained.is_none() {
         return Err(Stop::failure("an error on standard error, after 1,000,000 bytes of a body", state(&run)));
     }
@@ -155,6 +160,31 @@ async fn status(stage: &Stage) -> Outcome {
     } else {
         Err(Stop::failure("an answer of any status is no error", text(&complaint)))
     }
+}
+
+/// An answer whose body holds the end symbol is shown as it came, and the next request goes through.
+async fn answer_symbol(stage: &Stage) -> Outcome {
+    // The wire may have one symbol for messages and another for replies.
+    let (messages, replies) = (&stage.dialect().end, &stage.dialect().reply.end);
+    let symbols: Vec<_> = [messages, replies].into_iter().flatten().filter(|end| is_printable(&end.0)).collect();
+    if symbols.is_empty() {
+        return Err(Stop::NotApplicable("the end symbol cannot be shown".into()));
+    }
+    let body: String = symbols.iter().map(|end| format!("before{end}between{end}")).collect::<String>() + "after";
+    let answer = Answer { status: 200, body: body.clone().into_bytes() };
+    let run = stage.start(Watchdog { answer, ..Watchdog::on_pipes() }).await?;
+    barrier(&run, "symbol").await?;
+    if !shows(&run, &body).await {
+        return Err(Stop::failure(format!("`{body}` is shown"), state(&run)));
+    }
+    match request(&run, "POST", "next", "{}").await? {
+        Some(_) => Ok(()),
+        None => Err(Stop::failure("the next request goes through", state(&run))),
+    }
+}
+
+fn is_printable(symbol: &[u8]) -> bool {
+    symbol.iter().all(u8::is_ascii_graphic)
 }
 
 /// An answer of 2 MB is shown whole.

@@ -189,7 +189,8 @@ async fn sigint_after_exit(stage: &Stage) -> Outcome {
             let expected = "the server ends by itself after `exit` and one SIGINT";
             Err(Stop::failure(expected, Status::Killed(signal).to_string()))
         }
-        _ => Ok(()),
+        None => Err(Stop::Missing(super::end::STATUS_UNTOLD.into())),
+        Some(_) => Ok(()),
     }
 }
 

@@ -106,7 +106,8 @@ async fn arguments_literal(stage: &Stage) -> Outcome {
 
 /// The server is started when `-sargs` is left out.
 async fn without_arguments(stage: &Stage) -> Outcome {
-    started_as(stage, Watchdog::with(&["-sp", SERVER]), "the server is started when -sargs is left out").await.map(drop)
+    let how = Watchdog { terminal: true, ..Watchdog::with(&["-sp", SERVER]) };
+    started_as(stage, how, "the server is started when -sargs is left out").await.map(drop)
 }
 
 /// The variables of the watchdog's environment are in the server's.

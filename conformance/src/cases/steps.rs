@@ -4,6 +4,7 @@
 //! the case asks for and judges.
 
 use std::fmt::Display;
+use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
@@ -80,6 +81,18 @@ pub(super) async fn alone(stage: &Stage) -> Result<(Client, Vec<u8>), Stop> {
         replied.ok_or_else(|| Stop::Missing(format!("a replayed request had no reply; {}", state(&client.run))))?;
     }
     Ok((client, framed))
+}
+
+/// Every position from the last to the first, those that lie far apart before their neighbours.
+pub(super) fn spread(last: usize) -> impl Iterator<Item = usize> {
+    const APART: usize = 8;
+    (0..APART).flat_map(move |offset| (1..=last).rev().skip(offset).step_by(APART))
+}
+
+/// Whether there is time for one more of many attempts that each cost a session: of the usual pairs all of them pass in
+/// a fraction of it.
+pub(super) fn has_time(stage: &Stage, begun: Instant) -> bool {
+    stage.notes.answer("there is time for one more", || begun.elapsed() < stage.suite.patience)
 }
 
 /// Waits until a request reaches a target that misbehaves.

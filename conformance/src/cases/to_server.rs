@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
-use super::steps::{alone, arrivals, complaints, not_learned, state, text};
+use super::steps::{alone, arrivals, complaints, has_time, not_learned, spread, state, text};
 use crate::dialect::payload::Form;
 use crate::observe::process::{asleep, facts};
 use crate::outcome::{Outcome, Stop};
@@ -81,12 +81,13 @@ async fn coalesced(stage: &Stage) -> Outcome {
 
 /// A message that is cut off by the end of the pipe does nothing, and the server exits with status 0.
 async fn cut_off(stage: &Stage) -> Outcome {
-    // The start of each server costs more than the message: of a long one not every position.
-    const POSITIONS_MAX: usize = 24;
     let (first, framed) = alone(stage).await?;
     drop(first);
-    let step = framed.len().div_ceil(POSITIONS_MAX);
-    for at in (1..framed.len()).rev().step_by(step) {
+    let begun = Instant::now();
+    for at in spread(framed.len() - 1) {
+        if !has_time(stage, begun) {
+            break;
+        }
         let mut client = Client::start(stage, stage.replay_slot()).await?;
         client.write(&framed[..at]).await?;
         client.close();

@@ -1,7 +1,9 @@
 //! A watchdog alone: the suite plays its server with recorded replies, perturbed. How such a server ends is in
 //! `server_ends`.
 
-use super::steps::{must_close, not_learned, played, shows, state, text};
+use std::time::Instant;
+
+use super::steps::{has_time, must_close, not_learned, played, shows, spread, state, text};
 use crate::dialect::find;
 use crate::outcome::{Outcome, Stop};
 use crate::probe::lesson::ANSWER;
@@ -153,10 +155,11 @@ async fn reply_oversized(stage: &Stage) -> Outcome {
 
 /// A reply that is cut off by the end of the pipe is not shown as an answer, and the watchdog ends.
 async fn reply_cut_off(stage: &Stage) -> Outcome {
-    // Each costs a session.
-    const POSITIONS_MAX: usize = 8;
-    let length = recorded(stage)?.1.len();
-    for at in (1..=length).rev().step_by(length.div_ceil(POSITIONS_MAX)) {
+    let begun = Instant::now();
+    for at in spread(recorded(stage)?.1.len()) {
+        if !has_time(stage, begun) {
+            break;
+        }
         let (run, server, line, reply) = asked(stage).await?;
         run.line(line).await?;
         server.message(&run).await?;
@@ -227,6 +230,10 @@ async fn reply_other_op(stage: &Stage) -> Outcome {
     let said = shown_since(&run, before);
     if find(&said, token.as_bytes()).is_some() {
         return Err(Stop::failure(format!("`{token}` is not shown, which came with another op"), text(&said)));
+    }
+    let words = |line: &&[u8]| line.iter().any(u8::is_ascii_alphabetic) && find(line, next.as_bytes()).is_none();
+    if !said.split(|byte| *byte == b'\n').any(|line| words(&line)) {
+        return Err(Stop::failure("words about a reply with the op of another command", text(&said)));
     }
     done(&run, server).await
 }

@@ -251,10 +251,10 @@ fn learn_replies(events: &[Event], learned: &mut Learned) {
             }
             learned.dialect.wiring.write = Some(fd);
             learned.dialect.reply.each = Some(each);
-            learned.dialect.reply.same_op =
-                each.then(|| replies.iter().zip(&sent).all(|(reply, message)| reply.first() == message.first()));
+            learned.replies = replies_to_lines(events, &replies, &sent, learned);
+            let same = |(reply, message): (&Vec<u8>, &Vec<u8>)| reply.first() == message.first();
+            learned.dialect.reply.same_op = each.then(|| learned.replies.iter().zip(&sent).all(same));
             learned.dialect.reply.end = Some(end);
-            learned.replies = replies.into_iter().map(<[u8]>::to_vec).collect();
             break;
         }
     }
@@ -264,6 +264,21 @@ fn learn_replies(events: &[Event], learned: &mut Learned) {
         let through = through.filter(|fd| *fd != 2 && !passed(events, Who::Watchdog, *fd).is_empty());
         learned.dialect.wiring.write = through.max_by_key(|fd| passed(events, Who::Watchdog, *fd).len());
     }
+}
+
+/// The replies to what was sent for a line, one for each of `sent` where each message has one: what is sent besides, such
+/// as a first greeting, may be replied to as well.
+fn replies_to_lines(events: &[Event], replies: &[&[u8]], sent: &[Vec<u8>], learned: &Learned) -> Vec<Vec<u8>> {
+    let (Some(read), Some(end), true) =
+        (learned.dialect.wiring.read, &learned.dialect.end, learned.dialect.reply.each == Some(true))
+    else {
+        return replies.iter().map(|reply| reply.to_vec()).collect();
+    };
+    let stream = passed(events, Who::Server(0), read);
+    let mut sent = sent.iter().peekable();
+    let pairs = cut(&stream, end).0.into_iter().zip(replies);
+    let to_lines = pairs.filter(|(message, _)| sent.next_if(|line| line.as_slice() == *message).is_some());
+    to_lines.map(|(_, reply)| reply.to_vec()).collect()
 }
 
 /// Each reply came after its message had been sent: a greeting and a silence may make up the same number.
@@ -437,6 +452,16 @@ mod tests {
         assert_eq!(learned.others, [&b"H{}"[..], b"p{}", b"X"]);
         assert_eq!(learned.between, [b"p{}"]);
         assert_eq!(learned.dialect.op.exit, symbol("X"));
+    }
+
+    #[test]
+    fn a_first_greeting_that_is_replied_to_moves_no_reply_to_another_line() {
+        let learned = learned(
+            b"H{}#1{v:805306368}#1{v:1073741824}#2{v:32}#2{v:16}#3{u:\"/a\"}#3{u:\"/b\"}#X#",
+            b"H{}#1{a}#1{b}#2{c}#2{d}#3{e}#3{f}#X{}#",
+        );
+        assert_eq!(learned.replies, [b"1{a}", b"1{b}", b"2{c}", b"2{d}", b"3{e}", b"3{f}"]);
+        assert_eq!(learned.dialect.reply.same_op, Some(true));
     }
 
     #[test]

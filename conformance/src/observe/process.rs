@@ -20,7 +20,7 @@ mod system;
 #[path = "process/kqueue.rs"]
 mod system;
 
-pub use system::{Watch, facts};
+pub use system::{Watch, facts, waited};
 
 /// What the system says of a living process, where it says it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,14 +31,8 @@ pub struct Facts {
     pub blocked: u64,
     /// How many processors it may use.
     pub processors: usize,
-    /// How many threads it has.
-    pub threads: usize,
-    /// Its parent.
-    pub parent_pid: i32,
     /// How much of its memory is in use.
     pub memory_bytes: u64,
-    /// It ended and nobody has asked how.
-    pub zombie: bool,
 }
 
 impl Facts {

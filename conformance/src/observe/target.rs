@@ -75,11 +75,6 @@ impl Target {
     pub fn open(&self, slot: &str, record: Arc<Record>, answer: Answer) {
         self.slots.0.lock().expect("nobody panics with it").insert(slot.to_owned(), Slot { record, answer });
     }
-
-    /// Requests below `/slot` are nobody's any more.
-    pub fn close(&self, slot: &str) {
-        self.slots.0.lock().expect("nobody panics with it").remove(slot);
-    }
 }
 
 struct Doorkeeper(Arc<Slots>);

@@ -64,6 +64,9 @@ impl Server {
             Some(all)
         };
         let message = run.record.ask("a message for the suite in the server's place", message).await;
+        if message.is_none() {
+            run.record.run_out();
+        }
         message.ok_or_else(|| Stop::Missing("the watchdog sent no message to the suite in the server's place".into()))
     }
 

@@ -17,7 +17,8 @@ const BYTES_SHOWN: usize = 160;
 pub fn timeline(events: &[Event]) -> String {
     // What follows is the suite's own doing.
     let done = events.iter().position(|e| matches!(e.what, What::Finishing)).unwrap_or(events.len());
-    let events: Vec<_> = events[..done].iter().filter(|e| !matches!(e.what, What::Looked)).cloned().collect();
+    let events: Vec<_> =
+        events[..done].iter().filter(|e| !matches!(e.what, What::Looked | What::Waited { .. })).cloned().collect();
     let events = &whole_lines(&events);
     let mut out = String::new();
     let skipped = events.len().saturating_sub(EVENTS_SHOWN);
@@ -67,7 +68,7 @@ fn line(what: &What) -> String {
         What::Shown { stream, bytes } => format!("{:<18} {}", format!("{stream:?}").to_lowercase(), quoted(bytes)),
         What::Started { who, .. } => format!("{who} started"),
         What::NotExecuted { who, error } => format!("{who} not executed: {error}"),
-        What::Looked => String::new(),
+        What::Looked | What::Waited { .. } => String::new(),
         What::Answered { question, answer } => {
             let answer = answer.to_string();
             format!("{:<18} {question} {}", "seen", quoted(answer.as_bytes()))
@@ -213,10 +214,12 @@ fn frames_of(bytes: &[u8], end: Option<&Symbol>) -> Vec<String> {
     lines
 }
 
-/// Escapes, shortens, and replaces ports and the run's folder.
+/// Escapes, shortens, and replaces ports, the run's folder, and which recorded request is replayed.
 fn filtered(bytes: &[u8]) -> String {
     let text = quoted(bytes);
     let text = replace_after(&text, "127.0.0.1:", "PORT", |c| c.is_ascii_digit());
+    // Which of the recorded requests a case replays depends on which case comes first.
+    let text = replace_after(&text, "/replay-", "NN", |c| c.is_ascii_lowercase());
     let temp = std::env::temp_dir().join("conf-");
     replace_after(&text, &temp.display().to_string(), "RUN", |c| c.is_ascii_alphanumeric())
 }

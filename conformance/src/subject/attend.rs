@@ -102,6 +102,9 @@ pub(super) fn begin(listener: &UnixListener, starting: Starting, shared: &Shared
     let (record, pid) = (shared.record.clone(), hello.pid);
     shared.watching.lock().expect("not poisoned").spawn(async move {
         if watch.ended().await.is_ok() {
+            if let Some(for_any) = process::waited(pid) {
+                record.push(What::Waited { who, for_any });
+            }
             record.push(What::Ended { who, status: process::reap(pid) });
         }
     });

@@ -30,8 +30,6 @@ pub struct Hello {
     pub name: String,
     /// Its process id, which the program that it becomes keeps.
     pub pid: i32,
-    /// Its parent's process id.
-    pub parent_pid: i32,
     /// Its arguments, the name first.
     pub argv: Vec<Vec<u8>>,
     /// Its environment, entry by entry, as the kernel holds it.

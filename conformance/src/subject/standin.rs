@@ -72,7 +72,6 @@ fn attend(argv: Vec<Vec<u8>>, env: Vec<Vec<u8>>) -> io::Result<c_int> {
     let hello = Hello {
         name: name.to_string_lossy().into_owned(),
         pid: std::process::id().cast_signed(),
-        parent_pid: std::os::unix::process::parent_id().cast_signed(),
         argv,
         env,
         descriptors,

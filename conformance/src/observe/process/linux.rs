@@ -80,11 +80,17 @@ pub fn facts(pid: i32) -> Option<Facts> {
         handled: mask("SigCgt"),
         blocked: mask("SigBlk"),
         processors: field("Cpus_allowed").map_or(0, count_bits),
-        threads: field("Threads").and_then(|v| v.parse().ok()).unwrap_or(0),
-        parent_pid: field("PPid").and_then(|v| v.parse().ok()).unwrap_or(0),
         memory_bytes: field("VmRSS").and_then(|v| v.split(' ').next()?.parse().ok()).map_or(0, |kib: u64| kib << 10),
-        zombie: field("State").is_some_and(|s| s.starts_with('Z')),
     })
+}
+
+/// Whether a process that ended, and was not reaped yet, had waited for a child of its own: what page faults such children
+/// had is counted as its own then, and no program runs without any.
+pub fn waited(pid: i32) -> Option<bool> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in brackets may hold anything. After it: state, parent, group, session, terminal, its group, flags, faults.
+    let faults_of_children = stat.rsplit_once(") ")?.1.split(' ').nth(8)?;
+    Some(faults_of_children != "0")
 }
 
 /// Every thread of the process sleeps.
