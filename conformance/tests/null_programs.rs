@@ -31,7 +31,7 @@ enum Side {
     Both,
 }
 
-/// Those of them that are not in the area `start`.
+/// What a watchdog meets alone, beside what is in the area `start`: how it starts its server is its own affair.
 const ALONE: &[&str] = &[
     // A message is sent, or the watchdog ends: the pipe's other end need not understand anything.
     "command.setmeml",
