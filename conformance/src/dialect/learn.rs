@@ -266,18 +266,18 @@ fn learn_replies(events: &[Event], learned: &mut Learned) {
     }
 }
 
-/// The replies to what was sent for a line, one for each of `sent` where each message has one: what is sent besides, such
-/// as a first greeting, may be replied to as well.
+/// The replies to what was sent for a line: what is sent besides, such as a first greeting, may be replied to as well.
 fn replies_to_lines(events: &[Event], replies: &[&[u8]], sent: &[Vec<u8>], learned: &Learned) -> Vec<Vec<u8>> {
-    let (Some(read), Some(end), true) =
-        (learned.dialect.wiring.read, &learned.dialect.end, learned.dialect.reply.each == Some(true))
-    else {
-        return replies.iter().map(|reply| reply.to_vec()).collect();
-    };
+    let all = || replies.iter().map(|reply| reply.to_vec()).collect();
+    let (Some(read), Some(end)) = (learned.dialect.wiring.read, &learned.dialect.end) else { return all() };
     let stream = passed(events, Who::Server(0), read);
+    let (messages, _) = cut(&stream, end);
+    // Else either only lines are replied to, or it cannot be told what is.
+    if learned.dialect.reply.each != Some(true) || replies.len() != messages.len() {
+        return all();
+    }
     let mut sent = sent.iter().peekable();
-    let pairs = cut(&stream, end).0.into_iter().zip(replies);
-    let to_lines = pairs.filter(|(message, _)| sent.next_if(|line| line.as_slice() == *message).is_some());
+    let to_lines = messages.iter().zip(replies).filter(|(message, _)| sent.next_if(|line| line == *message).is_some());
     to_lines.map(|(_, reply)| reply.to_vec()).collect()
 }
 
@@ -459,6 +459,16 @@ mod tests {
         let learned = learned(
             b"H{}#1{v:805306368}#1{v:1073741824}#2{v:32}#2{v:16}#3{u:\"/a\"}#3{u:\"/b\"}#X#",
             b"H{}#1{a}#1{b}#2{c}#2{d}#3{e}#3{f}#X{}#",
+        );
+        assert_eq!(learned.replies, [b"1{a}", b"1{b}", b"2{c}", b"2{d}", b"3{e}", b"3{f}"]);
+        assert_eq!(learned.dialect.reply.same_op, Some(true));
+    }
+
+    #[test]
+    fn a_first_greeting_without_a_reply_moves_none_either() {
+        let learned = learned(
+            b"H{}#1{v:805306368}#1{v:1073741824}#2{v:32}#2{v:16}#3{u:\"/a\"}#3{u:\"/b\"}#X#",
+            b"1{a}#1{b}#2{c}#2{d}#3{e}#3{f}#",
         );
         assert_eq!(learned.replies, [b"1{a}", b"1{b}", b"2{c}", b"2{d}", b"3{e}", b"3{f}"]);
         assert_eq!(learned.dialect.reply.same_op, Some(true));
