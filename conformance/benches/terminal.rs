@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use conformance::dialect::find;
-use conformance::record::{Record, Who, shown};
+use conformance::event::{Who, shown};
+use conformance::record::Record;
 use conformance::subject::attend::ServerPlan;
 use conformance::subject::place::RunFolder;
 use conformance::subject::session::{Plan, Session};

@@ -126,15 +126,10 @@ impl Baseline {
     /// The verdict in the light of what was expected, on this day.
     pub fn apply(&self, id: &str, verdict: Verdict, today: Day) -> Verdict {
         let Some(entry) = self.expected.iter().find(|entry| entry.id == id) else { return verdict };
+        let stale = |now: &str| Verdict::Stale { reason: format!("{now}, and was expected to fail: {}", entry.reason) };
         let finding = match verdict {
-            Verdict::Pass => {
-                return Verdict::Stale { reason: format!("it passes, and was expected to fail: {}", entry.reason) };
-            }
-            Verdict::NotApplicable { reason } => {
-                return Verdict::Stale {
-                    reason: format!("it is not applicable ({reason}), and was expected to fail: {}", entry.reason),
-                };
-            }
+            Verdict::Pass => return stale("it passes"),
+            Verdict::NotApplicable { reason } => return stale(&format!("it is not applicable ({reason})")),
             Verdict::Fail(finding) | Verdict::Warn(finding) => finding,
             other => return other,
         };

@@ -23,8 +23,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::baseline::{Baseline, Day};
+use crate::event::Event;
 use crate::profile::Profile;
-use crate::record::{Event, Record};
+use crate::record::Record;
 use crate::run::{Options, Run};
 use crate::stage::{Acts, Pair};
 use crate::subject::remains::Remain;

@@ -6,6 +6,7 @@ pub mod bundle;
 pub mod cases;
 pub mod dialect;
 pub mod escape;
+pub mod event;
 pub mod observe;
 pub mod outcome;
 pub mod probe;

@@ -13,12 +13,12 @@ use serde::{Deserialize, Serialize};
 use crate::bundle::Bundle;
 use crate::dialect::Dialect;
 use crate::dialect::learn::Learned;
+use crate::event::Who;
 use crate::observe::lateness::Lateness;
 use crate::observe::target::{Answer, Target};
 use crate::outcome::Stop;
-use crate::probe::lesson::replay_slot;
 use crate::profile::Profile;
-use crate::record::{Record, Who};
+use crate::record::Record;
 use crate::subject::attend::{ServerPlan, StartError};
 use crate::subject::handover::Hello;
 use crate::subject::place::{RunFolder, SessionFolder, TAP, environment};
@@ -434,6 +434,13 @@ pub struct Act {
     pub not_executed: Option<i32>,
     /// What was seen.
     pub record: Arc<Record>,
+}
+
+/// The target's path for the recorded request of this number. In letters: a number might be taken for one that was
+/// typed.
+pub fn replay_slot(n: usize) -> String {
+    let letter = |n: usize| char::from(b'a' + u8::try_from(n % 26).unwrap_or_default());
+    format!("replay-{}{}", letter(n / 26), letter(n))
 }
 
 fn filled(arg: &OsStr, server: &OsStr) -> OsString {

@@ -6,8 +6,9 @@ use conformance::baseline::Baseline;
 use conformance::dialect::learn::{self, Command, Line, Tokens};
 use conformance::dialect::{Dialect, Symbol, cut, payload};
 use conformance::escape::{escaped, unescaped};
+use conformance::event::{Event, Request, Status, Stream, What, Who};
 use conformance::profile::Profile;
-use conformance::record::{Event, Record, Request, Status, Stream, What, Who};
+use conformance::record::Record;
 use proptest::collection::vec;
 use proptest::prelude::*;
 

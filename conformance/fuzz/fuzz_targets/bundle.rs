@@ -1,7 +1,7 @@
 //! A line of a bundle is an event or refused, and an event is written as it was read.
 #![no_main]
 
-use conformance::record::Event;
+use conformance::event::Event;
 use conformance::report::transcript::timeline;
 use libfuzzer_sys::fuzz_target;
 

@@ -4,7 +4,7 @@
 
 use conformance::dialect::Dialect;
 use conformance::dialect::learn::{self, Command, Line, Tokens};
-use conformance::record::{Event, Stream, What, Who};
+use conformance::event::{Event, Stream, What, Who};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -4,9 +4,9 @@ use super::steps::{
     arrival, arrivals, barrier, complaints, leave, messages, must_end, ready, request, shows, state, text,
 };
 use crate::dialect::find;
+use crate::event::{Request, Status, Stream, Who, ended, requests, shown};
 use crate::observe::target::Answer;
 use crate::outcome::{Outcome, Stop};
-use crate::record::{Request, Status, Stream, Who, ended, requests, shown};
 use crate::stage::{Run, Stage, Watchdog};
 
 super::cases! {

@@ -4,8 +4,8 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::steps::{hello, must_end, not_learned, ready, text};
+use crate::event::{What, Who, servers};
 use crate::outcome::{Outcome, Stop};
-use crate::record::{What, Who, servers};
 use crate::stage::{Alone, Stage, Watchdog};
 use crate::subject::handover::{Descriptor, Kind};
 
@@ -181,7 +181,7 @@ async fn without_pipes(stage: &Stage) -> Outcome {
     run.close_input().await?;
     let status = must_end(&run, Who::Server(0), "a start without its pipes").await?;
     super::steps::must_close(&run).await?;
-    if status == Some(crate::record::Status::Exited(0)) {
+    if status == Some(crate::event::Status::Exited(0)) {
         return Err(Stop::failure("a server without its pipes exits with a status that says so", "exit status 0"));
     }
     let complaint = run.record.look(super::steps::complaints);

@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
-use super::steps::{alone, both_end, exits_with, idle, must_end, reached, ready, shows, state};
+use super::steps::{alone, both_end, ended_within, exits_with, idle, must_end, reached, ready, shows, state};
+use crate::event::{Event, Status, What, Who, servers};
 use crate::observe::process::Facts;
 use crate::observe::rogue::{Manner, Rogue};
 use crate::outcome::{Outcome, Stop};
-use crate::record::{Event, Status, What, Who, ended, servers};
 use crate::stage::{Run, Stage, Watchdog};
 
 super::cases! {
@@ -67,6 +67,12 @@ fn server_pid(run: &Run) -> Option<i32> {
 
 /// Sends SIGALRM to a watchdog's server, which must end in order.
 async fn alarm(run: &Run, when: &str) -> Outcome {
+    let before = alarmed(run).await?;
+    ends_in_order(run, before.as_ref(), when).await
+}
+
+/// Sends SIGALRM to a watchdog's server, and says what the system said of that before.
+async fn alarmed(run: &Run) -> Result<Option<Facts>, Stop> {
     let pid = server_pid(run);
     if let Some(pid) = pid {
         // A server that never pauses gets its signal all the same.
@@ -74,8 +80,12 @@ async fn alarm(run: &Run, when: &str) -> Outcome {
     }
     let before = before_alarm(run, pid);
     run.signal(Who::Server(0), Signal::SIGALRM)?;
+    Ok(before)
+}
+
+async fn ends_in_order(run: &Run, before: Option<&Facts>, when: &str) -> Outcome {
     must_end(run, Who::Server(0), &format!("SIGALRM, {when}")).await?;
-    in_order(before.as_ref(), status_of_server(run).await?)
+    in_order(before, status_of_server(run).await?)
 }
 
 /// Why a case that looks at how a server ended says nothing, where the system does not tell one who is not its parent.
@@ -112,19 +122,16 @@ async fn busy(stage: &Stage, rogue: &mut Rogue) -> Result<Run, Stop> {
     Ok(run)
 }
 
-/// The server ends when it gets SIGALRM while a request is under way, at the latest when no answer to that can come any more.
+/// The server ends when it gets SIGALRM while a request is under way, at the latest when no answer to that can come any
+/// more.
 async fn sigalrm_busy(stage: &Stage) -> Outcome {
     let mut rogue = Rogue::start(Manner::Silent, &stage.notes)?;
     let run = busy(stage, &mut rogue).await?;
-    let pid = server_pid(&run);
-    let before = before_alarm(&run, pid);
-    run.signal(Who::Server(0), Signal::SIGALRM)?;
-    let over = |events: &[Event]| ended(events, Who::Server(0));
-    if run.record.until(Instant::now() + run.patience() / 2, over).await.is_none() {
+    let before = alarmed(&run).await?;
+    if ended_within(&run, Who::Server(0), run.patience() / 2).await.is_none() {
         drop(rogue);
     }
-    must_end(&run, Who::Server(0), "SIGALRM, with a request under way").await?;
-    in_order(before.as_ref(), status_of_server(&run).await?)
+    ends_in_order(&run, before.as_ref(), "with a request under way").await
 }
 
 /// The server ends when it gets SIGALRM in the middle of a message.
@@ -382,8 +389,7 @@ async fn output_closed(stage: &Stage) -> Outcome {
     run.close_output().await;
     run.line(&format!("doreq POST {}/unseen {{}}", run.url)).await?;
     // Some end because nobody sees what they show.
-    let over = |events: &[Event]| ended(events, Who::Watchdog);
-    if run.record.until(Instant::now() + run.patience() / 4, over).await.is_none() {
+    if ended_within(&run, Who::Watchdog, run.patience() / 4).await.is_none() {
         run.line("exit").await?;
     }
     let status = must_end(&run, Who::Watchdog, "`exit`, with its output closed").await?;

@@ -6,11 +6,11 @@ use super::steps::{
     arrival, barrier, complaints, leave, messages, must_close, reached, ready, request, same, shows, state,
 };
 use crate::dialect::find;
+use crate::event::{Event, servers, shown};
 use crate::observe::process::facts;
 use crate::observe::rogue::{Manner, Rogue};
 use crate::observe::target::Answer;
 use crate::outcome::{Outcome, Stop};
-use crate::record::{Event, servers, shown};
 use crate::stage::{Run, Stage, Watchdog};
 
 super::cases! {
@@ -58,7 +58,7 @@ async fn memory_request(stage: &Stage) -> Outcome {
     run.line(&format!("doreq POST {}/large {}", run.url, "x".repeat(5 * LIMIT))).await?;
     is_refused(&run, before, "a request body over the limit").await?;
     // The small request came after the large one: what was to arrive has arrived.
-    let large = run.record.look(|events| crate::record::requests(events).iter().any(|r| r.path == "/large"));
+    let large = run.record.look(|events| crate::event::requests(events).iter().any(|r| r.path == "/large"));
     if large {
         return Err(Stop::failure("a request body over the limit is not sent", "it arrived"));
     }

@@ -8,11 +8,11 @@ use super::json::{HALVES, NO_VALUES, contains, name, objects, quoted, written};
 use super::steps::{alone, arrivals, barrier, must_end, not_learned, reached, replies, state, text};
 use crate::dialect::payload::{Object, Value, object};
 use crate::dialect::{Dialect, find};
+use crate::event::{Event, What, Who, passed, requests};
 use crate::observe::rogue::{Manner, Rogue};
 use crate::observe::target::Answer;
 use crate::outcome::{Outcome, Stop};
 use crate::probe::client::Client;
-use crate::record::{Event, What, Who, passed, requests};
 use crate::stage::{Stage, Watchdog};
 
 super::cases! {

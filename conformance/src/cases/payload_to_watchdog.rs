@@ -5,10 +5,10 @@ use super::json::{HALVES, NO_VALUES, OTHERS, contains, name, objects, quoted, wr
 use super::steps::{played, state, text};
 use crate::dialect::payload::{Object, Value, object};
 use crate::dialect::{Dialect, find};
+use crate::event::shown;
 use crate::outcome::{Outcome, Stop};
 use crate::probe::lesson::ANSWER;
 use crate::probe::server::Server;
-use crate::record::shown;
 use crate::stage::{Run, Stage};
 
 super::cases! {

@@ -2,11 +2,11 @@
 
 use super::steps::{barrier, both_end, complaints, reached, request, shows, state, text};
 use crate::dialect::find;
+use crate::event::{Stream, shown};
 use crate::observe::rogue::{Manner, Rogue};
 use crate::observe::target::Answer;
 use crate::outcome::{Outcome, Stop};
-use crate::record::{Stream, shown};
-use crate::stage::{Stage, Watchdog};
+use crate::stage::{Run, Stage, Watchdog};
 
 super::cases! {
     "request.refused" => refused,
@@ -28,16 +28,20 @@ super::cases! {
     "request.silent-exit" => silent_exit,
 }
 
+/// Makes a request of a target, and says whether an error is told: what was told before, for its own sake, is none.
+async fn is_told(run: &Run, rogue: &Rogue) -> std::io::Result<bool> {
+    let before = run.record.look(|events| complaints(events).len());
+    run.line(&format!("doreq GET {}", rogue.url())).await?;
+    let told = run.until(|events| (!complaints(events)[before..].trim_ascii().is_empty()).then_some(()));
+    Ok(told.await.is_some())
+}
+
 /// A target of this manner gives one error, and the next request goes through.
 async fn disagrees(stage: &Stage, manner: Manner) -> Outcome {
     let rogue = Rogue::start(manner, &stage.notes)?;
     let run = stage.start(Watchdog::on_pipes()).await?;
     barrier(&run, "before").await?;
-    // What it says for its own sake is no error.
-    let before = run.record.look(|events| complaints(events).len());
-    run.line(&format!("doreq GET {}", rogue.url())).await?;
-    let complained = run.until(|events| (!complaints(events)[before..].trim_ascii().is_empty()).then_some(())).await;
-    if complained.is_none() {
+    if !is_told(&run, &rogue).await? {
         return Err(Stop::failure("an error on standard error", state(&run)));
     }
     if request(&run, "POST", "after", "{}").await?.is_none() {
@@ -87,11 +91,7 @@ async fn endless_body(stage: &Stage) -> Outcome {
     let run = stage.start(Watchdog::on_pipes()).await?;
     run.line("setmeml 1000000").await?;
     barrier(&run, "before").await?;
-    // What it says for its own sake is no error.
-    let before = run.record.look(|events| complaints(events).len());
-    run.line(&format!("doreq GET {}", rogue.url())).await?;
-    let complained = run.until(|events| (!complaints(events)[before..].trim_ascii().is_empty()).then_some(())).await;
-    if complained.is_none() {
+    if !is_told(&run, &rogue).await? {
         return Err(Stop::failure("an error on standard error, after 1,000,000 bytes of a body", state(&run)));
     }
     match request(&run, "POST", "after", "{}").await? {

@@ -4,11 +4,13 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::steps::{both_end, complaints, exits_with, leave, must_close, must_end, played, played_in, state, text};
+use super::steps::{
+    both_end, complaints, ended_within, exits_with, leave, must_close, must_end, played, played_in, state, text,
+};
 use super::to_watchdog::{answers_shown, recorded};
+use crate::event::{Event, Status, Who, shown};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::server::Server;
-use crate::record::{Event, Status, Who, ended, shown};
 use crate::stage::{Run, Stage, Watchdog};
 use crate::subject::handover::Order;
 
@@ -76,8 +78,7 @@ async fn exit_answer(stage: &Stage) -> Outcome {
 
 /// For a moment the server is left alone.
 async fn lives_on(run: &Run) -> Outcome {
-    let over = |events: &[Event]| ended(events, Who::Server(0));
-    match run.record.until(Instant::now() + MOMENT, over).await {
+    match ended_within(run, Who::Server(0), MOMENT).await {
         None => Ok(()),
         Some(_) => Err(Stop::failure("the server lives until it has had time to do what it has to", state(run))),
     }
@@ -161,8 +162,7 @@ async fn sigint_twice(stage: &Stage) -> Outcome {
         run.signal(Who::Watchdog, Signal::SIGINT)?;
         let _ = server.message(&run).await;
         run.signal(Who::Watchdog, Signal::SIGINT)?;
-        let over = |events: &[Event]| ended(events, Who::Watchdog);
-        if let Some(status) = run.record.until(Instant::now() + run.patience() / 10, over).await {
+        if let Some(status) = ended_within(&run, Who::Watchdog, run.patience() / 10).await {
             return exits_with(status, 128 + Signal::SIGINT as i32, "SIGINT");
         }
     }
@@ -361,8 +361,7 @@ async fn server_exits_at_once(stage: &Stage) -> Outcome {
 
 /// Gives the watchdog something to notice it by that nobody hears it any more, unless it notices by itself.
 async fn notices(run: &Run) -> Outcome {
-    let over = |events: &[Event]| ended(events, Who::Watchdog);
-    if run.record.until(Instant::now() + run.patience() / 4, over).await.is_none() {
+    if ended_within(run, Who::Watchdog, run.patience() / 4).await.is_none() {
         run.line("setproc 2").await?;
     }
     Ok(())

@@ -3,9 +3,10 @@
 use std::ffi::OsString;
 
 use super::steps::{hello, same, text};
+use crate::event::{Event, Stream, What, Who, servers, shown};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::lesson::VARIABLE;
-use crate::record::{Event, Record, Stream, What, Who, servers, shown};
+use crate::record::Record;
 use crate::stage::{Run, SARGS, SERVER, Stage, Watchdog};
 use crate::subject::handover::Hello;
 
@@ -54,7 +55,7 @@ async fn started(stage: &Stage, how: Watchdog) -> Result<Option<Run>, Stop> {
     let run = stage.start(how).await?;
     run.line(&format!("doreq GET {}/wake", run.url)).await?;
     let begun = run.until(|events| {
-        let gone = crate::record::ended(events, Who::Watchdog).is_some();
+        let gone = crate::event::ended(events, Who::Watchdog).is_some();
         (gone || !servers(events).is_empty()).then(|| !servers(events).is_empty())
     });
     Ok(begun.await.unwrap_or(false).then_some(run))

@@ -4,17 +4,17 @@
 //! the case asks for and judges.
 
 use std::fmt::Display;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
 use crate::dialect::{Symbol, cut, find};
+use crate::event::{Event, Request, Status, Stream, What, Who, ended, passed, requests, shown};
 use crate::observe::rogue::Rogue;
 use crate::observe::target::Answer;
 use crate::outcome::Stop;
 use crate::probe::client::Client;
 use crate::probe::server::Server;
-use crate::record::{Event, Request, Status, Stream, What, Who, ended, passed, requests, shown};
 use crate::stage::{Run, Stage, Watchdog};
 use crate::subject::handover::Hello;
 
@@ -106,6 +106,11 @@ pub(super) async fn reached(run: &Run, rogue: &mut Rogue) -> Result<(), Stop> {
 /// What the server was given when it was started in the first session.
 pub(super) fn hello(stage: &Stage) -> Result<&Hello, Stop> {
     stage.lesson.hello.as_ref().ok_or_else(|| Stop::Missing("no start of the server was seen".into()))
+}
+
+/// A subject's end, if it comes within so long.
+pub(super) async fn ended_within(run: &Run, who: Who, wait: Duration) -> Option<Option<Status>> {
+    run.record.until(Instant::now() + wait, |events| ended(events, who)).await
 }
 
 /// Waits for a subject's end, which must come.
@@ -216,7 +221,7 @@ pub(super) fn state(run: &Run) -> String {
             }
             None => {}
         }
-        match crate::record::servers(events).len() {
+        match crate::event::servers(events).len() {
             0 => said.push("no server was started".to_owned()),
             _ => match ended(events, Who::Server(0)) {
                 Some(status) => said.push(format!("the server has ended ({})", how(status))),

@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
-use super::steps::{alone, arrivals, complaints, has_time, not_learned, spread, state, text};
+use super::steps::{alone, arrivals, complaints, ended_within, has_time, not_learned, spread, state, text};
 use crate::dialect::payload::Form;
+use crate::event::{Event, Status, What, Who, passed, requests};
 use crate::observe::process::{asleep, facts};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::client::Client;
-use crate::record::{Event, Status, What, Who, ended, passed, requests};
 use crate::stage::Stage;
 
 super::cases! {
@@ -310,8 +310,7 @@ async fn sigalrm_at_once(stage: &Stage) -> Outcome {
         let (client, _) = alone(stage).await?;
         client.idle().await?;
         client.run.signal(Who::Server(0), Signal::SIGALRM)?;
-        let over = |events: &[Event]| ended(events, Who::Server(0));
-        if client.run.record.until(Instant::now() + client.run.patience() / 10, over).await.is_some() {
+        if ended_within(&client.run, Who::Server(0), client.run.patience() / 10).await.is_some() {
             return Ok(());
         }
     }
@@ -363,8 +362,7 @@ async fn replies_unread(stage: &Stage) -> Outcome {
     let (mut client, framed) = alone(stage).await?;
     client.close_replies().await;
     // Some notice before they have anything to say.
-    let over = |events: &[Event]| ended(events, Who::Server(0));
-    if client.run.record.until(Instant::now() + client.run.patience() / 20, over).await.is_none() {
+    if ended_within(&client.run, Who::Server(0), client.run.patience() / 20).await.is_none() {
         client.write(&framed).await?;
     }
     super::steps::must_end(&client.run, Who::Server(0), "a reply that nobody is left to read").await.map(drop)

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use super::steps::{has_time, must_close, not_learned, played, shows, spread, state, text};
 use crate::dialect::find;
+use crate::event::{Event, Who, shown};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::lesson::ANSWER;
 use crate::probe::server::Server;
-use crate::record::{Event, Who, shown};
 use crate::stage::{Run, Stage};
 use crate::subject::handover::Order;
 

@@ -8,10 +8,10 @@ use super::steps::{arrivals, barrier, complaints, not_learned, reached, ready, r
 use crate::dialect::find;
 use crate::dialect::payload::{self, Value};
 use crate::dialect::{Dialect, Inside};
+use crate::event::{Event, Who, passed, requests};
 use crate::observe::rogue::{Manner, Rogue};
 use crate::observe::target::Answer;
 use crate::outcome::{Outcome, Stop};
-use crate::record::{Event, Who, passed, requests};
 use crate::stage::{Stage, Watchdog};
 
 super::cases! {

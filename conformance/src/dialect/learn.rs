@@ -4,8 +4,10 @@
 //! here runs anything: the same record gives the same dialect.
 
 use super::payload::{self, Form};
-use super::{Dialect, Inside, Prints, Symbol, Wiring, cut, find};
-use crate::record::{Event, Stream, What, Who, passed, shown};
+use super::prints::learn_prints;
+use super::replies::learn_replies;
+use super::{Dialect, Inside, Symbol, cut, find};
+use crate::event::{Event, What, Who, passed};
 
 /// A line that was typed while learning.
 #[derive(Debug, Clone)]
@@ -84,7 +86,7 @@ fn stands_in_order(stream: &[u8], lines: &[Line]) -> bool {
 }
 
 /// The descriptors through which anything passed to one side.
-fn descriptors(events: &[Event], side: Who) -> Vec<i32> {
+pub(super) fn descriptors(events: &[Event], side: Who) -> Vec<i32> {
     let mut all = Vec::new();
     for event in events {
         if let What::Passed { to, fd, .. } = event.what
@@ -232,141 +234,6 @@ fn form(payload: &[u8], token: &str) -> (Form, Option<String>) {
     (if holds(payload, token.as_bytes()) { Form::Text } else { Form::Opaque }, None)
 }
 
-fn learn_replies(events: &[Event], learned: &mut Learned) {
-    let sent: Vec<_> = learned.messages.iter().flatten().cloned().collect();
-    let mut candidates: Vec<Vec<u8>> = learned.dialect.end.iter().map(|end| end.0.clone()).collect();
-    candidates.extend([&b"#"[..], b"\n", b"\0"].map(<[u8]>::to_vec));
-    // A captured standard error is a stream towards the watchdog too: replies are what can be cut.
-    for fd in descriptors(events, Who::Watchdog) {
-        let stream = passed(events, Who::Watchdog, fd);
-        for end in candidates.iter().cloned().map(Symbol) {
-            let (replies, rest) = cut(&stream, &end);
-            if replies.is_empty() || !rest.is_empty() {
-                continue;
-            }
-            let as_many = replies.len() == sent.len() || replies.len() == sent.len() + learned.others.len();
-            let each = as_many && follow(events, fd, &replies, &end, learned);
-            if learned.dialect.wiring.write.is_some() && !each {
-                continue;
-            }
-            learned.dialect.wiring.write = Some(fd);
-            learned.dialect.reply.each = Some(each);
-            learned.replies = replies_to_lines(events, &replies, &sent, learned);
-            let same = |(reply, message): (&Vec<u8>, &Vec<u8>)| reply.first() == message.first();
-            learned.dialect.reply.same_op = each.then(|| learned.replies.iter().zip(&sent).all(same));
-            learned.dialect.reply.end = Some(end);
-            break;
-        }
-    }
-    if learned.dialect.wiring.write.is_none() {
-        // Replies that nothing ends still come from somewhere; where words of failure go is no such place.
-        let through = descriptors(events, Who::Watchdog).into_iter();
-        let through = through.filter(|fd| *fd != 2 && !passed(events, Who::Watchdog, *fd).is_empty());
-        learned.dialect.wiring.write = through.max_by_key(|fd| passed(events, Who::Watchdog, *fd).len());
-    }
-}
-
-/// The replies to what was sent for a line: what is sent besides, such as a first greeting, may be replied to as well.
-fn replies_to_lines(events: &[Event], replies: &[&[u8]], sent: &[Vec<u8>], learned: &Learned) -> Vec<Vec<u8>> {
-    let all = || replies.iter().map(|reply| reply.to_vec()).collect();
-    let (Some(read), Some(end)) = (learned.dialect.wiring.read, &learned.dialect.end) else { return all() };
-    let stream = passed(events, Who::Server(0), read);
-    let (messages, _) = cut(&stream, end);
-    // Else either only lines are replied to, or it cannot be told what is.
-    if learned.dialect.reply.each != Some(true) || replies.len() != messages.len() {
-        return all();
-    }
-    let mut sent = sent.iter().peekable();
-    let to_lines = messages.iter().zip(replies).filter(|(message, _)| sent.next_if(|line| line == *message).is_some());
-    to_lines.map(|(_, reply)| reply.to_vec()).collect()
-}
-
-/// Each reply came after its message had been sent: a greeting and a silence may make up the same number.
-fn follow(events: &[Event], fd: i32, replies: &[&[u8]], end: &Symbol, learned: &Learned) -> bool {
-    let (Some(read), Some(message_end)) = (learned.dialect.wiring.read, &learned.dialect.end) else { return false };
-    let stream = passed(events, Who::Server(0), read);
-    let (messages, _) = cut(&stream, message_end);
-    let sent = when(events, Who::Server(0), read, &messages, message_end);
-    let replied = when(events, Who::Watchdog, fd, replies, end);
-    // Where only lines are answered, whatever was sent before the first of them has no reply.
-    let first = learned.messages.iter().flatten().next();
-    let before = || messages.iter().position(|message| Some(*message) == first.map(Vec::as_slice)).unwrap_or(0);
-    let skipped = if replies.len() == messages.len() { 0 } else { before() };
-    replied.iter().zip(sent.iter().skip(skipped)).all(|(reply, message)| reply > message)
-}
-
-/// For each piece of a stream the place of the event with which it was whole.
-fn when(events: &[Event], side: Who, fd: i32, pieces: &[&[u8]], end: &Symbol) -> Vec<usize> {
-    let mut due: Vec<usize> = Vec::new();
-    let mut length = 0;
-    for piece in pieces {
-        length += piece.len() + end.0.len();
-        due.push(length);
-    }
-    let (mut places, mut passed) = (Vec::new(), 0);
-    for (place, event) in events.iter().enumerate() {
-        if let What::Passed { to, fd: through, bytes } = &event.what
-            && *to == side
-            && *through == fd
-        {
-            passed += bytes.len();
-            while due.get(places.len()).is_some_and(|due| *due <= passed) {
-                places.push(place);
-            }
-        }
-    }
-    places
-}
-
-fn learn_prints(events: &[Event], tokens: &Tokens) -> Prints {
-    let all = said(events);
-    let has = |what: &str| find(&all, what.as_bytes()).is_some();
-    // What is shown before the first answer is what the settings gave.
-    let first = [find(&all, tokens.body.as_bytes()), find(&all, tokens.status.to_string().as_bytes())];
-    let before = String::from_utf8_lossy(&all[..first.into_iter().flatten().min().unwrap_or(0)]);
-    Prints {
-        body: Some(has(&tokens.body)),
-        status: Some(has(&tokens.status.to_string())),
-        setting: (first != [None, None]).then(|| before.lines().count() > 1 && before.contains(char::is_alphanumeric)),
-        prompt: None,
-        failure: None,
-    }
-}
-
-/// What was shown in a terminal, without the typed lines that some programs echo themselves.
-fn said(events: &[Event]) -> Vec<u8> {
-    let mut all = shown(events, Some(Stream::Terminal));
-    let mut from = 0;
-    for event in events {
-        let What::Typed { bytes } = &event.what else { continue };
-        let line = bytes.trim_ascii();
-        if let Some(at) = find(&all[from..], line).map(|at| from + at) {
-            all.drain(at..at + line.len());
-            from = at;
-        }
-    }
-    all
-}
-
-/// The lines that were shown in a terminal, without prompts and without those that say nothing.
-pub fn words(events: &[Event], prints: &Prints) -> Vec<String> {
-    let all = String::from_utf8_lossy(&said(events)).into_owned();
-    let prompt = prints.prompt.as_deref().unwrap_or_default();
-    let bare = |line: &str| if prompt.is_empty() { line.to_owned() } else { line.replace(prompt, "") };
-    all.lines().map(bare).map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
-}
-
-/// The prompt, from what two sessions showed whose first commands have different answers: what both begin with,
-/// in the line that an answer then follows. Empty when there is none.
-pub fn prompt(one: &[u8], other: &[u8]) -> String {
-    let common = one.iter().zip(other).take_while(|(a, b)| a == b).count();
-    let common = String::from_utf8_lossy(&one[..common]).into_owned();
-    let line = common.rsplit('\n').next().unwrap_or_default();
-    let Some(mark) = line.find(['>', '$', ':', '%', '#', '?']) else { return String::new() };
-    let blanks = line[mark + 1..].chars().take_while(|c| *c == ' ').count();
-    line[..=mark + blanks].to_owned()
-}
-
 /// How the characters between two known words were carried, where the stream holds them in one of the known ways.
 pub fn inside(stream: &[u8], before: &str, symbol: &str, after: &str) -> Option<Inside> {
     let Some(at) = find(stream, before.as_bytes()).map(|at| at + before.len()) else {
@@ -378,16 +245,10 @@ pub fn inside(stream: &[u8], before: &str, symbol: &str, after: &str) -> Option<
     Some(if between == symbol { Inside::Raw } else { Inside::Escaped(between) })
 }
 
-impl Wiring {
-    /// Both directions are known.
-    pub fn both(&self) -> Option<(i32, i32)> {
-        Some((self.read?, self.write?))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::Wiring;
 
     fn lines() -> Vec<Line> {
         let line = |command, token: &str| Line { command, token: token.to_owned() };
@@ -406,13 +267,6 @@ mod tests {
         let event = |to, fd, bytes: &[u8]| Event { at_us: 0, what: What::Passed { to, fd, bytes: bytes.to_vec() } };
         let events = [event(Who::Server(0), 3, to_server), event(Who::Watchdog, 4, to_watchdog)];
         learn(&events, &lines(), &Tokens { body: "body".into(), status: 203 })
-    }
-
-    /// Found by random tests: a blank line was looked for in what was shown.
-    #[test]
-    fn a_blank_line_that_was_typed_is_no_echo() {
-        let typed = Event { at_us: 0, what: What::Typed { bytes: b" \n".to_vec() } };
-        assert!(words(&[typed], &Prints::default()).is_empty());
     }
 
     fn symbol(text: &str) -> Option<Symbol> {
@@ -510,14 +364,5 @@ mod tests {
     #[test]
     fn bytes_without_messages_teach_nothing() {
         assert_eq!(learned(b"nothing of the kind", b"").dialect.end, None);
-    }
-
-    #[test]
-    fn a_prompt_is_what_sessions_begin_with() {
-        assert_eq!(prompt(b"> limit: 1\n> limit: 2\n> ", b"> 203\nbody\n> "), "> ");
-        assert_eq!(prompt(b"Welcome: 2\nwatchdog> ok\n", b"Welcome: 2\nwatchdog> body\n"), "watchdog> ");
-        assert_eq!(prompt(b"> > > > ", b"> > "), "> ");
-        assert_eq!(prompt(b"limit: 1\nlimit: 2\n", b"<- 203\nbody\n"), "");
-        assert_eq!(prompt(b"", b""), "");
     }
 }

@@ -1,11 +1,13 @@
 //! What a pair's models fix and the assignment leaves open: op bytes, payload syntax, end symbol, escapes,
 //! wiring, replies, words. A dialect is learned from a recorded session or stated by a profile.
 //!
-//! This file holds the value and how messages are cut by it. How it is learned is in `learn`, how a payload
-//! is read in `payload`; neither does any I/O.
+//! This file holds the value and how messages are cut by it. How it is learned is in `learn`, and of what comes back and
+//! is shown in `replies` and `prints`; how a payload is read is in `payload`. None of them does any I/O.
 
 pub mod learn;
 pub mod payload;
+pub mod prints;
+mod replies;
 
 use std::fmt;
 
@@ -58,6 +60,13 @@ pub struct Wiring {
     /// The descriptor that its replies go through.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub write: Option<i32>,
+}
+
+impl Wiring {
+    /// Both directions are known.
+    pub fn both(&self) -> Option<(i32, i32)> {
+        Some((self.read?, self.write?))
+    }
 }
 
 /// The op of each command.

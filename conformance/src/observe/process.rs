@@ -11,7 +11,7 @@ use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use crate::record::Status;
+use crate::event::Status;
 
 #[cfg(target_os = "linux")]
 #[path = "process/linux.rs"]

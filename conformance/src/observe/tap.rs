@@ -19,7 +19,8 @@ use tokio::task::JoinSet;
 
 use super::readiness::register;
 use super::terminal::unblock;
-use crate::record::{Record, What, Who};
+use crate::event::{What, Who};
+use crate::record::Record;
 use crate::subject::handover::{Descriptor, Hello, Kind};
 
 /// How much the hop takes at a time, and how much the pipe that it adds holds.

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Respond, ResponseTemplate};
 
-use crate::record::{Record, Request, What};
+use crate::event::{Request, What};
+use crate::record::Record;
 
 /// The running endpoint.
 pub struct Target {

@@ -19,7 +19,8 @@ use tokio::task::JoinHandle;
 
 use super::readiness::register;
 use super::unread::unread;
-use crate::record::{Record, Stream, What};
+use crate::event::{Stream, What};
+use crate::record::Record;
 
 /// The suite's side of a pseudo terminal, and the process that was started in it.
 pub struct Terminal {

@@ -12,11 +12,12 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::JoinHandle;
 
+use crate::event::{What, Who};
 use crate::observe::process;
 use crate::observe::readiness::register;
 use crate::observe::terminal::Input;
 use crate::outcome::Stop;
-use crate::record::{Record, What, Who};
+use crate::record::Record;
 use crate::stage::{Alone, Run, Stage};
 use crate::subject::handover::{Descriptor, Hello, Kind};
 

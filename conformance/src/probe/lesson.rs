@@ -9,21 +9,16 @@ use std::time::Instant;
 
 use crate::dialect::Dialect;
 use crate::dialect::learn::{self, Command, Learned, Line, Tokens};
+use crate::dialect::prints;
+use crate::event::{self, Event, Stream, What, Who};
 use crate::observe::rogue::{Manner, Rogue};
 use crate::observe::target::Answer;
 use crate::outcome::Stop;
-use crate::record::{self, Event, Record, Stream, What, Who};
-use crate::stage::{Acts, Lesson, Run, Stage, Suite, Watchdog};
+use crate::record::Record;
+use crate::stage::{Acts, Lesson, Run, Stage, Suite, Watchdog, replay_slot};
 
 /// How many requests are recorded to be replayed: as many as there are cases that do so, and some to spare.
 pub const REPLAYS: usize = 40;
-
-/// The target's path for the recorded request of this number. In letters: a number might be taken for one that was
-/// typed.
-pub fn replay_slot(n: usize) -> String {
-    let letter = |n: usize| char::from(b'a' + u8::try_from(n % 26).unwrap_or_default());
-    format!("replay-{}{}", letter(n / 26), letter(n))
-}
 
 /// The variable that the first session adds to the environment, and its value.
 pub const VARIABLE: (&str, &str) = ("CONFORMANCE_VARIABLE", "handed on");
@@ -104,7 +99,7 @@ async fn first(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
         run.line(&line).await?;
         // Lazy pairs start the server only for the first request: then there is nothing to wait for yet.
         wait_for_bytes(&run, before).await;
-        if let Some(pid) = run.record.look(|events| record::servers(events).first().copied()) {
+        if let Some(pid) = run.record.look(|events| event::servers(events).first().copied()) {
             // Else two messages might be read at once, which is for another case to judge.
             run.asleep(pid, Instant::now() + run.patience() / 10).await;
         }
@@ -124,9 +119,9 @@ async fn first(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
             stage.suite.target.open(&path[1..], run.record.clone(), answer);
         }
         let line = format!("doreq {method} {url} {{\"arg\": \"body\"}}");
-        let arrived = record::requests(&run.record.events()).len();
+        let arrived = event::requests(&run.record.events()).len();
         run.line(&line).await?;
-        let come = run.until(|events| (record::requests(events).len() > arrived).then_some(())).await;
+        let come = run.until(|events| (event::requests(events).len() > arrived).then_some(())).await;
         lines.push(Line { command: Command::Request, token: path[1..].to_owned() });
         typed.push(line);
         if come.is_none() {
@@ -144,7 +139,7 @@ async fn first(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
     lines.push(Line { command: Command::Exit, token: "exit".to_owned() });
     typed.push("exit".to_owned());
     run.ended(Who::Watchdog).await;
-    if !run.record.look(record::servers).is_empty() {
+    if !run.record.look(event::servers).is_empty() {
         run.ended(Who::Server(0)).await;
     }
     lesson.hello = run.hello(0);
@@ -162,7 +157,7 @@ async fn first(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
 }
 
 fn shown_times(events: &[Event], word: &str) -> usize {
-    let all = record::shown(events, Some(Stream::Terminal));
+    let all = event::shown(events, Some(Stream::Terminal));
     all.windows(word.len()).filter(|w| *w == word.as_bytes()).count()
 }
 
@@ -181,7 +176,7 @@ fn bytes_to_server(events: &[Event]) -> usize {
 /// Waits for a message to pass. A pair whose pipes cannot be tapped shows none; then a short wait is lost.
 async fn wait_for_bytes(run: &Run, before: usize) {
     let soon = Instant::now() + run.patience() / 10;
-    let over = |events: &[Event]| record::ended(events, Who::Watchdog).is_some();
+    let over = |events: &[Event]| event::ended(events, Who::Watchdog).is_some();
     run.record.until(soon, |events| (bytes_to_server(events) > before || over(events)).then_some(())).await;
 }
 
@@ -196,11 +191,11 @@ async fn second(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
     let run = stage.start(Watchdog { answer, ..Watchdog::default() }).await?;
     run.line(&format!("doreq POST {}/inside before{end}after", run.url)).await?;
     let fd = lesson.learned.dialect.wiring.read.unwrap_or_default();
-    let stream = |events: &[Event]| record::passed(events, Who::Server(0), fd);
+    let stream = |events: &[Event]| event::passed(events, Who::Server(0), fd);
     // The message is seen, or, where it cannot be read, what it brings about.
     let seen = |events: &[Event]| {
         let sent = crate::dialect::find(&stream(events), b"after").is_some();
-        (sent || !record::requests(events).is_empty()).then_some(())
+        (sent || !event::requests(events).is_empty()).then_some(())
     };
     run.until(seen).await;
     let sent = run.record.look(stream);
@@ -208,8 +203,8 @@ async fn second(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
     run.line("exit").await?;
     run.ended(Who::Watchdog).await;
     run.outputs_closed().await;
-    let shown = |record: &Record| record.look(|events| record::shown(events, Some(Stream::Terminal)));
-    lesson.learned.dialect.prints.prompt = Some(learn::prompt(&shown(&lesson.record), &shown(&run.record)));
+    let shown = |record: &Record| record.look(|events| event::shown(events, Some(Stream::Terminal)));
+    lesson.learned.dialect.prints.prompt = Some(prints::prompt(&shown(&lesson.record), &shown(&run.record)));
     Ok(())
 }
 
@@ -221,9 +216,9 @@ async fn third(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
     run.line("exit").await?;
     run.ended(Who::Watchdog).await;
     run.outputs_closed().await;
-    let words = run.record.look(|events| learn::words(events, &lesson.learned.dialect.prints));
+    let words = run.record.look(|events| prints::words(events, &lesson.learned.dialect.prints));
     lesson.learned.dialect.prints.failure = Some(!words.is_empty());
     lesson.on_failure = words;
-    lesson.on_success = lesson.record.look(|events| learn::words(events, &lesson.learned.dialect.prints));
+    lesson.on_success = lesson.record.look(|events| prints::words(events, &lesson.learned.dialect.prints));
     Ok(())
 }

@@ -7,10 +7,10 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::dialect::Symbol;
+use crate::event::{What, Who, servers};
 use crate::observe::readiness::register;
 use crate::observe::terminal::{Input, unblock};
 use crate::outcome::Stop;
-use crate::record::{What, Who, servers};
 use crate::stage::{Run, Stage};
 
 /// A server that says what the suite says.

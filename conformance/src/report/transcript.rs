@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::dialect::{Dialect, Symbol, cut};
-use crate::record::{Event, Stream, What, Who, passed, requests, shown, signal_name};
+use crate::event::{Event, Stream, What, Who, passed, requests, shown, signal_name};
 use crate::run::Run;
 
 /// How many events, and how much of each, a transcript for people shows.

@@ -16,10 +16,11 @@ use tokio::task::JoinSet;
 
 use super::handover::{self, Become, Hello, Order};
 use super::place::{STARTER, TAP};
+use crate::event::{What, Who};
 use crate::observe::process::{self, Watch};
 use crate::observe::tap::{Splice, splice};
 use crate::observe::terminal::set_plain;
-use crate::record::{Record, What, Who};
+use crate::record::Record;
 
 /// What happens when the stand-in in the server's place is started.
 #[derive(Debug, Clone)]

@@ -21,10 +21,11 @@ use super::attend::{ServerPlan, Shared, StartError, Starting, attend, begin};
 use super::handover::{self, Become, Hello, Order, SOCKET};
 use super::place::{SessionFolder, environment};
 use super::remains::{self, Remain};
+use crate::event::{Event, Status, Stream, What, Who};
 use crate::observe::process::{self, Facts, Watch};
 use crate::observe::strace::traced;
 use crate::observe::terminal::{Input, Terminal, read_into};
-use crate::record::{Event, Record, Status, Stream, What, Who};
+use crate::record::Record;
 
 /// What is to be started, and how.
 #[derive(Debug, Clone)]
@@ -300,7 +301,7 @@ impl Session {
     fn pid_of(&self, who: Who) -> io::Result<i32> {
         let pid = match who {
             w if w == self.who => Some(self.pid),
-            Who::Server(n) => self.record.look(|events| crate::record::servers(events).get(n).copied()),
+            Who::Server(n) => self.record.look(|events| crate::event::servers(events).get(n).copied()),
             Who::Watchdog => None,
         };
         pid.ok_or_else(|| io::Error::other(format!("there is no {who} to signal")))
@@ -343,7 +344,7 @@ impl Session {
     /// anything.
     pub async fn until<T>(&self, mut see: impl FnMut(&[Event]) -> Option<T>) -> Option<T> {
         let see_or_over =
-            |events: &[Event]| see(events).map(Some).or_else(|| crate::record::all_over(events).then_some(None));
+            |events: &[Event]| see(events).map(Some).or_else(|| crate::event::all_over(events).then_some(None));
         match self.record.until(Instant::now() + self.patience, see_or_over).await? {
             Some(seen) => Some(seen),
             // What the last of them did may be on its way through the system still.
@@ -398,14 +399,14 @@ impl Session {
 
     /// Waits for the end of the process that the session started, and says how it ended.
     pub async fn ended(&self, who: Who) -> Option<Option<Status>> {
-        self.until(|events| crate::record::ended(events, who)).await
+        self.until(|events| crate::event::ended(events, who)).await
     }
 
     /// Lets a session whose case is done come to its own end, so that its record does too. One that does not is ended
     /// by [`Session::finish`].
     pub async fn settle(&self) -> io::Result<()> {
-        let over = |events: &[Event]| crate::record::ended(events, self.who).map(drop);
-        let alone = |events: &[Event]| !crate::record::servers(events).is_empty() && still_running(events).is_empty();
+        let over = |events: &[Event]| crate::event::ended(events, self.who).map(drop);
+        let alone = |events: &[Event]| !crate::event::servers(events).is_empty() && still_running(events).is_empty();
         if self.record.look(alone) {
             // A watchdog that notices the death of its server ends without a word from us.
             self.record.until(Instant::now() + self.patience / 20, over).await;
@@ -425,7 +426,7 @@ impl Session {
     /// and so would have stayed, is returned.
     pub async fn finish(&self) -> io::Result<Vec<Remain>> {
         self.input.lock().expect("not poisoned").take();
-        let over = self.record.look(|events| crate::record::ended(events, self.who)).is_some();
+        let over = self.record.look(|events| crate::event::ended(events, self.who)).is_some();
         let mut known = self.record.look(still_running);
         let mut outlived = if over && !known.is_empty() { remains::find(&self.folder)? } else { Vec::new() };
         if !over {
@@ -466,8 +467,8 @@ impl Drop for Session {
 
 /// The servers that were started and are not known to have ended.
 fn still_running(events: &[Event]) -> Vec<i32> {
-    let running = |(n, pid)| crate::record::ended(events, Who::Server(n)).is_none().then_some(pid);
-    crate::record::servers(events).into_iter().enumerate().filter_map(running).collect()
+    let running = |(n, pid)| crate::event::ended(events, Who::Server(n)).is_none().then_some(pid);
+    crate::event::servers(events).into_iter().enumerate().filter_map(running).collect()
 }
 
 /// A process that no session answers for yet: it ends and is reaped when this is dropped.

@@ -9,8 +9,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::Facts;
+use crate::event::Status;
 use crate::observe::readiness::register;
-use crate::record::Status;
 
 /// A process whose end is awaited.
 #[derive(Debug)]

@@ -11,8 +11,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, Ready};
 
 use super::Facts;
+use crate::event::Status;
 use crate::observe::readiness::register;
-use crate::record::Status;
 
 /// A process whose end is awaited.
 #[derive(Debug)]

@@ -1,0 +1,279 @@
+//! What can be seen of a session: one event for each thing that happened, and what many events say together.
+//!
+//! Facts only: nothing here knows of requirements, of dialects, or of what any of it means. How events are gathered and
+//! waited for is in `record`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// One observation and its time in microseconds since the session began.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Event {
+    /// Microseconds since the session began.
+    pub at_us: u64,
+    /// What was seen.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// One observation. Bytes are kept as they came.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "what")]
+pub enum What {
+    /// The suite wrote to the watchdog's terminal or standard input.
+    Typed {
+        /// What was written.
+        #[serde(with = "crate::escape::as_text")]
+        bytes: Vec<u8>,
+    },
+    /// The suite closed the watchdog's standard input.
+    InputClosed,
+    /// A subject wrote to its terminal, standard output or standard error.
+    Shown {
+        /// Where it was written.
+        stream: Stream,
+        /// What was written.
+        #[serde(with = "crate::escape::as_text")]
+        bytes: Vec<u8>,
+    },
+    /// Nobody can write to this stream any more.
+    ShownAll {
+        /// Which.
+        stream: Stream,
+    },
+    /// A subject was started.
+    Started {
+        /// Who.
+        who: Who,
+        /// Its process id.
+        pid: i32,
+    },
+    /// A server's program could not be executed.
+    NotExecuted {
+        /// Who.
+        who: Who,
+        /// The system's reason.
+        error: String,
+    },
+    /// More was said than is kept: from here on the subjects are no longer listened to.
+    Flooded,
+    /// The suite begins to end what still runs: what ends from here on did not end by itself.
+    Finishing,
+    /// The suite could not put its tap into the pipes: whatever follows is its own fault.
+    TapFailed {
+        /// Why.
+        error: String,
+    },
+    /// Bytes passed through a pipe between the two subjects.
+    Passed {
+        /// Towards whom.
+        to: Who,
+        /// The server's descriptor that they passed through.
+        fd: i32,
+        /// The bytes.
+        #[serde(with = "crate::escape::as_text")]
+        bytes: Vec<u8>,
+    },
+    /// One direction of a pipe came to its end.
+    Closed {
+        /// Who can read nothing more.
+        to: Who,
+        /// The server's descriptor.
+        fd: i32,
+    },
+    /// The target got a request.
+    Requested(Request),
+    /// The suite sent a signal.
+    Signalled {
+        /// To whom.
+        who: Who,
+        /// Its number.
+        signal: i32,
+    },
+    /// When a subject ended it had asked, or had not, how a child of its own had.
+    Waited {
+        /// Who.
+        who: Who,
+        /// It had, for one at least.
+        for_any: bool,
+    },
+    /// Its parent asked how a subject ended; only then may others learn it.
+    Reaped {
+        /// Who.
+        who: Who,
+        /// How it ended, where that can be seen.
+        status: Option<Status>,
+    },
+    /// A case looked at all that stands before, or came to the end of a wait for it.
+    Looked,
+    /// A case asked something that no other event tells, and got this answer.
+    Answered {
+        /// What was asked.
+        question: String,
+        /// The answer.
+        answer: serde_json::Value,
+    },
+    /// A subject ended.
+    Ended {
+        /// Who.
+        who: Who,
+        /// How, where that can be seen.
+        status: Option<Status>,
+    },
+}
+
+/// Where a subject's words came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stream {
+    /// The pseudo terminal.
+    Terminal,
+    /// Standard output, a pipe.
+    Stdout,
+    /// Standard error, a pipe.
+    Stderr,
+}
+
+/// One of the two subjects. A watchdog may start its server more than once: they are counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Who {
+    /// The parent.
+    Watchdog,
+    /// The child with this number.
+    Server(usize),
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Who::Watchdog => write!(f, "watchdog"),
+            Who::Server(0) => write!(f, "server"),
+            Who::Server(n) => write!(f, "server {}", n + 1),
+        }
+    }
+}
+
+/// A request as it reached the target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// The method.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// The body's bytes.
+    #[serde(with = "crate::escape::as_text")]
+    pub body: Vec<u8>,
+    /// The status it was answered with.
+    pub answered: u16,
+}
+
+/// How a process ended: what `wait` reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It exited with this status.
+    Exited(i32),
+    /// This signal killed it.
+    Killed(i32),
+}
+
+impl Status {
+    /// From the raw value that `wait` stores.
+    pub fn from_raw(raw: i32) -> Self {
+        if raw & 0x7f == 0 { Status::Exited((raw >> 8) & 0xff) } else { Status::Killed(raw & 0x7f) }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Status::Exited(status) => write!(f, "exit status {status}"),
+            Status::Killed(signal) => write!(f, "killed by {}", signal_name(*signal)),
+        }
+    }
+}
+
+/// `SIGTERM` for 15, and so on; `signal N` for a number without a name here.
+pub fn signal_name(signal: i32) -> String {
+    nix::sys::signal::Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |s| s.as_str().to_owned())
+}
+
+/// All bytes that went `to` one side through the pipe that the server knows as `fd`.
+pub fn passed(events: &[Event], to: Who, fd: i32) -> Vec<u8> {
+    let mut all = Vec::new();
+    for event in events {
+        if let What::Passed { to: t, fd: f, bytes } = &event.what
+            && *t == to
+            && *f == fd
+        {
+            all.extend_from_slice(bytes);
+        }
+    }
+    all
+}
+
+/// All that the subjects showed, in one stream or in all of them.
+pub fn shown(events: &[Event], only: Option<Stream>) -> Vec<u8> {
+    let mut all = Vec::new();
+    for event in events {
+        if let What::Shown { stream, bytes } = &event.what
+            && only.is_none_or(|o| o == *stream)
+        {
+            all.extend_from_slice(bytes);
+        }
+    }
+    all
+}
+
+/// The requests that reached the target, in order.
+pub fn requests(events: &[Event]) -> Vec<&Request> {
+    events
+        .iter()
+        .filter_map(|e| match &e.what {
+            What::Requested(request) => Some(request),
+            _ => None,
+        })
+        .collect()
+}
+
+/// How `who` ended, when it has, and not because the suite ended it.
+pub fn ended(events: &[Event], who: Who) -> Option<Option<Status>> {
+    let by_itself = events.iter().take_while(|e| !matches!(e.what, What::Finishing));
+    by_itself.into_iter().find_map(|e| match &e.what {
+        What::Ended { who: w, status } if *w == who => Some(*status),
+        _ => None,
+    })
+}
+
+/// Whether nobody is left who could do anything: every subject that was started has ended, and every stream with them.
+pub fn all_over(events: &[Event]) -> bool {
+    let (mut started, mut ended, mut streams, mut closed) = (0, 0, Vec::new(), 0);
+    for event in events {
+        match &event.what {
+            What::Started { .. } => started += 1,
+            What::Ended { .. } => ended += 1,
+            What::Shown { stream, .. } if !streams.contains(stream) => streams.push(*stream),
+            What::ShownAll { stream } => {
+                closed += 1;
+                if !streams.contains(stream) {
+                    streams.push(*stream);
+                }
+            }
+            _ => {}
+        }
+    }
+    started > 0 && started == ended && closed > 0 && streams.len() == closed
+}
+
+/// The process ids of the servers that were started, in order.
+pub fn servers(events: &[Event]) -> Vec<i32> {
+    events
+        .iter()
+        .filter_map(|e| match e.what {
+            What::Started { who: Who::Server(_), pid } => Some(pid),
+            _ => None,
+        })
+        .collect()
+}
