@@ -19,6 +19,7 @@ use crate::observe::terminal::Input;
 use crate::outcome::Stop;
 use crate::record::Record;
 use crate::stage::{Alone, Run, Stage};
+use crate::subject::forks;
 use crate::subject::handover::{Descriptor, Hello, Kind};
 
 /// A server without a watchdog.
@@ -128,6 +129,11 @@ impl Client {
         }
     }
 
+    /// How many bytes of replies wait to be read.
+    pub fn waiting(&self) -> u64 {
+        self.readers.iter().filter_map(|reader| rustix::io::ioctl_fionread(&reader.end).ok()).sum()
+    }
+
     /// Closes the pipes that its replies come through, and nothing else: whoever writes to them finds them broken.
     pub async fn close_replies(&mut self) {
         for reader in self.readers.drain(..) {
@@ -148,6 +154,7 @@ impl Client {
         if let Some(input) = self.input.take() {
             // Of a socket another copy stays, through which replies come. A pipe says that it is none.
             let _ = rustix::net::shutdown(&input, rustix::net::Shutdown::Write);
+            forks::close(input);
         }
     }
 

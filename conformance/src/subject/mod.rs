@@ -1,6 +1,7 @@
 //! Starting a subject, what it is given, and its end.
 
 pub mod attend;
+pub mod forks;
 pub mod handover;
 pub mod place;
 pub mod remains;

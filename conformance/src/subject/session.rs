@@ -18,6 +18,7 @@ use nix::sys::signal::Signal;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::attend::{ServerPlan, Shared, StartError, Starting, attend, begin};
+use super::forks;
 use super::handover::{self, Become, Hello, Order, SOCKET};
 use super::place::{SessionFolder, environment};
 use super::remains::{self, Remain};
@@ -131,8 +132,11 @@ impl Session {
             watching: Mutex::default(),
         });
         // The fork and the exec of a small program: short enough to be done in place.
-        let terminal = if plan.terminal { Some(Terminal::start(folder.starter())?) } else { None };
-        let mut started = Started(if plan.terminal { None } else { Some(start_on_pipes(folder.starter())?) });
+        let (terminal, started) = forks::starting(|| match plan.terminal {
+            true => Ok((Some(Terminal::start(folder.starter())?), None)),
+            false => Ok((None, Some(start_on_pipes(folder.starter())?))),
+        })?;
+        let mut started = Started(started);
         let mut master = None;
         if let Some(terminal) = &terminal {
             let end = terminal.master()?;
@@ -254,7 +258,7 @@ impl Session {
             self.write(b"\x04").await
         } else {
             self.record.push(What::InputClosed);
-            self.input.lock().expect("not poisoned").take();
+            forks::close(self.input.lock().expect("not poisoned").take());
             Ok(())
         }
     }
