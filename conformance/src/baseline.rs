@@ -131,7 +131,13 @@ impl Baseline {
             Verdict::Pass => return stale("it passes"),
             Verdict::NotApplicable { reason } => return stale(&format!("it is not applicable ({reason})")),
             Verdict::Fail(finding) | Verdict::Warn(finding) => finding,
-            other => return other,
+            other => {
+                let until = |day: String| format!("it was expected to fail until {day}: {}", entry.reason);
+                return match entry.last_day() {
+                    Some(last) if today <= last => other,
+                    last => Verdict::Stale { reason: until(last.map_or_else(String::new, |day| day.to_string())) },
+                };
+            }
         };
         let and =
             |what: String| Verdict::Fail(Finding { seen: format!("{} ({what})", finding.seen), ..finding.clone() });
@@ -179,6 +185,9 @@ mod tests {
         assert_eq!(baseline().apply("a.c", fail("this"), day(2000)), fail("this"));
         let blocked = Verdict::Blocked { by: "a.a".into() };
         assert_eq!(baseline().apply("a.b", blocked.clone(), day(2000)), blocked);
+        assert!(matches!(baseline().apply("a.b", blocked, day(2040)), Verdict::Stale { .. }));
+        let nothing_to_judge = Verdict::NotApplicable { reason: "no replies".into() };
+        assert!(matches!(baseline().apply("a.b", nothing_to_judge, day(2000)), Verdict::Stale { .. }));
     }
 
     #[test]

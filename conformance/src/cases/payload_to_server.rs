@@ -2,13 +2,15 @@
 //! not have. That a form was understood shows in what comes of it: the reply is that to the plain form, the request
 //! arrives.
 
+use std::time::Instant;
+
 use nix::sys::signal::Signal;
 
 use super::json::{HALVES, NO_VALUES, contains, name, objects, quoted, written};
-use super::steps::{alone, arrivals, barrier, must_end, not_learned, reached, replies, state, text};
+use super::steps::{alone, arrivals, barrier, last_replies, must_end, not_learned, reached, replies, state, text};
 use crate::dialect::payload::{Object, Value, object};
 use crate::dialect::{Dialect, find};
-use crate::event::{Event, What, Who, passed, requests};
+use crate::event::{Status, Who, passed, requests};
 use crate::observe::rogue::{Manner, Rogue};
 use crate::observe::target::Answer;
 use crate::outcome::{Outcome, Stop};
@@ -25,6 +27,7 @@ super::cases! {
     "wire.body-forms" => body_forms,
     "wire.short-escapes" => short_escapes,
     "wire.error-place" => error_place,
+    "end.pending-late" => pending_late,
     "end.sigalrm-replied" => sigalrm_replied,
 }
 
@@ -337,9 +340,8 @@ async fn error_place(stage: &Stage) -> Outcome {
     Ok(())
 }
 
-/// A request that SIGALRM cuts off has its reply.
-async fn sigalrm_replied(stage: &Stage) -> Outcome {
-    let mut rogue = Rogue::start(Manner::Silent, &stage.notes)?;
+/// A server alone with a request under way to a target that misbehaves.
+async fn under_way<'a>(stage: &'a Stage, rogue: &mut Rogue) -> Result<Talk<'a>, Stop> {
     let talk = Talk::begin(stage).await?;
     let (_, op, _) = ops(talk.dialect)?;
     let (object, _) = recorded_request(stage)?;
@@ -348,13 +350,38 @@ async fn sigalrm_replied(stage: &Stage) -> Outcome {
     let url = url.ok_or_else(|| Stop::NotApplicable("a URL is no string in its messages".into()))?;
     let payload = written(talk.dialect, &object, url, &quoted(talk.dialect, &rogue.url()))?;
     talk.client.write(&talk.dialect.framed(&[&op, payload.as_bytes()].concat())).await?;
+    reached(&talk.client.run, rogue).await?;
+    Ok(talk)
+}
+
+/// A request that is under way when the pipe ends has its reply, and then the server exits with status 0.
+async fn pending_late(stage: &Stage) -> Outcome {
+    let mut rogue = Rogue::start(Manner::Waits, &stage.notes)?;
+    let mut talk = under_way(stage, &mut rogue).await?;
+    talk.client.close();
+    // Whoever gives up at the end of its pipe does so before the answer comes.
+    talk.client.run.asleep(talk.client.run.pid, Instant::now() + talk.client.run.patience() / 10).await;
+    rogue.release();
     let run = &talk.client.run;
-    reached(run, &mut rogue).await?;
+    let status = must_end(run, Who::Server(0), "the end of its pipe and the answer to its request").await?;
+    let stream = last_replies(run, talk.through).await;
+    let replied = find(&stream, Rogue::LATE.as_bytes()).is_some();
+    if replied && status == Some(Status::Exited(0)) {
+        return Ok(());
+    }
+    let status = status.map_or_else(|| "an unknown status".to_owned(), |status| status.to_string());
+    let reply = if replied { "a reply" } else { "no reply" };
+    Err(Stop::failure("a reply to the request that was under way, and exit status 0", format!("{reply} and {status}")))
+}
+
+/// A request that SIGALRM cuts off has its reply.
+async fn sigalrm_replied(stage: &Stage) -> Outcome {
+    let mut rogue = Rogue::start(Manner::Silent, &stage.notes)?;
+    let talk = under_way(stage, &mut rogue).await?;
+    let run = &talk.client.run;
     run.signal(Who::Server(0), Signal::SIGALRM)?;
     must_end(run, Who::Server(0), "SIGALRM, with a request under way").await?;
-    let is_closed = |event: &Event| matches!(event.what, What::Closed { to: Who::Watchdog, fd } if fd == talk.through);
-    run.until(|events| events.iter().any(is_closed).then_some(())).await;
-    let stream = run.record.look(|events| passed(events, Who::Watchdog, talk.through));
+    let stream = last_replies(run, talk.through).await;
     match talk.dialect.replies(&stream).len() {
         all if all > talk.heard => Ok(()),
         all => Err(Stop::failure("a reply for the request that was cut off", format!("{all} replies in all"))),

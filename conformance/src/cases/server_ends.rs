@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::steps::{
-    both_end, complaints, ended_within, exits_with, leave, must_close, must_end, played, played_in, state, text,
+    both_end, complaints, ended_within, exits_with, has_time, leave, must_close, must_end, played, played_in, state,
+    text,
 };
 use super::to_watchdog::{answers_shown, recorded};
 use crate::event::{Event, Status, Who, shown};
@@ -394,13 +395,28 @@ async fn status_told(stage: &Stage) -> Outcome {
 
 /// The watchdog tells which signal ended its server, whichever it was.
 async fn signals_told(stage: &Stage) -> Outcome {
+    let begun = Instant::now();
     // As the system describes them, in part: it may say `Terminated` or `terminated`.
     for (signal, words) in [
         (Signal::SIGTERM, "erminated"),
+        (Signal::SIGKILL, "illed"),
         (Signal::SIGSEGV, "egmentation"),
         (Signal::SIGABRT, "bort"),
         (Signal::SIGUSR2, "ser defined signal 2"),
+        (Signal::SIGHUP, "angup"),
+        (Signal::SIGINT, "nterrupt"),
+        (Signal::SIGQUIT, "uit"),
+        (Signal::SIGILL, "llegal instruction"),
+        (Signal::SIGTRAP, "breakpoint trap"),
+        (Signal::SIGBUS, "us error"),
+        (Signal::SIGFPE, "loating point exception"),
+        (Signal::SIGUSR1, "ser defined signal 1"),
+        (Signal::SIGPIPE, "roken pipe"),
+        (Signal::SIGALRM, "larm clock"),
     ] {
+        if !has_time(stage, begun) {
+            break;
+        }
         let (run, server) = played(stage, &[]).await?;
         run.order(0, &Order::Raise(signal as i32))?;
         drop(server);

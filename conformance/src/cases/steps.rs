@@ -113,6 +113,13 @@ pub(super) async fn ended_within(run: &Run, who: Who, wait: Duration) -> Option<
     run.record.until(Instant::now() + wait, |events| ended(events, who)).await
 }
 
+/// All that a server wrote through a descriptor until it closed it.
+pub(super) async fn last_replies(run: &Run, through: i32) -> Vec<u8> {
+    let is_closed = |event: &Event| matches!(event.what, What::Closed { to: Who::Watchdog, fd } if fd == through);
+    run.until(|events| events.iter().any(is_closed).then_some(())).await;
+    run.record.look(|events| passed(events, Who::Watchdog, through))
+}
+
 /// Waits for a subject's end, which must come.
 pub(super) async fn must_end(run: &Run, who: Who, after: &str) -> Result<Option<Status>, Stop> {
     run.ended(who).await.ok_or_else(|| {

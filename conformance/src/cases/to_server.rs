@@ -6,9 +6,11 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
-use super::steps::{alone, arrivals, complaints, ended_within, has_time, not_learned, spread, state, text};
+use super::steps::{
+    alone, arrivals, complaints, ended_within, has_time, last_replies, not_learned, spread, state, text,
+};
 use crate::dialect::payload::Form;
-use crate::event::{Event, Status, What, Who, passed, requests};
+use crate::event::{Status, Who, passed, requests};
 use crate::observe::process::{asleep, facts};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::client::Client;
@@ -25,6 +27,7 @@ super::cases! {
     "wire.empty-message" => empty_message,
     "wire.malformed-payload" => malformed_payload,
     "wire.garbage" => garbage,
+    "wire.corrupted" => corrupted,
     "wire.oversized" => oversized,
     "wire.quoted-names" => quoted_names,
     "end.pending-done" => pending_done,
@@ -165,6 +168,26 @@ async fn garbage(stage: &Stage) -> Outcome {
     // Every byte there is, some of them many times, and an end after it that parts it from what follows.
     let all: Vec<u8> = (0..=255).chain([0; 64]).chain([255; 64]).collect();
     survives(stage, &stage.dialect().framed(&all), "garbage").await
+}
+
+/// A message of which a byte was changed does not end the server.
+async fn corrupted(stage: &Stage) -> Outcome {
+    // A setting: in a request the changed byte might be part of a host's name.
+    let setting = stage.lesson.learned.messages.first().cloned().flatten();
+    let setting = setting.ok_or_else(|| not_learned("messages to the server", "[dialect]\nend = \"#\""))?;
+    let end = stage.dialect().end.as_ref().map_or(&[][..], |end| &end.0);
+    let (client, framed) = alone(stage).await?;
+    // Another op is another matter.
+    for (n, at) in (1..setting.len()).enumerate() {
+        let mut changed = setting.clone();
+        changed[at] ^= 1;
+        if end.contains(&changed[at]) {
+            changed[at] ^= 2;
+        }
+        client.write(&[&stage.dialect().framed(&changed)[..], &framed].concat()).await?;
+        must_arrive(&client, n + 2, &format!("the one after {}", text(&changed))).await?;
+    }
+    Ok(())
 }
 
 /// A message of 9 MiB that means nothing does not end the server.
@@ -309,9 +332,7 @@ async fn last_whole(stage: &Stage, has_ended: bool) -> Result<Cut, Stop> {
         return Err(Stop::Missing("this machine was too slow to read the replies soon".into()));
     }
     super::steps::must_end(&client.run, Who::Server(0), "SIGALRM with unread replies").await?;
-    let is_closed = |event: &Event| matches!(event.what, What::Closed { to: Who::Watchdog, fd } if fd == through);
-    client.run.until(|events| events.iter().any(is_closed).then_some(())).await;
-    let stream = client.run.record.look(|events| passed(events, Who::Watchdog, through));
+    let stream = last_replies(&client.run, through).await;
     if !stream.ends_with(&end.0) {
         let last = text(&stream[stream.len().saturating_sub(60)..]);
         let when = if has_ended { ", and the end of its pipe" } else { "" };

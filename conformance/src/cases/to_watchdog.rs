@@ -18,6 +18,7 @@ super::cases! {
     "wire.replies-coalesced" => replies_coalesced,
     "wire.reply-garbage" => reply_garbage,
     "wire.reply-empty" => reply_empty,
+    "wire.reply-bare" => reply_bare,
     "wire.reply-oversized" => reply_oversized,
     "wire.reply-cut-off" => reply_cut_off,
     "wire.reply-unasked" => reply_unasked,
@@ -146,6 +147,15 @@ async fn reply_garbage(stage: &Stage) -> Outcome {
 /// An end symbol with no reply before it is told, and the session goes on.
 async fn reply_empty(stage: &Stage) -> Outcome {
     told(stage, b"", "an end symbol with no reply before it").await
+}
+
+/// A reply that is an op byte and nothing else is told, and the session goes on.
+async fn reply_bare(stage: &Stage) -> Outcome {
+    if stage.lesson.learned.dialect.reply.same_op != Some(true) {
+        return Err(Stop::NotApplicable("its replies have no op".into()));
+    }
+    let op = recorded(stage)?.1[..1].to_vec();
+    told(stage, &op, "a reply that is an op byte and nothing else").await
 }
 
 /// A reply of 9 MiB that means nothing is told, and the session goes on.
