@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::signal::Signal;
@@ -17,6 +18,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::JoinHandle;
 
+use super::process;
 use super::readiness::register;
 use super::unread::unread;
 use crate::event::{Stream, What};
@@ -89,6 +91,23 @@ impl Input {
     /// Writes what is taken next, once anything is, and says how much that was.
     pub async fn write_some(&self, bytes: &[u8]) -> io::Result<usize> {
         self.0.async_io(Interest::WRITABLE, |fd| Ok(rustix::io::write(fd, bytes)?)).await
+    }
+
+    /// Writes as long as anything is taken, and says how much was. Full is where nothing has been taken for a while and the
+    /// reader sleeps: one that only waits for its turn may still read.
+    pub async fn fill(&self, bytes: &[u8], reader: i32, patience: Duration) -> usize {
+        let (begun, pause) = (Instant::now(), patience / 20);
+        let mut taken = 0;
+        while taken < bytes.len() {
+            match tokio::time::timeout(pause, self.write_some(&bytes[taken..])).await {
+                Ok(Ok(more)) => taken += more,
+                Ok(Err(_)) => break,
+                Err(_) if process::asleep(reader, Instant::now() + pause).await => break,
+                Err(_) if begun.elapsed() > patience => break,
+                Err(_) => {}
+            }
+        }
+        taken
     }
 
     /// Writes parts so that each is read apart: a part is written when the one before has been read to its last byte,

@@ -102,17 +102,10 @@ impl Client {
     }
 
     /// Writes as much as the server takes until it takes nothing more: then everything on the way is full.
-    pub async fn write_some(&self, bytes: &[u8]) -> Result<(), Stop> {
-        let Some(input) = &self.input else { return Ok(()) };
-        let soon = self.patience / 20;
-        for chunk in bytes.chunks(4096) {
-            match tokio::time::timeout(soon, input.write_all(chunk)).await {
-                Ok(Err(error)) if error.raw_os_error() != Some(libc::EPIPE) => return Err(error.into()),
-                Ok(_) => {}
-                Err(_) => break,
-            }
-        }
-        Ok(())
+    pub async fn fill(&self, bytes: &[u8]) {
+        let Some(input) = &self.input else { return };
+        let filled = input.fill(bytes, self.run.pid, self.patience);
+        self.run.record.ask("how much the server takes", filled).await;
     }
 
     /// From here on nobody reads what the server writes; its pipe stays open.

@@ -239,12 +239,10 @@ impl Session {
     pub async fn fill(&self, bytes: &[u8]) -> io::Result<usize> {
         let input = self.input.lock().expect("not poisoned").clone();
         let taken = async {
-            let (mut taken, soon) = (0, self.patience / 20);
-            while let (Some(input), true) = (&input, taken < bytes.len()) {
-                let Ok(Ok(more)) = tokio::time::timeout(soon, input.write_some(&bytes[taken..])).await else { break };
-                taken += more;
+            match &input {
+                Some(input) => input.fill(bytes, self.pid, self.patience).await,
+                None => 0,
             }
-            taken
         };
         let taken = self.record.ask("how much is taken", taken).await;
         self.record.push(What::Typed { bytes: bytes[..taken].to_vec() });
