@@ -14,6 +14,7 @@ use nix::sys::signal::Signal;
 use nix::sys::termios::{LocalFlags, OutputFlags, SetArg, tcgetattr, tcsetattr};
 use nix::sys::wait::WaitStatus;
 use rexpect::process::PtyProcess;
+use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::JoinHandle;
@@ -93,8 +94,8 @@ impl Input {
         self.0.async_io(Interest::WRITABLE, |fd| Ok(rustix::io::write(fd, bytes)?)).await
     }
 
-    /// Writes as long as anything is taken, and says how much was. Full is where nothing has been taken for a while and the
-    /// reader sleeps: one that only waits for its turn may still read.
+    /// Writes as long as anything is taken, and says how much was. Full is what takes nothing while its reader sleeps: a
+    /// reader may wait for its turn, and so may we.
     pub async fn fill(&self, bytes: &[u8], reader: i32, patience: Duration) -> usize {
         let (begun, pause) = (Instant::now(), patience / 20);
         let mut taken = 0;
@@ -102,9 +103,14 @@ impl Input {
             match tokio::time::timeout(pause, self.write_some(&bytes[taken..])).await {
                 Ok(Ok(more)) => taken += more,
                 Ok(Err(_)) => break,
-                Err(_) if process::asleep(reader, Instant::now() + pause).await => break,
-                Err(_) if begun.elapsed() > patience => break,
-                Err(_) => {}
+                Err(_) => {
+                    let sleeps = process::asleep(reader, Instant::now() + pause).await;
+                    match rustix::io::write(self, &bytes[taken..]) {
+                        Ok(more) => taken += more,
+                        Err(Errno::AGAIN) if !sleeps && begun.elapsed() < patience => {}
+                        Err(_) => break,
+                    }
+                }
             }
         }
         taken
