@@ -225,3 +225,36 @@ fn read_events(path: &Path) -> Result<Vec<Event>, String> {
     };
     lines.map(event).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a file may hold: lines as they are written, and anything else.
+    fn file() -> impl Strategy<Value = Vec<u8>> {
+        const CASE: &str = r#"{"at_us": 1, "remains": [], "sessions": [{"at_us": 2, "pid": 3, "not_executed": null}]}"#;
+        let line = prop_oneof![
+            Just(CASE.as_bytes().to_vec()),
+            Just(serde_json::to_vec(&Event { at_us: 7, what: crate::event::What::Looked }).unwrap()),
+            vec(any::<u8>(), 0..20),
+        ];
+        vec(line, 0..4).prop_map(|lines| lines.join(&b'\n'))
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_case_is_said_to_have_done_is_read_or_refused(case in file(), notes in file(), session in file()) {
+            let folder = tempfile::tempdir().unwrap();
+            for (name, bytes) in [("case.json", case), ("notes.jsonl", notes), ("0.jsonl", session)] {
+                fs::write(folder.path().join(name), bytes).unwrap();
+            }
+            if let Err(told) = read_acts(folder.path()) {
+                let place = folder.path().display().to_string();
+                prop_assert!(told.starts_with(&place), "{}", told);
+            }
+        }
+    }
+}

@@ -147,7 +147,7 @@ impl Record {
         let is_asked = |what: &What| matches!(what, What::Answered { question: asked, .. } if asked == question);
         let at = next(&events, looked, question, is_asked);
         let What::Answered { answer, .. } = &events[at].what else { return None };
-        Some(serde_json::from_value(answer.clone()).unwrap_or_else(|error| panic!("{question}: {error}")))
+        Some(serde_json::from_value(answer.clone()).unwrap_or_else(|error| misfit(format!("`{question}`: {error}"))))
     }
 
     fn answered<T: Serialize>(&self, question: &str, answer: T) -> T {
@@ -214,16 +214,23 @@ impl Record {
     }
 }
 
+/// What unwinds from a case that takes another course than it took when the record was made: the two do not belong
+/// together.
+#[derive(Debug)]
+pub struct Misfit(pub String);
+
+/// Ends the case, and not with the words of a bug: nothing is wrong with it.
+fn misfit(why: String) -> ! {
+    std::panic::resume_unwind(Box::new(Misfit(why)))
+}
+
 /// The place of the next event that tells of a case: it must be of this kind.
-///
-/// # Panics
-/// When the case takes another course than it took when the record was made: then the two do not belong together.
 fn next(events: &[Event], looked: &Mutex<usize>, asked: &str, is: impl Fn(&What) -> bool) -> usize {
     let mut looked = looked.lock().unwrap_or_else(PoisonError::into_inner);
     let is_of_a_case = |event: &Event| matches!(event.what, What::Looked | What::Answered { .. });
     let at = events[*looked..].iter().position(is_of_a_case).map(|at| *looked + at);
     let at = at.filter(|at| is(&events[*at].what));
-    let at = at.unwrap_or_else(|| panic!("what was recorded took another course: it has no answer to `{asked}` here"));
+    let at = at.unwrap_or_else(|| misfit(format!("there is no answer to `{asked}` here")));
     *looked = at + 1;
     at
 }

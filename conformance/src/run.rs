@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::baseline::{Baseline, Day};
 use crate::bundle::Bundle;
@@ -19,7 +19,7 @@ use crate::observe::target::Target;
 use crate::outcome::{Outcome, Stop};
 use crate::probe::lesson;
 use crate::profile::{Profile, matches};
-use crate::record::Record;
+use crate::record::{Misfit, Record};
 use crate::spec::{Platform, Requirement, requirements};
 use crate::stage::{Acts, Lesson, Pair, Stage, Suite};
 use crate::subject::place::RunFolder;
@@ -141,7 +141,7 @@ pub async fn run(options: Options, progress: Progress<'_>) -> Result<Run, Refusa
     });
     let learning_suite = suite.clone();
     let lesson = tokio::spawn(async move { lesson::learn(&learning_suite).await }).await;
-    let lesson = Arc::new(lesson.map_err(|panic| format!("the first session: {panic}"))?);
+    let lesson = Arc::new(lesson.map_err(|panic| format!("the first session: {}", cause(panic)))?);
     let learning = begun.elapsed();
     let day = options.past.as_ref().map_or_else(Day::today, Bundle::day);
     let mut done = cases_of(&suite, &lesson, &options, day, &selected, progress).await;
@@ -350,12 +350,25 @@ fn excuse(outcome: Outcome, records: &[Arc<Record>], late: Duration, patience: D
     }
 }
 
+/// Why a task came to no end of its own.
+fn cause(panic: JoinError) -> String {
+    let words = panic.to_string();
+    let misfit = panic.try_into_panic().ok().and_then(|payload| payload.downcast::<Misfit>().ok());
+    match misfit {
+        Some(misfit) => format!(
+            "the bundle was kept by another suite, or changed since: {}; whatever kept it can replay it",
+            misfit.0
+        ),
+        None => format!("it panicked: {words}"),
+    }
+}
+
 /// Runs a case in a task of its own, so that its panic is a harness fault, and within bounds.
 async fn perform(case: &'static Case, stage: Arc<Stage>, patience: Duration) -> Outcome {
     let task = tokio::spawn((case.run)(stage));
     match tokio::time::timeout(patience * 20, task).await {
         Ok(Ok(outcome)) => outcome,
-        Ok(Err(panic)) => Err(Stop::Harness(format!("the case panicked: {panic}"))),
+        Ok(Err(panic)) => Err(Stop::Harness(cause(panic))),
         Err(_) => Err(Stop::Harness("the case did not end in time".to_owned())),
     }
 }

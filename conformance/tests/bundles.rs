@@ -45,3 +45,23 @@ fn what_is_no_bundle_is_refused() {
     let kept = bench.judge(&python_pair(), &["--bundle", &bench.folder().display().to_string()]);
     assert!(kept.status == 2 && kept.stderr.contains("a folder that is not there yet"), "{}", kept.stderr);
 }
+
+/// One that was made by another suite is nobody's bug.
+#[test]
+fn a_bundle_that_does_not_fit_is_told_apart_from_a_bug() {
+    let bench = Bench::new(&std::env::var_os("PATH").unwrap_or_default());
+    let bundle = bench.folder().join("bundle");
+    bench.judge(&reference(), &["--only", "wire.coalesced", "--bundle", &bundle.display().to_string()]);
+    let without_answers = |file: &Path| {
+        let text = std::fs::read_to_string(file).unwrap();
+        let lines: Vec<_> = text.lines().filter(|line| !line.contains("which recorded request")).collect();
+        assert_ne!(lines.len(), text.lines().count());
+        std::fs::write(file, lines.join("\n")).unwrap();
+    };
+    without_answers(&bundle.join("wire.coalesced/notes.jsonl"));
+    let output = bench.suite().arg("replay").arg(&bundle).output().unwrap();
+    let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(3));
+    assert!(said.contains("was kept by another suite") && said.contains("no answer to `which recorded"), "{said}");
+    assert!(!complained.contains("panicked"), "{complained}");
+}

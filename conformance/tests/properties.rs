@@ -1,5 +1,7 @@
 //! What the suite reads from subjects and from files never makes it panic, and what it writes can be read back.
 
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
 use conformance::baseline::Baseline;
@@ -9,6 +11,7 @@ use conformance::escape::{escaped, unescaped};
 use conformance::event::{Event, Request, Status, Stream, What, Who};
 use conformance::profile::Profile;
 use conformance::record::Record;
+use conformance::subject::handover::{self, Hello};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -105,6 +108,15 @@ proptest! {
         let line = serde_json::to_string(&Event { at_us: 7, what }).unwrap();
         let again: Event = serde_json::from_str(&line).unwrap();
         prop_assert_eq!(serde_json::to_string(&again).unwrap(), line);
+    }
+
+    #[test]
+    fn whoever_connects_says_a_greeting_or_is_refused(bytes in stream(), is_measured in any::<bool>()) {
+        let (mut theirs, ours) = UnixStream::pair().unwrap();
+        let length = u32::try_from(bytes.len()).unwrap().to_le_bytes();
+        theirs.write_all(&[if is_measured { &length[..] } else { &[] }, &bytes].concat()).unwrap();
+        drop(theirs);
+        let _ = handover::receive::<Hello>(&ours);
     }
 
     #[test]
