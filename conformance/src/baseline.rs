@@ -78,6 +78,12 @@ impl Expected {
     fn last_day(&self) -> Option<Day> {
         self.expires.date.map(Day::from)
     }
+
+    /// What to say of it once its last day is over.
+    fn expired(&self, today: Day) -> Option<String> {
+        let is_over = self.last_day().is_none_or(|last| today > last);
+        is_over.then(|| format!("it was expected to fail until {}", self.expires))
+    }
 }
 
 impl Baseline {
@@ -132,10 +138,9 @@ impl Baseline {
             Verdict::NotApplicable { reason } => return stale(&format!("it is not applicable ({reason})")),
             Verdict::Fail(finding) | Verdict::Warn(finding) => finding,
             other => {
-                let until = |day: String| format!("it was expected to fail until {day}: {}", entry.reason);
-                return match entry.last_day() {
-                    Some(last) if today <= last => other,
-                    last => Verdict::Stale { reason: until(last.map_or_else(String::new, |day| day.to_string())) },
+                return match entry.expired(today) {
+                    None => other,
+                    Some(expired) => Verdict::Stale { reason: format!("{expired}: {}", entry.reason) },
                 };
             }
         };
@@ -144,11 +149,9 @@ impl Baseline {
         if finding.expected != entry.finding {
             return and(format!("it was expected to fail for another reason: {}", entry.finding));
         }
-        match entry.last_day() {
-            Some(last) if today <= last => Verdict::Expected { finding, reason: entry.reason.clone() },
-            last => {
-                and(format!("it was expected to fail until {}", last.map_or_else(String::new, |day| day.to_string())))
-            }
+        match entry.expired(today) {
+            None => Verdict::Expected { finding, reason: entry.reason.clone() },
+            Some(expired) => and(expired),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! `cargo xtask stability`: the same pair judged again and again, idle or beside busy threads; no verdict may change.
 //!
-//! What was counted is kept by commit, pair and load, in `target/stability`, so that a large number can be reached in
+//! What was counted is kept by contents, pair and load, in `target/stability`, so that a large number can be reached in
 //! slices. Cases that wait for a deadline by design run in the first hundred rounds only.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
@@ -90,7 +91,7 @@ fn counted(options: &Options) -> Result<Counted, String> {
     };
     let folder = built.parent().unwrap_or(&built).join("stability");
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let slice = folder.join(format!("{}-{name}-{}", commit()?, options.load));
+    let slice = folder.join(format!("{}-{name}-{}", contents()?, options.load));
     let file = slice.with_extension("json");
     let mut counted: Counted =
         std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
@@ -170,16 +171,25 @@ impl Counted {
     }
 }
 
-/// The commit that is judged; what was not committed is told apart.
-fn commit() -> Result<String, String> {
+/// What a verdict depends on. The pairs are named by their folder besides.
+const JUDGED: [&str; 6] =
+    ["Cargo.lock", "conformance/Cargo.toml", "conformance/spec", "conformance/src", "reference/src", "fixtures/pairs"];
+
+/// A name for the contents of what is judged and of what judges, so that a commit that changes neither adds to what was
+/// counted before it; what was not committed is told apart.
+fn contents() -> Result<String, String> {
     let git = |arguments: &[&str]| {
-        let output = Command::new("git").args(arguments).current_dir(workspace()).output();
+        let output = Command::new("git").args(arguments).args(JUDGED).current_dir(workspace()).output();
         let output = output.map_err(|error| format!("git: {error}"))?;
-        Ok::<_, String>(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        if !output.status.success() {
+            return Err(format!("git: {}", String::from_utf8_lossy(&output.stderr).trim()));
+        }
+        Ok(output.stdout)
     };
-    let head = git(&["rev-parse", "--short", "HEAD"])?;
+    let mut listed = DefaultHasher::new();
+    git(&["ls-tree", "HEAD"])?.hash(&mut listed);
     let changed = !git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty();
-    Ok(if changed { format!("{head}-changed") } else { head })
+    Ok(format!("{:016x}{}", listed.finish(), if changed { "-changed" } else { "" }))
 }
 
 fn name_of(bin: &Path) -> String {

@@ -309,23 +309,13 @@ mod tests {
     }
 
     #[test]
-    fn a_first_greeting_that_is_replied_to_moves_no_reply_to_another_line() {
-        let learned = learned(
-            b"H{}#1{v:805306368}#1{v:1073741824}#2{v:32}#2{v:16}#3{u:\"/a\"}#3{u:\"/b\"}#X#",
-            b"H{}#1{a}#1{b}#2{c}#2{d}#3{e}#3{f}#X{}#",
-        );
-        assert_eq!(learned.replies, [b"1{a}", b"1{b}", b"2{c}", b"2{d}", b"3{e}", b"3{f}"]);
-        assert_eq!(learned.dialect.reply.same_op, Some(true));
-    }
-
-    #[test]
-    fn a_first_greeting_without_a_reply_moves_none_either() {
-        let learned = learned(
-            b"H{}#1{v:805306368}#1{v:1073741824}#2{v:32}#2{v:16}#3{u:\"/a\"}#3{u:\"/b\"}#X#",
-            b"1{a}#1{b}#2{c}#2{d}#3{e}#3{f}#",
-        );
-        assert_eq!(learned.replies, [b"1{a}", b"1{b}", b"2{c}", b"2{d}", b"3{e}", b"3{f}"]);
-        assert_eq!(learned.dialect.reply.same_op, Some(true));
+    fn a_first_greeting_moves_no_reply_to_another_line_whether_it_has_one_or_not() {
+        for replies in [&b"H{}#1{a}#1{b}#2{c}#2{d}#3{e}#3{f}#X{}#"[..], b"1{a}#1{b}#2{c}#2{d}#3{e}#3{f}#"] {
+            let learned =
+                learned(b"H{}#1{v:805306368}#1{v:1073741824}#2{v:32}#2{v:16}#3{u:\"/a\"}#3{u:\"/b\"}#X#", replies);
+            assert_eq!(learned.replies, [b"1{a}", b"1{b}", b"2{c}", b"2{d}", b"3{e}", b"3{f}"]);
+            assert_eq!(learned.dialect.reply.same_op, Some(true));
+        }
     }
 
     #[test]

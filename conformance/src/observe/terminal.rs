@@ -94,8 +94,8 @@ impl Input {
         self.0.async_io(Interest::WRITABLE, |fd| Ok(rustix::io::write(fd, bytes)?)).await
     }
 
-    /// Writes as long as anything is taken, and says how much was. Full is what takes nothing while its reader sleeps: a
-    /// reader may wait for its turn, and so may we.
+    /// Writes as long as anything is taken, and says how much was. Full is what takes nothing while its reader, the process
+    /// of this id, sleeps: a reader may wait for its turn, and so may we. It gives up on one that never sleeps.
     pub async fn fill(&self, bytes: &[u8], reader: i32, patience: Duration) -> usize {
         let (begun, pause) = (Instant::now(), patience / 20);
         let mut taken = 0;

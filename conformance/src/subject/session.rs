@@ -235,7 +235,7 @@ impl Session {
         Ok(())
     }
 
-    /// Writes to standard input as long as anything is taken, and says how much was when nothing more is for a while.
+    /// Writes to standard input until everything on the way is full, and says how much was taken.
     pub async fn fill(&self, bytes: &[u8]) -> io::Result<usize> {
         let input = self.input.lock().expect("not poisoned").clone();
         let taken = async {
