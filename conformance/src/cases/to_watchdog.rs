@@ -254,27 +254,36 @@ async fn prompt_ready(stage: &Stage) -> Outcome {
         Some("") | None => return Err(Stop::NotApplicable("it shows no prompt".into())),
         Some(prompt) => prompt.as_bytes().to_vec(),
     };
+    let prompts = |shown: &[u8]| shown.windows(prompt.len()).filter(|window| *window == prompt).count();
+    let wrong = |run: &Run| {
+        let out = run.record.look(|events| shown(events, None));
+        let expected = "one prompt at the beginning, and one after the words for each of two commands";
+        Err(Stop::failure(expected, format!("{} prompts: {}", prompts(&out), text(&out))))
+    };
     let (run, server) = played(stage, &[]).await?;
+    let is_ready = |times: usize| run.until(move |events| (prompts(&shown(events, None)) >= times).then_some(()));
+    // At the beginning, and after the first command.
+    if is_ready(2).await.is_none() {
+        return wrong(&run);
+    }
     let (line, reply) = (&stage.lesson.typed[0], &stage.lesson.learned.replies[0]);
     let before = shown_bytes(&run);
     run.line(line).await?;
     server.message(&run).await?;
+    // Whoever shows one as soon as a command has been sent does so before this sleeps.
+    run.asleep(run.pid, Instant::now() + run.patience() / 10).await;
+    let early = prompts(&shown_since(&run, before));
     server.reply(&run, reply).await?;
     let token = line.split(' ').nth(1).unwrap_or_default().as_bytes();
+    // The line itself is shown too, where the terminal's echo is on.
     let told = |events: &[Event]| find(&shown(events, None)[before..], token);
     if run.until(told).await.is_none() {
         return Err(Stop::NotApplicable("the value of a setting is not shown".into()));
     }
+    if early > 0 || is_ready(3).await.is_none() {
+        return wrong(&run);
+    }
     done(&run, server).await?;
     must_close(&run).await?;
-    // One at the beginning, one after the first command, one after the second.
-    const EXPECTED: usize = 3;
-    let out = run.record.look(|events| shown(events, None));
-    let at: Vec<_> = (0..out.len()).filter(|at| out[*at..].starts_with(&prompt)).collect();
-    let words = find(&out[before..], token).map_or(0, |at| before + at);
-    if at.len() == EXPECTED && at.iter().any(|prompt| *prompt > words) {
-        return Ok(());
-    }
-    let expected = "one prompt at the beginning, and one after the words for each of two commands";
-    Err(Stop::failure(expected, format!("{} prompts: {}", at.len(), text(&out))))
+    if run.record.look(|events| prompts(&shown(events, None))) == 3 { Ok(()) } else { wrong(&run) }
 }

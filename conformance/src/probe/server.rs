@@ -98,7 +98,8 @@ impl Server {
         done(tokio::time::timeout(run.patience(), self.writes.write_apart([&b""[..]])).await)
     }
 
-    /// Writes the same again and again, as long as anybody takes it. Nothing of it is noted, and it never comes back.
+    /// Writes the same again and again, as long as anybody takes it. Nothing of it is noted, and it never comes back. How
+    /// much that is in all depends on the machine: a few bytes at a time leave memory to a watchdog that keeps all of them.
     pub async fn flood(&self, bytes: &[u8]) -> Infallible {
         while self.writes.write_all(bytes).await.is_ok() {}
         std::future::pending().await

@@ -3,6 +3,8 @@
 
 #![expect(unsafe_code, reason = "PIDFD_GET_INFO has no safe call")]
 
+use std::ffi::OsString;
+use std::fs::DirEntry;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -95,21 +97,30 @@ pub fn waited(pid: i32) -> Option<bool> {
 
 /// Every thread of the process sleeps.
 pub(super) fn sleeps(pid: i32) -> bool {
-    all_are(pid, 'S')
+    all_are(pid, "S")
 }
 
 /// Every thread of the process was stopped by a signal.
 pub(super) fn is_stopped(pid: i32) -> bool {
-    all_are(pid, 'T')
+    all_are(pid, "T")
 }
 
-fn all_are(pid: i32, state: char) -> bool {
-    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return false };
-    threads.flatten().all(|thread| {
-        // The name in brackets may hold anything; the state is the word after the last bracket.
-        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(state))
-    })
+/// Every thread is in this state at the same time: threads are looked at one after another, and two that wake each other
+/// in turn are each found asleep, so that none may have had its turn when all are looked at again.
+fn all_are(pid: i32, state: &str) -> bool {
+    turns(pid, state).is_some_and(|first| turns(pid, state) == Some(first))
+}
+
+/// How often each thread gave way so far, if all of them are in this state.
+fn turns(pid: i32, state: &str) -> Option<Vec<(OsString, String)>> {
+    let of_thread = |thread: DirEntry| {
+        let status = std::fs::read_to_string(thread.path().join("status")).ok()?;
+        let (_, from_state) = status.split_once("\nState:\t")?;
+        let (_, turns) =
+            from_state.starts_with(state).then_some(from_state)?.split_once("\nvoluntary_ctxt_switches:")?;
+        Some((thread.file_name(), turns.to_owned()))
+    };
+    std::fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten().map(of_thread).collect()
 }
 
 /// The number of ones in a list of hexadecimal words.
