@@ -14,7 +14,7 @@ pub(crate) fn run() -> ExitCode {
 
 fn steps() -> Vec<Step> {
     vec![
-        Step { name: "reference", command: cargo(["bench", "--quiet", "-p", "reference"]) },
-        Step { name: "conformance", command: cargo(["bench", "--quiet", "-p", "conformance"]) },
+        Step::new("reference", cargo(["bench", "--quiet", "-p", "reference"])),
+        Step::new("conformance", cargo(["bench", "--quiet", "-p", "conformance"])),
     ]
 }

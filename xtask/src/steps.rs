@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Step {
     pub(crate) name: &'static str,
     pub(crate) command: Command,
+    /// It is not begun when the steps before it have taken longer than this.
+    pub(crate) within: Option<Duration>,
 }
 
 /// What became of one step, and how long it took.
@@ -18,6 +20,13 @@ struct Done {
     name: &'static str,
     good: bool,
     took: Duration,
+}
+
+impl Step {
+    /// One that is always run.
+    pub(crate) fn new(name: &'static str, command: Command) -> Self {
+        Self { name, command, within: None }
+    }
 }
 
 /// Whether a failure ends the run or the remaining steps are still worth having.
@@ -44,7 +53,14 @@ pub(crate) fn status(command: &mut Command) -> Result<ExitStatus, String> {
 pub(crate) fn run(steps: Vec<Step>, on_failure: OnFailure) -> bool {
     let mut steps = steps.into_iter();
     let mut done: Vec<Done> = Vec::new();
-    for Step { name, mut command } in steps.by_ref() {
+    let mut not_run = Vec::new();
+    for Step { name, mut command, within } in steps.by_ref() {
+        let so_far: Duration = done.iter().map(|step| step.took).sum();
+        if within.is_some_and(|within| so_far > within) {
+            eprintln!("== {name}: not run, since the steps before it took {:.0} s", so_far.as_secs_f64());
+            not_run.push(name);
+            continue;
+        }
         // One stream for announcements and cargo's own words keeps them in order in a log.
         eprintln!("== {name}");
         let start = Instant::now();
@@ -60,7 +76,7 @@ pub(crate) fn run(steps: Vec<Step>, on_failure: OnFailure) -> bool {
             break;
         }
     }
-    let not_run: Vec<&str> = steps.map(|step| step.name).collect();
+    not_run.extend(steps.map(|step| step.name));
     eprintln!("== {}", summary(&done, &not_run));
     done.iter().all(|step| step.good)
 }
@@ -96,6 +112,14 @@ mod tests {
     fn failure_says_what_failed_and_what_was_left_out() {
         let line = summary(&[done("fmt", true, 400), done("clippy", false, 100)], &["test", "doc"]);
         assert_eq!(line, "FAILED: clippy in 0.5 s (fmt 0.4 s, clippy 0.1 s); not run: test, doc");
+    }
+
+    #[test]
+    fn what_need_not_be_run_is_not_begun_late_and_no_failure() {
+        let late = Step { within: Some(Duration::ZERO), ..Step::new("late", Command::new("false")) };
+        assert!(run(vec![Step::new("first", Command::new("true")), late], OnFailure::Stop));
+        let in_time = Step { within: Some(Duration::MAX), ..Step::new("in time", Command::new("false")) };
+        assert!(!run(vec![Step::new("first", Command::new("true")), in_time], OnFailure::Stop));
     }
 
     #[test]

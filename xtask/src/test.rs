@@ -5,6 +5,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use crate::steps::{self, OnFailure, Step, cargo};
 
@@ -15,23 +16,74 @@ const PACKAGES: &[&str] = if cfg!(windows) { &["-p", "reference"] } else { &["--
 /// The Python that the pair in `fixtures/pairs/python` is written for.
 const PYTHON_MIN: (u32, u32) = (3, 8);
 
-pub(crate) fn run(cargo_test_args: Vec<OsString>) -> ExitCode {
-    if cfg!(windows) {
-        eprintln!("On Windows only the reference is tested.");
-    } else {
-        let missing = missing();
-        for problem in &missing {
-            eprintln!("{problem}");
-        }
-        if is_ci() && !missing.is_empty() {
-            eprintln!("In CI nothing may be left out, so this is a failure.");
-            return ExitCode::FAILURE;
-        }
-    }
-    if steps::run(steps(cargo_test_args), OnFailure::Stop) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+/// What is only a slice of something larger is not begun where all that comes before it took longer than this: on a machine
+/// so slow, other commits have their slices.
+const SLICES_WITHIN: Duration = Duration::from_secs(50 * 60);
+
+/// The tests that run pairs in Python.
+const IN_PYTHON: &[&str] = &[
+    "a_dialect_that_is_not_spoken_is_a_finding_of_its_own",
+    "a_failure_has_the_system_calls_of_both_programs",
+    "a_known_failure_does_not_count_and_a_baseline_that_no_longer_fits_does",
+    "a_legal_dialect_is_never_failed",
+    "a_log_gets_plain_text",
+    "a_pair_that_cannot_be_tapped_replayed",
+    "a_pair_that_does_what_is_asked_conforms",
+    "a_pair_with_much_advice_replayed",
+    "a_profile_that_was_learned_gives_the_same_verdicts",
+    "a_report_that_cannot_be_written_is_the_suites_fault",
+    "a_review_leaves_what_differs_and_nothing_else",
+    "null_programs_pass_nothing_that_judges_them",
+    "the_json_report_keeps_its_schema",
+    "the_pair_in_python",
+    "the_programs_may_be_named_one_by_one",
+    "the_report_of_a_pair_that_conforms",
+    "the_report_of_a_pair_that_does_not",
+    "what_cannot_be_seen_is_inconclusive_and_no_failure",
+    "where_all_is_skipped_nothing_ran",
+    "where_all_is_untestable_nothing_ran",
+];
+
+/// The tests that run pairs in other languages: each with the tool that it needs, and what tells that it is there.
+const IN_OTHERS: [(&str, &str, &str, &[&str]); 3] = [
+    ("C", "cc", "--version", &["the_pair_in_c"]),
+    ("Node", "node", "--version", &["the_pair_in_node"]),
+    ("Go", "go", "version", &["the_pair_in_go"]),
+];
+
+/// Something beyond Rust that is not there.
+struct Missing {
+    /// What that means, and what to do about it.
+    said: String,
+    /// The tests that are not run without it.
+    tests: &'static [&'static str],
 }
 
-fn steps(cargo_test_args: Vec<OsString>) -> Vec<Step> {
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.said)?;
+        if self.tests.is_empty() { Ok(()) } else { write!(f, " NOT RUN: {}.", self.tests.join(", ")) }
+    }
+}
+
+pub(crate) fn run(cargo_test_args: Vec<OsString>) -> ExitCode {
+    let missing = if cfg!(windows) { Vec::new() } else { missing() };
+    if cfg!(windows) {
+        eprintln!("On Windows only the reference is tested.");
+    }
+    for problem in &missing {
+        eprintln!("{problem}");
+    }
+    if is_ci() && !missing.is_empty() {
+        eprintln!("In CI nothing may be left out, so this is a failure.");
+        return ExitCode::FAILURE;
+    }
+    // Left out by name, so that none of them looks as if it had passed.
+    let left_out: Vec<_> = missing.iter().flat_map(|missing| missing.tests).copied().collect();
+    if steps::run(steps(cargo_test_args, &left_out), OnFailure::Stop) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn steps(cargo_test_args: Vec<OsString>, left_out: &[&str]) -> Vec<Step> {
     // With arguments only a part of the tests is asked for.
     let all = cargo_test_args.is_empty();
     let mut clippy = cargo(["clippy", "--quiet", "--all-targets"]);
@@ -42,7 +94,12 @@ fn steps(cargo_test_args: Vec<OsString>) -> Vec<Step> {
     build.args(PACKAGES);
 
     let mut test = cargo(["test", "--quiet"]);
+    let has_dashes = cargo_test_args.iter().any(|arg| arg == "--");
     test.args(PACKAGES).args(cargo_test_args);
+    if !left_out.is_empty() {
+        test.args((!has_dashes).then_some("--"));
+        test.args(left_out.iter().flat_map(|name| ["--skip", name]));
+    }
     // A forced pass would make this command's success worth nothing.
     test.env_remove("INSTA_FORCE_PASS");
     if is_ci() {
@@ -53,25 +110,36 @@ fn steps(cargo_test_args: Vec<OsString>) -> Vec<Step> {
     let mut doc = cargo(["doc", "--quiet", "--no-deps"]);
     doc.args(PACKAGES).env("RUSTDOCFLAGS", "-D warnings");
 
+    // No part of the workspace, since it needs what nothing else does; so it is looked at here. To check it, neither
+    // another compiler nor the fuzzer's own library, which is C++, is needed.
+    let mut fuzz = cargo(["check", "--quiet", "--locked", "--manifest-path", "conformance/fuzz/Cargo.toml"]);
+    fuzz.args(["--target-dir", "target/fuzz"]).current_dir(crate::workspace());
+    fuzz.env("CUSTOM_LIBFUZZER_PATH", "none/libnone.a");
+
     let mut steps = vec![
-        Step { name: "fmt", command: cargo(["fmt", "--all", "--check"]) },
-        Step { name: "clippy", command: clippy },
-        Step { name: "build", command: build },
-        Step { name: "test", command: test },
-        Step { name: "doc", command: doc },
+        Step::new("fmt", cargo(["fmt", "--all", "--check"])),
+        Step::new("clippy", clippy),
+        Step::new("build", build),
+        Step::new("test", test),
+        Step::new("doc", doc),
     ];
     if cfg!(unix) && all {
+        steps.push(Step::new("fuzz", fuzz));
         let slice = slice_of_mutants();
-        let mut further = vec![("faults", vec!["faults"]), ("stability", vec!["stability", "--runs", "10"])];
-        further.push(("under load", vec!["stability", "--runs", "5", "--load", "2"]));
+        let stability = |runs, load| vec!["stability", "--no-keep", "--runs", runs, "--load", load];
+        let mut further = vec![
+            ("faults", vec!["faults"], None),
+            ("stability", stability("10", "0"), Some(SLICES_WITHIN)),
+            ("under load", stability("4", "4"), Some(SLICES_WITHIN)),
+        ];
         if has_mutants() {
-            further.push(("mutants", vec!["mutants", "--slice", &slice]));
+            further.push(("mutants", vec!["mutants", "--slice", &slice], Some(SLICES_WITHIN)));
         }
-        for (name, arguments) in further {
+        for (name, arguments, within) in further {
             // This very program.
             let mut command = Command::new(env::current_exe().unwrap_or_else(|_| "xtask".into()));
             command.args(arguments);
-            steps.push(Step { name, command });
+            steps.push(Step { within, ..Step::new(name, command) });
         }
     }
     steps
@@ -95,29 +163,31 @@ fn is_ci() -> bool {
     env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
 }
 
-/// What the tests need beyond Rust and is not there, each with what is not run without it.
-fn missing() -> Vec<String> {
+/// What the tests need beyond Rust and is not there.
+fn missing() -> Vec<Missing> {
+    let is_there = |tool: &str, argument: &str| {
+        Command::new(tool).arg(argument).output().is_ok_and(|output| output.status.success())
+    };
     let mut missing = Vec::new();
     if let Err(problem) = python() {
-        let needed = format!("Install Python 3.{} or later", PYTHON_MIN.1);
-        missing.push(format!("{problem}: the Python pair and its faults are not run. {needed}."));
+        let (_, minor) = PYTHON_MIN;
+        let said = format!("{problem}: neither are its faults tried. Install Python 3.{minor} or later.");
+        missing.push(Missing { said, tests: IN_PYTHON });
     }
-    for (tool, argument, language) in [("cc", "--version", "C"), ("node", "--version", "Node"), ("go", "version", "Go")]
-    {
-        let there = Command::new(tool).arg(argument).output().is_ok_and(|output| output.status.success());
-        if !there {
-            missing.push(format!("{tool} not found: the pair in {language} is not run. Install {language}."));
+    for (language, tool, argument, tests) in IN_OTHERS {
+        if !is_there(tool, argument) {
+            missing.push(Missing { said: format!("{tool} not found: install {language}."), tests });
         }
     }
     if cfg!(target_os = "linux") && !has_mutants() {
-        missing.push(
-            "cargo-mutants not found: no mutants are tried. Install it with: cargo install --locked cargo-mutants"
-                .into(),
-        );
+        let said = "cargo-mutants not found: no mutants are tried. Install it with: \
+                    cargo install --locked cargo-mutants";
+        missing.push(Missing { said: said.into(), tests: &[] });
     }
     // It exists nowhere else.
-    if cfg!(target_os = "linux") && !Command::new("strace").arg("-V").output().is_ok_and(|o| o.status.success()) {
-        missing.push("strace not found: --strace is not tried. Install strace.".to_owned());
+    if cfg!(target_os = "linux") && !is_there("strace", "-V") {
+        let said = "strace not found: --strace is not tried. Install strace.".into();
+        missing.push(Missing { said, tests: &[] });
     }
     missing
 }
@@ -156,11 +226,62 @@ mod tests {
         }
     }
 
+    fn words(step: &Step) -> Vec<&str> {
+        step.command.get_args().map(|arg| arg.to_str().unwrap()).collect()
+    }
+
     #[test]
     fn further_arguments_reach_cargo_test_alone() {
-        for step in steps(vec!["codec".into()]) {
-            let has_it = step.command.get_args().any(|arg| arg == "codec");
-            assert_eq!(has_it, step.name == "test", "{}", step.name);
+        for step in steps(vec!["codec".into()], &[]) {
+            assert_eq!(words(&step).contains(&"codec"), step.name == "test", "{}", step.name);
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_is_skipped_by_name() {
+        for (asked, expected) in [
+            (vec![], "-- --skip the_pair_in_go"),
+            (vec!["codec"], "codec -- --skip the_pair_in_go"),
+            (vec!["codec", "--", "--nocapture"], "codec -- --nocapture --skip the_pair_in_go"),
+        ] {
+            let steps = steps(asked.into_iter().map(OsString::from).collect(), &["the_pair_in_go"]);
+            let test = steps.iter().find(|step| step.name == "test").unwrap();
+            assert!(words(test).join(" ").ends_with(&format!("{} {expected}", PACKAGES[0])), "{:?}", words(test));
+            assert!(steps.iter().filter(|step| step.name != "test").all(|step| !words(step).contains(&"--skip")));
+        }
+    }
+
+    /// The tests in `conformance/tests`, each with its text.
+    fn tests() -> Vec<(String, String)> {
+        let folder = crate::workspace().join("conformance/tests");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let texts = files.filter(|path| path.is_file()).map(|path| std::fs::read_to_string(path).unwrap());
+        let mut tests = Vec::new();
+        for text in texts {
+            for test in text.split("#[test]").skip(1) {
+                let name = test.split("fn ").nth(1).and_then(|rest| rest.split('(').next()).unwrap();
+                // Up to the end of the function, as rustfmt writes it.
+                tests.push((name.to_owned(), test.split("\n}\n").next().unwrap().to_owned()));
+            }
+        }
+        tests
+    }
+
+    #[test]
+    fn every_test_that_needs_a_language_is_named() {
+        let tests = tests();
+        let others = IN_OTHERS.map(|(_, tool, _, names)| (format!("is_there(\"{tool}\""), names));
+        for (call, names) in others.into_iter().chain([("python_path()".to_owned(), IN_PYTHON)]) {
+            for (name, text) in &tests {
+                let is_named = names.contains(&name.as_str());
+                assert!(is_named || !text.contains(&call), "{name} calls {call} and is not named");
+            }
+            for name in names {
+                assert!(tests.iter().any(|(test, _)| test == name), "there is no test {name}");
+                // What is skipped is whatever has this in its name.
+                let others = tests.iter().filter(|(test, _)| test != name && test.contains(name));
+                assert_eq!(others.count(), 0, "{name} is a part of another test's name");
+            }
         }
     }
 }
