@@ -17,6 +17,8 @@ pub enum Stop {
     },
     /// The point that the case judges was not reached; this was missing.
     Missing(String),
+    /// Whether the subject or the machine was too slow for this cannot be told.
+    TooSlow(String),
     /// There is nothing to judge in this pair or on this system, for this reason.
     NotApplicable(String),
     /// The suite itself went wrong.

@@ -49,6 +49,8 @@ pub enum Verdict {
     Inconclusive {
         /// What was missing.
         missing: String,
+        /// It was a machine that is in time.
+        too_slow: bool,
     },
     /// The suite failed.
     HarnessFault {
@@ -84,7 +86,11 @@ pub fn judge(level: Level, graded: bool, outcome: Outcome) -> Verdict {
                 Level::May => Verdict::Advice(finding),
             }
         }
-        Err(Stop::Missing(missing)) => Verdict::Inconclusive { missing },
+        Err(Stop::Missing(missing)) => Verdict::Inconclusive { missing, too_slow: false },
+        Err(Stop::TooSlow(what)) => {
+            let missing = format!("this machine was too slow {what}; --timeout-scale gives it more");
+            Verdict::Inconclusive { missing, too_slow: true }
+        }
         Err(Stop::NotApplicable(reason)) => Verdict::NotApplicable { reason },
         Err(Stop::Harness(error)) => Verdict::HarnessFault { error },
     }
@@ -194,7 +200,10 @@ mod tests {
     #[test]
     fn what_was_not_reached_is_neither_pass_nor_failure() {
         let missing = Err(Stop::Missing("a reply".into()));
-        assert!(matches!(judge(Level::Must, true, missing), Verdict::Inconclusive { .. }));
+        assert!(matches!(judge(Level::Must, true, missing), Verdict::Inconclusive { too_slow: false, .. }));
+        let slow = Err(Stop::TooSlow("for a reply to come soon".into()));
+        let slow = judge(Level::Must, true, slow);
+        assert!(matches!(slow, Verdict::Inconclusive { too_slow: true, missing } if missing.contains("to come soon")));
         let harness = Err(Stop::Harness("no pipes left".into()));
         assert!(matches!(judge(Level::Must, false, harness), Verdict::HarnessFault { .. }));
     }
@@ -205,7 +214,7 @@ mod tests {
         let fail = judge(Level::Must, true, failure());
         let warn = judge(Level::Should, true, failure());
         let fault = Verdict::HarnessFault { error: String::new() };
-        let open = Verdict::Inconclusive { missing: String::new() };
+        let open = Verdict::Inconclusive { missing: String::new(), too_slow: false };
         let blocked = Verdict::Blocked { by: String::new() };
         let nowhere = Verdict::NotApplicable { reason: String::new() };
         assert_eq!(answer([]), Answer::NothingRan);

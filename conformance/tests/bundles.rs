@@ -7,10 +7,11 @@ use std::path::Path;
 
 use common::{Bench, fixtures, python_pair, python_path, reference};
 
-/// Runs the suite on a pair, keeps the run, and replays it: whole reports are the same.
+/// Runs the suite on a copy of a pair, keeps the run, takes the copy away and replays: whole reports are the same.
 fn comes_out_the_same(bench: &Bench, bin: &Path, args: &[&str]) {
-    let bundle = bench.folder().join("bundle");
-    let run = bench.judge(bin, &[args, &["--bundle", &bundle.display().to_string()]].concat());
+    let (pair, bundle) = (bench.copy_of(bin), bench.folder().join("bundle"));
+    let run = bench.judge(&pair, &[args, &["--bundle", &bundle.display().to_string()]].concat());
+    std::fs::remove_dir_all(&pair).unwrap();
     bench.replays(&bundle, run.status);
 }
 
@@ -27,6 +28,14 @@ fn a_pair_with_much_advice_replayed() {
     let bench = Bench::new(&path);
     // Less patience makes more of it inconclusive, which has to come out the same too.
     comes_out_the_same(&bench, &python_pair(), &["--timeout-scale", "0.2"]);
+}
+
+#[test]
+fn a_pair_that_cannot_be_tapped_replayed() {
+    let Some(path) = python_path() else { return };
+    let bench = Bench::new(&path);
+    // What waits for messages waits in vain.
+    comes_out_the_same(&bench, &fixtures().join("pairs/python-fifo"), &["--timeout-scale", "0.2"]);
 }
 
 #[test]

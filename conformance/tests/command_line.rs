@@ -314,7 +314,7 @@ fn the_json_report_keeps_its_schema() {
         assert_eq!(entry["level"], requirement.level.to_string());
         assert_eq!(entry["source"], requirement.source.to_string());
         assert_eq!(entry["sentence"], requirement.sentence.as_str());
-        assert!(entry["graded"].is_boolean() && entry["took_ms"].is_u64(), "{entry}");
+        assert!(entry["graded"].is_boolean() && entry["took_ms"].is_u64() && entry["waited"].is_boolean(), "{entry}");
         assert!(entry["left"].is_array() && entry["transcripts"].is_array(), "{entry}");
         is_complete(entry);
     }

@@ -1,17 +1,23 @@
-//! Where the assignment is silent, everything is legal: a plain pair in dialects that lie far apart fails nothing.
+//! Where the assignment is silent, everything is legal: a plain pair in dialects that lie far apart fails nothing;
+//! and what was kept of each run comes out the same when the programs are gone.
 #![cfg(unix)]
 
 mod common;
 
-use common::{Bench, fixtures, python_path, side_by_side, write_program};
+use common::{Bench, fixtures, python_path, side_by_side};
 
 /// Dialects that together have every value of every word in the fixture's table.
 const DIALECTS: [&str; 5] = [
-    "wiring arguments, end newline, payload text, replies no, prints no, start lazy, exit eof, alarm exit",
-    "wiring leaky, end hash, payload text, replies yes, prints yes, start eager, exit message, alarm again",
-    "wiring socket, end nul, payload base64, replies yes, prints no, start eager, exit alarm, alarm again",
-    "wiring leaky, end newline, payload base64, replies no, prints no, start lazy, exit alarm, alarm exit",
-    "wiring arguments, end nul, payload mixed, replies yes, prints yes, start eager, exit eof, alarm exit",
+    "wiring arguments, end newline, payload text, replies no, prints no, start lazy, exit eof, alarm exit, \
+     split whole, body free",
+    "wiring leaky, end hash, payload text, replies yes, prints yes, start eager, exit message, alarm again, \
+     split commas, body free",
+    "wiring socket, end nul, payload base64, replies yes, prints no, start eager, exit alarm, alarm again, \
+     split quotes, body free",
+    "wiring leaky, end newline, payload base64, replies no, prints no, start lazy, exit alarm, alarm exit, \
+     split blanks, body demanded",
+    "wiring arguments, end nul, payload mixed, replies yes, prints yes, start eager, exit eof, alarm exit, \
+     split marks, body free",
 ];
 
 /// What a dialect leaves out on purpose, and the report therefore warns of.
@@ -22,14 +28,12 @@ fn a_legal_dialect_is_never_failed() {
     let Some(path) = python_path() else { return };
     let complaints = side_by_side(2, &DIALECTS, |dialect| {
         let bench = Bench::new(&path);
-        for program in ["watchdog", "server"] {
-            let text = std::fs::read_to_string(fixtures().join("pairs/odd").join(program)).unwrap();
-            write_program(&bench.folder().join(program), &text);
-        }
-        std::fs::write(bench.folder().join("dialect"), dialect.replace(", ", "\n")).unwrap();
-        let profile = bench.folder().join("graded.toml");
+        let pair = bench.copy_of(&fixtures().join("pairs/odd"));
+        std::fs::write(pair.join("dialect"), dialect.replace(", ", "\n")).unwrap();
+        let [profile, bundle] = ["graded.toml", "bundle"].map(|name| bench.folder().join(name));
         std::fs::write(&profile, common::graded_only()).unwrap();
-        let run = bench.judge(bench.folder(), &["--profile", profile.to_str().unwrap()]);
+        let args = ["--profile", profile.to_str().unwrap(), "--bundle", bundle.to_str().unwrap()];
+        let run = bench.judge(&pair, &args);
         let silent = dialect.contains("replies no");
         let expected = |id: &str, verdict: &str| match verdict {
             "pass" | "untestable" | "not_applicable" => true,
@@ -41,6 +45,8 @@ fn a_legal_dialect_is_never_failed() {
         if run.status != 0 {
             said.push(format!("{dialect}: exit status {}", run.status));
         }
+        std::fs::remove_dir_all(&pair).unwrap();
+        bench.replays(&bundle, run.status);
         said
     });
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));

@@ -1,14 +1,14 @@
-//! Programs that do nothing right pass no requirement that judges the side they replace, end with no success, and
-//! leave nothing behind.
+//! Programs that do nothing right pass no requirement that judges the side they replace, whoever the other side is, end
+//! with no success, and leave nothing behind.
 #![cfg(unix)]
 
 mod common;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Instant;
 
-use common::{Bench, python_pair, python_path, side_by_side, write_program};
+use common::{Bench, python_pair, python_path, reference, side_by_side, write_program};
 use conformance::spec::requirements;
 
 /// Name and text of each program. Their arguments are ignored where they would be taken for files.
@@ -78,26 +78,48 @@ fn is_the_watchdogs_alone(id: &str) -> bool {
     id.starts_with("start.") || ALONE.contains(&id)
 }
 
-fn null_pair(side: Side, text: &str, into: &Path) {
-    let null = format!("#!/bin/sh\n{text}\n");
-    for file in ["watchdog", "server"] {
-        let replaced =
-            matches!((side, file), (Side::Both, _) | (Side::Watchdog, "watchdog") | (Side::Server, "server"));
-        let good = std::fs::read_to_string(python_pair().join(file)).expect("the pair is there");
-        write_program(&into.join(file), if replaced { &null } else { &good });
+/// A null program beside the other side of a good pair, or of none.
+struct Null {
+    side: Side,
+    name: &'static str,
+    text: &'static str,
+    /// The good pair, and what it is called.
+    other: Option<(&'static str, PathBuf)>,
+}
+
+impl std::fmt::Display for Null {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} as {:?}", self.name, self.side)?;
+        self.other.as_ref().map_or(Ok(()), |(other, _)| write!(f, ", beside {other}"))
     }
 }
 
-fn judge(side: Side, name: &str, text: &str, path: &OsString) -> Vec<String> {
+/// The pair's folder.
+fn null_pair(bench: &Bench, null: &Null) -> PathBuf {
+    let pair = match &null.other {
+        Some((_, other)) => bench.copy_of(other),
+        None => bench.folder().join("pair"),
+    };
+    std::fs::create_dir_all(&pair).expect("the test's own folder can be written to");
+    let replaced = match null.side {
+        Side::Watchdog => &["watchdog"][..],
+        Side::Server => &["server"],
+        Side::Both => &["watchdog", "server"],
+    };
+    for file in replaced {
+        write_program(&pair.join(file), &format!("#!/bin/sh\n{}\n", null.text));
+    }
+    pair
+}
+
+fn judge(null: &Null, path: &OsString) -> Vec<String> {
     let begun = Instant::now();
     // What floods the suite must not fill the machine: some times what the suite needs, and Python beside it.
     let bench = Bench::new(path).with_memory(4 << 20);
-    let pair = bench.folder().join("pair");
-    std::fs::create_dir(&pair).expect("the folder is new");
-    null_pair(side, text, &pair);
+    let pair = null_pair(&bench, null);
     // A null program gets no better by waiting.
     let judgement = bench.try_judge(&pair, &["--timeout-scale", "0.2"]);
-    let may_pass = |id: &str| matches!(side, Side::Server) && is_the_watchdogs_alone(id);
+    let may_pass = |id: &str| matches!(null.side, Side::Server) && is_the_watchdogs_alone(id);
     let entries = judgement.report.requirements.iter();
     let wrong = entries.filter(|entry| match entry.verdict.as_str() {
         "pass" => !may_pass(&entry.id),
@@ -114,22 +136,22 @@ fn judge(side: Side, name: &str, text: &str, path: &OsString) -> Vec<String> {
     }
     said.extend(judgement.left.iter().map(|left| format!("left behind: {left}")));
     // Seen with `--nocapture`: where the time goes.
-    println!("{:>6.2} s  {name} as {side:?}", begun.elapsed().as_secs_f64());
-    said.into_iter().map(|problem| format!("{name} as {side:?}: {problem}")).collect()
-}
-
-fn judge_all(sides: &[Side]) {
-    let Some(path) = python_path() else { return };
-    let programs = sides.iter().flat_map(|side| PROGRAMS.map(|(name, text)| (*side, name, text)));
-    let all: Vec<_> = programs.collect();
-    // Most of a run with a null program is waiting.
-    let said = side_by_side(6, &all, |(side, name, text)| judge(*side, name, text, &path));
-    assert!(said.is_empty(), "{} complaints:\n{}", said.len(), said.join("\n"));
+    println!("{:>6.2} s  {null}", begun.elapsed().as_secs_f64());
+    said.into_iter().map(|problem| format!("{null}: {problem}")).collect()
 }
 
 #[test]
 fn null_programs_pass_nothing_that_judges_them() {
-    judge_all(&[Side::Watchdog, Side::Server, Side::Both]);
+    let Some(path) = python_path() else { return };
+    let others = [("the pair in Python", python_pair()), ("the reference", reference())];
+    let beside = |side| others.iter().map(move |other| (side, Some(other.clone())));
+    let places = beside(Side::Watchdog).chain(beside(Side::Server)).chain([(Side::Both, None)]);
+    let all: Vec<_> = places
+        .flat_map(|(side, other)| PROGRAMS.map(|(name, text)| Null { side, name, text, other: other.clone() }))
+        .collect();
+    // Most of a run with a null program is waiting.
+    let said = side_by_side(6, &all, |null| judge(null, &path));
+    assert!(said.is_empty(), "{} complaints:\n{}", said.len(), said.join("\n"));
 }
 
 #[test]

@@ -128,7 +128,25 @@ fn nothing_sleeps() {
             "{}: waiting is for an event with a deadline",
             file.display()
         );
+        // To wait up to a deadline for what never comes is to sleep. How late that wakes is what one file measures.
+        let waits = ["timeout(", "timeout_at("].into_iter().flat_map(|name| within_brackets(&text, name));
+        let sleeps = waits.into_iter().any(|call| call.contains("pending"));
+        assert_eq!(sleeps, file.ends_with("observe/lateness.rs"), "{}: a wait for nothing", file.display());
     }
+}
+
+/// What stands within the brackets of each call of this name, which ends with the first of them.
+fn within_brackets<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
+    let rest_of_call = |at: usize| {
+        let rest = &text[at + name.len()..];
+        let mut open = 1;
+        let end = rest.find(|c| {
+            open += i32::from(c == '(') - i32::from(c == ')');
+            open == 0
+        });
+        &rest[..end.unwrap_or(rest.len())]
+    };
+    text.match_indices(name).map(|(at, _)| rest_of_call(at)).collect()
 }
 
 #[test]

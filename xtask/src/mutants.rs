@@ -5,6 +5,9 @@
 //! cargo-mutants makes, builds and tries the mutants, in a copy of the workspace that holds the reference and one test:
 //! the suite, judging the pair that was just built. What a mutant is, is not known here.
 
+#[cfg(test)]
+mod finding;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -29,32 +32,18 @@ const FILES: [&str; 8] = [
 /// So many of the mutants that build have to die.
 const DEAD_PERCENT_MIN: f64 = 90.0;
 
-/// A mutant that never comes to an end is dead, after this many seconds: many times what a run takes.
-const SECONDS_MAX: &str = "120";
+/// A mutant that never comes to an end is dead, after this many seconds: many times what two runs take.
+const SECONDS_MAX: &str = "240";
 
 /// The first build of each job builds everything: it must not be taken for a mutant without end.
 const BUILD_SECONDS_MAX: &str = "1200";
 
-/// The copy's only test.
-const TEST: &str = r#"//! The suite has nothing to say of the pair that was built with this test.
+/// The copy's only test, and what it makes of a run.
+const TEST: [(&str, &str); 2] =
+    [("judged.rs", include_str!("mutants/judged.rs")), ("finding/mod.rs", include_str!("mutants/finding.rs"))];
 
-use std::path::Path;
-use std::process::Command;
-
-#[test]
-fn the_suite_has_nothing_to_say() {
-    let pair = Path::new(env!("CARGO_BIN_EXE_watchdog")).parent().unwrap();
-    let json = pair.join("report.json");
-    let _ = std::fs::remove_file(&json);
-    let suite = Command::new(env!("SUITE")).arg("--bin").arg(pair).args(["--profile", env!("SUITE_PROFILE")])
-        .args(["--fail-fast", "--timeout-scale", "0.5", "--json"]).arg(&json).output().unwrap();
-    let said = String::from_utf8_lossy(&suite.stdout);
-    let report = std::fs::read_to_string(&json).unwrap_or_default();
-    let others = ["fail", "warn", "advice", "blocked", "inconclusive", "not_applicable", "harness_fault"];
-    let holds = others.iter().all(|verdict| !report.contains(&format!("\"verdict\": \"{verdict}\"")));
-    assert!(suite.status.success() && holds, "{said}{}", String::from_utf8_lossy(&suite.stderr));
-}
-"#;
+/// What the test says of a run that could not tell.
+const INCONCLUSIVE: &str = "INCONCLUSIVE";
 
 /// `fixtures/survivors.toml`.
 #[derive(Deserialize)]
@@ -192,8 +181,10 @@ fn copy_to_mutate(folder: &Path, built: &Path) -> Result<PathBuf, String> {
     for other in ["tests", "benches"] {
         std::fs::remove_dir_all(reference.join(other)).map_err(told)?;
     }
-    std::fs::create_dir(reference.join("tests")).map_err(told)?;
-    std::fs::write(reference.join("tests/judged.rs"), TEST).map_err(told)?;
+    std::fs::create_dir_all(reference.join("tests/finding")).map_err(told)?;
+    for (file, text) in TEST {
+        std::fs::write(reference.join("tests").join(file), text).map_err(told)?;
+    }
     let manifest = std::fs::read_to_string(reference.join("Cargo.toml")).map_err(told)?;
     let mut manifest: toml::Table = toml::from_str(&manifest).map_err(|error| error.to_string())?;
     manifest.remove("dev-dependencies");
@@ -284,24 +275,35 @@ fn weigh(
             Scenario::Mutant(mutant) => mutant,
         };
         let is_listed = listed.survivor.iter().any(|survivor| is(mutant, survivor));
-        match summary {
-            Summary::Unviable => unviable += 1,
-            Summary::MissedMutant => {
-                alive += 1;
-                if !is_listed {
-                    complaints.push(format!("survives: {} in `{}`", mutant.name, line_of(mutant)));
-                }
-            }
-            Summary::CaughtMutant | Summary::Timeout => {
-                dead += 1;
-                if is_listed {
-                    complaints.push(format!("listed, and dies: {}", mutant.name));
-                }
-                if log_of(log_path).contains("HARNESS FAULT") {
-                    complaints.push(format!("the suite itself failed: {}", mutant.name));
-                }
+        let log = log_of(log_path);
+        let is_open = log.contains(INCONCLUSIVE);
+        let dies = match summary {
+            Summary::CaughtMutant => true,
+            Summary::MissedMutant => false,
+            // One that could not be told at first and then took for ever was not found out.
+            Summary::Timeout => !is_open,
+            Summary::Unviable => {
+                unviable += 1;
+                continue;
             }
             Summary::Success | Summary::Failure => return Err(format!("{}: an outcome of no mutant", mutant.name)),
+        };
+        match (dies, is_listed) {
+            (true, true) => complaints.push(format!("listed, and dies: {}", mutant.name)),
+            (false, false) => {
+                let open = if is_open { " (inconclusive)" } else { "" };
+                complaints.push(format!("survives{open}: {} in `{}`", mutant.name, line_of(mutant)));
+            }
+            _ => {}
+        }
+        if dies {
+            dead += 1;
+            // As the suite says it, and as the test does.
+            if ["HARNESS FAULT", "HarnessFault"].iter().any(|words| log.contains(words)) {
+                complaints.push(format!("the suite itself failed: {}", mutant.name));
+            }
+        } else {
+            alive += 1;
         }
     }
     let percent = 100.0 * f64::from(dead) / f64::from((dead + alive).max(1));
@@ -352,9 +354,18 @@ mod tests {
     }
 
     fn weighed(summaries: &[(usize, Summary)], lines: &[usize], is_whole: bool) -> (String, Vec<String>) {
+        weighed_with("", summaries, lines, is_whole)
+    }
+
+    fn weighed_with(
+        log: &str,
+        summaries: &[(usize, Summary)],
+        lines: &[usize],
+        is_whole: bool,
+    ) -> (String, Vec<String>) {
         let all: Vec<_> = (0..20).map(mutant).collect();
         let line_of = |mutant: &Mutant| mutant.span.start.line.to_string();
-        weigh(&outcomes(summaries), &listed(lines), &all, is_whole, &line_of, &|_| String::new()).expect("no baseline")
+        weigh(&outcomes(summaries), &listed(lines), &all, is_whole, &line_of, &|_| log.to_owned()).expect("no baseline")
     }
 
     #[test]
@@ -364,6 +375,18 @@ mod tests {
         assert!(weighed(&tried, &[], false).1[0].starts_with("survives: "));
         assert!(weighed(&tried, &[1, 2], false).1[0].starts_with("listed, and dies: "));
         assert!(weighed(&tried, &[2, 99], false).1[0].starts_with("listed, and there is no such mutant"));
+    }
+
+    #[test]
+    fn what_the_suite_could_not_tell_survives_and_is_said_to() {
+        for summary in [Summary::MissedMutant, Summary::Timeout] {
+            let tried = [(2, summary)];
+            assert!(weighed_with(INCONCLUSIVE, &tried, &[], false).1[0].starts_with("survives (inconclusive): "));
+            assert_eq!(weighed_with(INCONCLUSIVE, &tried, &[2], false).1, Vec::<String>::new());
+        }
+        assert_eq!(weighed(&[(2, Summary::Timeout)], &[], false).1, Vec::<String>::new());
+        let test = TEST.iter().find(|(file, _)| *file == "judged.rs").expect("the test").1;
+        assert!(test.contains(INCONCLUSIVE), "the test says it in these words");
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! `cargo xtask stability`: the same pair judged again and again, idle or beside busy threads; no verdict may change.
 //!
-//! What was counted is kept by contents, pair and load, in `target/stability`, so that a large number can be reached in
-//! slices. Cases that wait for a deadline by design run in the first hundred rounds only.
+//! What was counted is kept in `fixtures/stability`, a file for each pair and load, so that a large number can be
+//! reached in slices and outlasts them. It counts for the contents that were judged: a run on others begins anew. Cases
+//! that wait for a deadline by design run in the first hundred rounds only. Different pairs may be judged at once.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+mod contents;
+mod counted;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
@@ -12,189 +14,209 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
-use serde::{Deserialize, Serialize};
 
 use crate::{conformance as suite, workspace};
+use counted::{Counted, Report};
 
-/// So often every case runs; after that those that take long are left out.
-const ROUNDS_WITH_SLOW: u64 = 100;
-
-/// A case that takes longer than this waits for something by design; beside busy threads everything takes longer.
+/// A case that comes to a deadline and takes longer than this waits by design; beside busy threads everything takes
+/// longer.
 const SLOW: Duration = Duration::from_millis(900);
 
 #[derive(Args)]
 pub(crate) struct Options {
     /// How often the pair is judged
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     runs: u64,
     /// Busy threads beside it, for each processor
     #[arg(long, default_value_t = 0)]
     load: usize,
-    /// The pair: the reference, or a folder that holds another
+    /// The pair: the reference, or a folder that holds another; one named as in `fixtures/pairs` is that pair, built
     #[arg(long, value_name = "PATH")]
     bin: Option<PathBuf>,
     /// Its profile
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
-}
-
-/// What was counted so far of one pair under one load.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Counted {
-    rounds: u64,
-    /// How often each requirement had each verdict.
-    verdicts: BTreeMap<String, BTreeMap<String, u64>>,
-    /// Those that wait by design.
-    slow: BTreeSet<String>,
-    /// Milliseconds of the fastest and the slowest round with every case.
-    fastest_ms: u64,
-    slowest_ms: u64,
-}
-
-#[derive(Deserialize)]
-struct Report {
-    total_ms: u64,
-    requirements: Vec<Entry>,
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    id: String,
-    verdict: String,
-    took_ms: u64,
+    /// Count these runs alone, and keep nothing
+    #[arg(long)]
+    no_keep: bool,
+    /// Judge nothing, but say what was counted so far, and whether of the present contents
+    #[arg(long, exclusive = true)]
+    summary: bool,
 }
 
 pub(crate) fn run(options: &Options) -> ExitCode {
-    match counted(options) {
-        Ok(counted) => {
-            let flips = counted.flips();
-            for (id, verdicts) in &flips {
-                let told: Vec<_> = verdicts.iter().map(|(verdict, times)| format!("{verdict} {times} times")).collect();
-                println!("{id}: {}", told.join(", "));
-            }
-            println!("{}", counted.summary(flips.len()));
-            if flips.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let told = if options.summary { summary() } else { judged(options) };
+    told.unwrap_or_else(|problem| {
+        eprintln!("cargo xtask stability: {problem}");
+        ExitCode::from(3)
+    })
+}
+
+fn judged(options: &Options) -> Result<ExitCode, String> {
+    let counted = counted(options)?;
+    for line in counted.flips().iter().chain(&counted.never_judged()) {
+        println!("{line}");
+    }
+    println!("{}", counted.summary());
+    Ok(if counted.is_stable() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A line for each file.
+fn summary() -> Result<ExitCode, String> {
+    let folder = kept();
+    let entries = std::fs::read_dir(&folder).into_iter().flatten();
+    let mut files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    files.sort();
+    if files.is_empty() {
+        println!("nothing was counted yet");
+    }
+    for file in files {
+        let counted = Counted::read_any(&file)?;
+        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let pair = name.split_once('.').map_or(name.as_str(), |(pair, _)| pair);
+        let now = Pair::known(pair).map(|pair| pair.contents()).transpose()?;
+        let of = if now.as_deref() == Some(counted.contents.as_str()) { "present" } else { "OTHER" };
+        println!("{name}, {of} contents: {}", counted.summary());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is judged.
+struct Pair {
+    name: String,
+    /// The folder of its programs; none for the reference, which is built here.
+    bin: Option<PathBuf>,
+    profile: Option<PathBuf>,
+    /// It stands in the repository, and what is counted of it too.
+    is_ours: bool,
+}
+
+impl Pair {
+    fn of(options: &Options) -> Result<Self, String> {
+        let Some(bin) = &options.bin else {
+            let profile = options.profile.clone().unwrap_or_else(suite::reference_profile);
+            return Ok(Self { name: "reference".into(), bin: None, profile: Some(profile), is_ours: true });
+        };
+        let bin = bin.canonicalize().map_err(|error| format!("{}: {error}", bin.display()))?;
+        let name = bin.file_name().map_or_else(|| "pair".into(), |name| name.to_string_lossy().into_owned());
+        let is_ours = Self::known(&name).is_some_and(|pair| pair.name != "reference");
+        Ok(Self { name, bin: Some(bin), profile: options.profile.clone(), is_ours })
+    }
+
+    /// One of the repository's, as it is judged without a profile of its own.
+    fn known(name: &str) -> Option<Self> {
+        if name == "reference" {
+            return Some(Self {
+                name: name.into(),
+                bin: None,
+                profile: Some(suite::reference_profile()),
+                is_ours: true,
+            });
         }
-        Err(problem) => {
-            eprintln!("cargo xtask stability: {problem}");
-            ExitCode::from(3)
-        }
+        let folder = workspace().join("fixtures/pairs").join(name);
+        folder.is_dir().then(|| Self { name: name.into(), bin: Some(folder), profile: None, is_ours: true })
+    }
+
+    /// The name for everything that its verdicts depend on.
+    fn contents(&self) -> Result<String, String> {
+        let folder = format!("fixtures/pairs/{}", self.name);
+        let programs: Vec<_> =
+            self.bin.iter().flat_map(|bin| ["watchdog", "server"].map(|name| bin.join(name))).collect();
+        // Another's programs are known by what they hold; ours by their text, since each build is another file.
+        let (sources, mut others): (&[&str], Vec<&Path>) = match (&self.bin, self.is_ours) {
+            (None, _) => (&contents::REFERENCE, Vec::new()),
+            (Some(_), true) => (&[&folder], Vec::new()),
+            (Some(_), false) => (&[], programs.iter().map(PathBuf::as_path).collect()),
+        };
+        others.extend(self.profile.as_deref());
+        contents::name(&workspace(), sources, &others)
     }
 }
 
+/// Where the repository keeps what was counted.
+fn kept() -> PathBuf {
+    workspace().join("fixtures/stability")
+}
+
 fn counted(options: &Options) -> Result<Counted, String> {
+    let pair = Pair::of(options)?;
+    let contents = pair.contents()?;
     suite::build(true)?;
     let built = suite::built_directory()?;
-    let (name, bin, profile) = match &options.bin {
-        Some(bin) => (name_of(bin), bin.clone(), options.profile.clone()),
-        None => ("reference".to_owned(), built.clone(), Some(suite::reference_profile())),
+    let scratch = built.parent().unwrap_or(&built).join("stability");
+    let name = match options.load {
+        0 => format!("{}.idle", pair.name),
+        load => format!("{}.load-{load}", pair.name),
     };
-    let folder = built.parent().unwrap_or(&built).join("stability");
+    let slice = Slice::prepare(scratch.join(&name), &built, &pair)?;
+    if pair.contents()? != contents {
+        return Err("something was changed while it was built; begin again".into());
+    }
+    let folder = if pair.is_ours { kept() } else { scratch };
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let slice = folder.join(format!("{}-{name}-{}", contents()?, options.load));
-    let file = slice.with_extension("json");
-    let mut counted: Counted =
-        std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    let file = folder.join(format!("{name}.json"));
+    let mut counted = match options.no_keep {
+        true => Counted::nothing_of(&contents),
+        false => Counted::read(&file, &contents)?,
+    };
     let _load = Load::start(options.load * std::thread::available_parallelism().map_or(1, usize::from));
     let slow = SLOW * u32::try_from(options.load + 1).unwrap_or(u32::MAX);
     for round in 0..options.runs {
-        let report = judge(&built, &bin, profile.as_deref(), &slice, &counted)?;
+        let report = slice.judge(&counted.left_out())?;
         counted.add(&report, slow);
         // After each round, so that a slice that is cut short is not lost.
-        let text = serde_json::to_vec_pretty(&counted).map_err(|error| error.to_string())?;
-        std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+        if !options.no_keep {
+            counted.write(&file)?;
+        }
         eprintln!("{} of {}: {} ms", round + 1, options.runs, report.total_ms);
     }
     Ok(counted)
 }
 
-/// One round. What it writes is named after the slice, so that other pairs can be judged meanwhile.
-fn judge(built: &Path, bin: &Path, profile: Option<&Path>, slice: &Path, so_far: &Counted) -> Result<Report, String> {
-    let (json, skipping) = (slice.with_extension("report"), slice.with_extension("profile"));
-    let mut stated: toml::Table = match profile {
-        Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?
-        }
-        None => toml::Table::new(),
-    };
-    if so_far.rounds >= ROUNDS_WITH_SLOW {
-        let slow = so_far.slow.iter().cloned().map(toml::Value::String);
-        let skip = stated.entry("skip").or_insert_with(|| toml::Value::Array(Vec::new()));
-        skip.as_array_mut().ok_or("the profile's `skip`: expected a list")?.extend(slow);
-    }
-    std::fs::write(&skipping, stated.to_string()).map_err(|error| format!("{}: {error}", skipping.display()))?;
-    let _ = std::fs::remove_file(&json);
-    let mut suite = Command::new(built.join("conformance"));
-    suite.arg("--bin").arg(bin).arg("--profile").arg(&skipping).arg("--json").arg(&json);
-    let output = suite.stdin(Stdio::null()).output().map_err(|error| format!("the suite: {error}"))?;
-    let report = std::fs::read(&json).map_err(|_| {
-        format!("no report; status {:?}; {}", output.status.code(), String::from_utf8_lossy(&output.stderr))
-    })?;
-    serde_json::from_slice(&report).map_err(|error| format!("{}: {error}", json.display()))
+/// A folder with copies of the programs that run, so that a build meanwhile does not put others in their place.
+struct Slice {
+    folder: PathBuf,
+    bin: PathBuf,
+    profile: toml::Table,
 }
 
-impl Counted {
-    fn add(&mut self, report: &Report, slow: Duration) {
-        if self.rounds < ROUNDS_WITH_SLOW {
-            self.slowest_ms = self.slowest_ms.max(report.total_ms);
-            self.fastest_ms = if self.rounds == 0 { report.total_ms } else { self.fastest_ms.min(report.total_ms) };
+impl Slice {
+    fn prepare(folder: PathBuf, built: &Path, pair: &Pair) -> Result<Self, String> {
+        std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let reference = if pair.bin.is_none() { &["watchdog", "server"][..] } else { &[] };
+        for program in ["conformance", "conformance-standin"].iter().chain(reference) {
+            let copied = std::fs::copy(built.join(program), folder.join(program));
+            copied.map_err(|error| format!("{}: {error}", built.join(program).display()))?;
         }
-        self.rounds += 1;
-        for entry in &report.requirements {
-            *self.verdicts.entry(entry.id.clone()).or_default().entry(entry.verdict.clone()).or_default() += 1;
-            if Duration::from_millis(entry.took_ms) > slow && self.rounds <= ROUNDS_WITH_SLOW {
-                self.slow.insert(entry.id.clone());
+        let profile = match &pair.profile {
+            Some(path) => {
+                let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+                toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?
             }
-        }
+            None => toml::Table::new(),
+        };
+        let bin = pair.bin.clone().unwrap_or_else(|| folder.clone());
+        Ok(Self { folder, bin, profile })
     }
 
-    /// The requirements whose verdict was not always the same.
-    fn flips(&self) -> Vec<(&String, &BTreeMap<String, u64>)> {
-        self.verdicts.iter().filter(|(_, verdicts)| verdicts.len() > 1).collect()
+    /// One round, without these requirements.
+    fn judge(&self, left_out: &[&str]) -> Result<Report, String> {
+        let [profile, json] = ["profile.toml", "report.json"].map(|name| self.folder.join(name));
+        let mut stated = self.profile.clone();
+        let skip = stated.entry("skip").or_insert_with(|| toml::Value::Array(Vec::new()));
+        let skip = skip.as_array_mut().ok_or("the profile's `skip`: expected a list")?;
+        skip.extend(left_out.iter().map(|id| toml::Value::from(*id)));
+        std::fs::write(&profile, stated.to_string()).map_err(|error| format!("{}: {error}", profile.display()))?;
+        let _ = std::fs::remove_file(&json);
+        let mut suite = Command::new(self.folder.join("conformance"));
+        suite.arg("--bin").arg(&self.bin).arg("--profile").arg(&profile).arg("--json").arg(&json);
+        let output = suite.stdin(Stdio::null()).output().map_err(|error| format!("the suite: {error}"))?;
+        let report = std::fs::read(&json).map_err(|_| {
+            format!("no report; status {:?}; {}", output.status.code(), String::from_utf8_lossy(&output.stderr))
+        })?;
+        serde_json::from_slice(&report).map_err(|error| format!("{}: {error}", json.display()))
     }
-
-    fn summary(&self, flips: usize) -> String {
-        let runs = |id: &String| self.verdicts[id].values().sum::<u64>();
-        let all: Vec<u64> = self.verdicts.keys().map(runs).collect();
-        let (least, most) = (all.iter().min().copied().unwrap_or(0), all.iter().max().copied().unwrap_or(0));
-        format!(
-            "{} rounds in {} to {} ms: {} requirements judged {least} to {most} times, {flips} with a changed verdict; \
-             with 95 % confidence a verdict changes in at most {:.2} % of the runs of a case ({:.2} % of those that wait)",
-            self.rounds,
-            self.fastest_ms,
-            self.slowest_ms,
-            all.len(),
-            300.0 / most.max(1) as f64,
-            300.0 / least.max(1) as f64,
-        )
-    }
-}
-
-/// What a verdict depends on. The pairs are named by their folder besides.
-const JUDGED: [&str; 6] =
-    ["Cargo.lock", "conformance/Cargo.toml", "conformance/spec", "conformance/src", "reference/src", "fixtures/pairs"];
-
-/// A name for the contents of what is judged and of what judges, so that a commit that changes neither adds to what was
-/// counted before it; what was not committed is told apart.
-fn contents() -> Result<String, String> {
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git").args(arguments).args(JUDGED).current_dir(workspace()).output();
-        let output = output.map_err(|error| format!("git: {error}"))?;
-        if !output.status.success() {
-            return Err(format!("git: {}", String::from_utf8_lossy(&output.stderr).trim()));
-        }
-        Ok(output.stdout)
-    };
-    let mut listed = DefaultHasher::new();
-    git(&["ls-tree", "HEAD"])?.hash(&mut listed);
-    let changed = !git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty();
-    Ok(format!("{:016x}{}", listed.finish(), if changed { "-changed" } else { "" }))
-}
-
-fn name_of(bin: &Path) -> String {
-    let last = bin.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
-    last.unwrap_or_else(|| "pair".into())
 }
 
 /// Threads that do nothing and take all the time there is, until it is dropped.
@@ -223,26 +245,44 @@ impl Drop for Load {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
 
-    fn report(entries: &[(&str, &str, u64)]) -> Report {
-        let entry = |(id, verdict, took_ms): &(&str, &str, u64)| Entry {
-            id: (*id).into(),
-            verdict: (*verdict).into(),
-            took_ms: *took_ms,
-        };
-        Report { total_ms: 10, requirements: entries.iter().map(entry).collect() }
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn options(words: &[&str]) -> Option<Options> {
+        Line::try_parse_from(["stability"].iter().chain(words)).ok().map(|line| line.options)
     }
 
     #[test]
-    fn a_verdict_that_changes_once_is_a_flip() {
-        let mut counted = Counted::default();
-        counted.add(&report(&[("a.b", "pass", 1), ("a.c", "fail", 1000)]), SLOW);
-        counted.add(&report(&[("a.b", "pass", 1), ("a.c", "fail", 1000)]), SLOW);
-        assert!(counted.flips().is_empty());
-        counted.add(&report(&[("a.b", "inconclusive", 1)]), SLOW);
-        assert_eq!(counted.flips().len(), 1);
-        assert_eq!(counted.slow.iter().collect::<Vec<_>>(), ["a.c"]);
-        assert!(counted.summary(1).contains("judged 2 to 3 times, 1 with a changed verdict"));
+    fn nothing_is_stable_in_no_runs() {
+        assert!(options(&["--runs", "0"]).is_none());
+        assert!(options(&["--runs", "1"]).is_some());
+        assert!(options(&["--summary", "--runs", "1"]).is_none());
+    }
+
+    #[test]
+    fn the_repositorys_pairs_are_told_from_those_of_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let pair = |name: &str| {
+            let bin = folder.path().join(name);
+            std::fs::create_dir(&bin).unwrap();
+            for program in ["watchdog", "server"] {
+                std::fs::write(bin.join(program), name).unwrap();
+            }
+            Pair::of(&options(&["--bin", bin.to_str().unwrap()]).unwrap()).unwrap()
+        };
+        assert!(Pair::of(&options(&[]).unwrap()).unwrap().is_ours);
+        assert!(pair("c").is_ours && !pair("solution").is_ours && !pair("reference").is_ours);
+        // What others keep is told apart by what it holds.
+        let solution = pair("another");
+        let before = solution.contents().unwrap();
+        std::fs::write(folder.path().join("another/server"), "changed").unwrap();
+        assert_ne!(solution.contents().unwrap(), before);
     }
 }

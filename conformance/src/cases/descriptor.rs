@@ -4,7 +4,8 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::steps::{hello, must_end, not_learned, ready, text};
-use crate::event::{What, Who, servers};
+use crate::event::{Event, What, Who, servers};
+use crate::observe::channel::{Channel, between};
 use crate::outcome::{Outcome, Stop};
 use crate::stage::{Alone, Stage, Watchdog};
 use crate::subject::handover::{Descriptor, Kind};
@@ -34,14 +35,29 @@ fn list(descriptors: &[&Descriptor]) -> String {
     descriptors.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// Messages pass through pipes of the operating system that the server inherits.
+/// Messages pass through pipes of the operating system, which may have names.
 async fn pipe(stage: &Stage) -> Outcome {
-    let ends = ends(stage)?;
-    // A local stream pair is what several languages' libraries call a pipe to a child.
-    if !ends.is_empty() && ends.iter().all(|d| matches!(d.kind, Kind::Pipe | Kind::Socket)) {
+    let expected = "messages pass through pipes of the operating system";
+    if let Ok(ends) = ends(stage) {
+        // A local stream pair is what several languages' libraries call a pipe to a child.
+        if !ends.is_empty() && ends.iter().all(|d| matches!(d.kind, Kind::Pipe | Kind::Socket)) {
+            return Ok(());
+        }
+        return Err(Stop::failure(expected, format!("the server's descriptors {}", list(&ends))));
+    }
+    let run = ready(stage).await?;
+    let to_server = |event: &Event| matches!(event.what, What::Passed { to: Who::Server(_), .. });
+    if run.record.look(|events| events.iter().any(to_server)) {
+        // What passes there could not be read; the tap takes nothing but pipes and local streams.
         return Ok(());
     }
-    Err(Stop::failure("messages pass through pipes that the server inherits", list(&ends)))
+    let hello = run.hello(0).ok_or_else(|| Stop::Missing("no start of the server was seen".into()))?;
+    match run.record.answer("what the two hold that messages can pass through", || between(run.pid, hello.pid)) {
+        Some(Channel::Pipe) => Ok(()),
+        Some(Channel::Connection(which)) => Err(Stop::failure(expected, which)),
+        // A pipe with a name may be opened for each message.
+        None => Err(Stop::Missing("nothing was seen that messages pass through".into())),
+    }
 }
 
 /// Bytes pass in both directions.
@@ -160,7 +176,7 @@ async fn inherited(stage: &Stage) -> Outcome {
     let inode = stage.notes.answer("the descriptor that was handed on", || inode);
     let how = Watchdog { extra: vec![(19, writer)], ..Watchdog::default() };
     let run = stage.start(how).await?;
-    run.line(&format!("doreq GET {}/wake", run.url)).await?;
+    run.line(&format!("doreq GET {}/wake {{}}", run.url)).await?;
     run.until(|events| servers(events).first().copied()).await;
     let hello = run.hello(0).ok_or_else(|| Stop::Missing("the server was not started".into()))?;
     match hello.descriptors.iter().find(|d| d.identity.1 == inode) {

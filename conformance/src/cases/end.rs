@@ -107,7 +107,7 @@ pub(super) async fn status_of_server(run: &Run) -> Result<Option<Status>, Stop> 
     Ok(run.until(reaped).await.flatten())
 }
 
-/// The server ends in order when it gets SIGALRM while idle.
+/// The server ends in order when it gets SIGALRM while idle; with which status is free.
 async fn sigalrm(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
     alarm(&run, "idle").await
@@ -174,8 +174,7 @@ async fn nothing_left(stage: &Stage) -> Outcome {
     let run = without_terminal(stage).await?;
     run.line("exit").await?;
     run.ended(Who::Watchdog).await;
-    run.ended(Who::Server(0)).await;
-    let left = run.left()?;
+    let left = run.left_for_long().await?;
     match left.first() {
         None => Ok(()),
         Some(first) => Err(Stop::failure(
@@ -216,7 +215,7 @@ async fn sigalrm_answer(stage: &Stage) -> Outcome {
     rogue.release();
     let in_time = || begun.elapsed() <= run.patience() / 20;
     if !run.record.answer("the answer was released in time", in_time) {
-        return Err(Stop::Missing("this machine was too slow for an answer to come soon".into()));
+        return Err(Stop::TooSlow("for an answer to come soon".into()));
     }
     if shows(&run, Rogue::LATE).await {
         return must_end(&run, Who::Server(0), "SIGALRM").await.map(drop);

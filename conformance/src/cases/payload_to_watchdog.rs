@@ -7,7 +7,7 @@ use crate::dialect::payload::{Object, Value, object};
 use crate::dialect::{Dialect, find};
 use crate::event::shown;
 use crate::outcome::{Outcome, Stop};
-use crate::probe::lesson::ANSWER;
+use crate::probe::lesson::{ANSWER, SETTINGS};
 use crate::probe::server::Server;
 use crate::stage::{Run, Stage};
 
@@ -199,7 +199,7 @@ async fn setting_named(stage: &Stage) -> Outcome {
     const NUMBER: &str = "700000001";
     let (run, server) = played(stage, &[]).await?;
     let mut said = Vec::new();
-    for line in [0, 2] {
+    for line in SETTINGS {
         let (_, key) = setting_reply(stage, line)?;
         match setting_shown(stage, (&run, &server), line, NUMBER, &format!("{{{key}: {NUMBER}}}")).await? {
             Some(words) => said.push(words),

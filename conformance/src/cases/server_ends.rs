@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::steps::{
-    both_end, complaints, ended_within, exits_with, has_time, leave, must_close, must_end, played, played_in, state,
-    text,
+    both_end, complaints, ended_within, exits_with, leave, must_close, must_end, played, played_in, state, text,
 };
 use super::to_watchdog::{answers_shown, recorded};
 use crate::event::{Event, Status, Who, shown};
@@ -44,8 +43,41 @@ super::cases! {
 /// What nobody who waits for an answer would call waiting, however slow the machine is said to be.
 const MOMENT: Duration = Duration::from_millis(150);
 
+/// What whoever gives a server any time to end gives it.
+const ANY_TIME: Duration = Duration::from_millis(400);
+
 /// What whoever waits for an answer at all waits for it.
 const SOON: Duration = Duration::from_millis(700);
+
+/// Every signal that ends a process unless it prepares for it, with a part of what systems call it.
+const SIGNALS: &[(i32, &str)] = &[
+    (libc::SIGTERM, "erminated"),
+    (libc::SIGKILL, "illed"),
+    (libc::SIGSEGV, "egmentation"),
+    (libc::SIGABRT, "bort"),
+    (libc::SIGUSR2, "ser defined signal 2"),
+    (libc::SIGHUP, "angup"),
+    (libc::SIGINT, "nterrupt"),
+    (libc::SIGQUIT, "uit"),
+    (libc::SIGILL, "llegal instruction"),
+    (libc::SIGTRAP, "breakpoint trap"),
+    (libc::SIGBUS, "us error"),
+    (libc::SIGFPE, "loating point exception"),
+    (libc::SIGUSR1, "ser defined signal 1"),
+    (libc::SIGPIPE, "roken pipe"),
+    (libc::SIGALRM, "larm clock"),
+    (libc::SIGXCPU, "time limit exceeded"),
+    (libc::SIGXFSZ, "ile size limit exceeded"),
+    (libc::SIGVTALRM, "irtual timer expired"),
+    (libc::SIGPROF, "rofiling timer expired"),
+    (libc::SIGSYS, "ad system call"),
+    #[cfg(target_os = "linux")]
+    (libc::SIGIO, "/O possible"),
+    #[cfg(target_os = "linux")]
+    (libc::SIGSTKFLT, "tack fault"),
+    #[cfg(target_os = "linux")]
+    (libc::SIGPWR, "ower fail"),
+];
 
 /// Answers that come soon after `exit` are still shown.
 async fn exit_answer(stage: &Stage) -> Outcome {
@@ -66,10 +98,10 @@ async fn exit_answer(stage: &Stage) -> Outcome {
     run.asleep(run.pid, begun + run.patience() / 100).await;
     // The first one is no reason to leave without the second.
     for times in 1..=2 {
-        lives_on(&run).await?;
+        lives_on(stage, &run, begun).await?;
         server.reply(&run, reply).await?;
         if !run.record.answer("the reply came soon", || begun.elapsed() <= SOON) {
-            return Err(Stop::Missing("this machine was too slow for a reply to come soon".into()));
+            return Err(Stop::TooSlow("for a reply to come soon".into()));
         }
         answers_shown(&run, times, "although `exit` was typed before it came").await?;
     }
@@ -77,11 +109,16 @@ async fn exit_answer(stage: &Stage) -> Outcome {
     must_end(&run, Who::Watchdog, "`exit`").await.map(drop)
 }
 
-/// For a moment the server is left alone.
-async fn lives_on(run: &Run) -> Outcome {
-    match ended_within(run, Who::Server(0), MOMENT).await {
-        None => Ok(()),
-        Some(_) => Err(Stop::failure("the server lives until it has had time to do what it has to", state(run))),
+/// For a moment the server is left alone, in a session in which `exit` was typed when this `begun`.
+async fn lives_on(stage: &Stage, run: &Run, begun: Instant) -> Outcome {
+    if ended_within(run, Who::Server(0), MOMENT).await.is_none() {
+        return Ok(());
+    }
+    // Whoever looks late may find it ended after it had all the time that anybody gives it.
+    let in_time = || stage.suite.lateness.worst_since(begun) <= ANY_TIME / 2;
+    match run.record.answer("the suite was in time", in_time) {
+        true => Err(Stop::failure("the server lives until it has had time to do what it has to", state(run))),
+        false => Err(Stop::TooSlow("to see when the server ended".into())),
     }
 }
 
@@ -90,10 +127,16 @@ async fn starting_server(stage: &Stage) -> Outcome {
     let run = stage.start(Watchdog { held: Some(Vec::new()), ..Watchdog::on_pipes() }).await?;
     run.line(&stage.lesson.typed[0]).await?;
     let server = Server::join(stage, &run).await?;
+    let (begun, wait) = (Instant::now(), run.patience() / 2);
     run.line("exit").await?;
-    // The message, and the end of the messages.
-    while server.message(&run).await.is_ok() {}
-    lives_on(&run).await?;
+    // The message, and the end of the messages; one that hears of no end has had its moment by then.
+    let mut asked = begun;
+    while server.message_within(&run, wait).await.is_some() {
+        asked = Instant::now();
+    }
+    if run.record.answer("the messages ended", || asked.elapsed() < wait) {
+        lives_on(stage, &run, begun).await?;
+    }
     run.order(0, &Order::Exit(0))?;
     drop(server);
     must_end(&run, Who::Watchdog, "`exit`").await.map(drop)
@@ -122,7 +165,7 @@ async fn exit_failed(stage: &Stage) -> Outcome {
     let (run, server) = played(stage, &deaf).await?;
     run.line("exit").await?;
     // The end of the messages, or whatever else the watchdog has to say.
-    let _ = server.message(&run).await;
+    server.message_within(&run, run.patience() / 5).await;
     run.order(0, &Order::Exit(3))?;
     let status = must_end(&run, Who::Watchdog, "`exit`").await?;
     exits_with(status, 1, "`exit`, whose server then exited with status 3")?;
@@ -138,7 +181,7 @@ async fn slow_server(stage: &Stage) -> Outcome {
     let (run, server) = played(stage, &[Signal::SIGALRM, Signal::SIGTERM, Signal::SIGINT]).await?;
     let begun = Instant::now();
     run.line("exit").await?;
-    let _ = server.message(&run).await;
+    server.message_within(&run, run.patience() / 50).await;
     // Something happens meanwhile, and whatever the watchdog does about it at once it has done.
     if let Some(reply) = stage.lesson.learned.replies.first() {
         server.reply(&run, reply).await?;
@@ -147,7 +190,7 @@ async fn slow_server(stage: &Stage) -> Outcome {
     run.asleep(run.pid, begun + run.patience() / 50).await;
     run.order(0, &Order::Exit(0))?;
     if !run.record.answer("the server ended soon", || begun.elapsed() <= run.patience() / 20) {
-        return Err(Stop::Missing("this machine was too slow for a server to end soon".into()));
+        return Err(Stop::TooSlow("for a server to end soon".into()));
     }
     let status = must_end(&run, Who::Watchdog, "`exit`").await?;
     exits_with(status, 0, "`exit`, whose server then took a moment to exit with status 0")
@@ -161,7 +204,7 @@ async fn sigint_twice(stage: &Stage) -> Outcome {
     for _ in 0..ATTEMPTS {
         let (run, server) = played(stage, &deaf).await?;
         run.signal(Who::Watchdog, Signal::SIGINT)?;
-        let _ = server.message(&run).await;
+        server.message_within(&run, run.patience() / 5).await;
         run.signal(Who::Watchdog, Signal::SIGINT)?;
         if let Some(status) = ended_within(&run, Who::Watchdog, run.patience() / 10).await {
             return exits_with(status, 128 + Signal::SIGINT as i32, "SIGINT");
@@ -176,12 +219,12 @@ async fn sigint_after_exit(stage: &Stage) -> Outcome {
     let begun = Instant::now();
     run.line("exit").await?;
     // The end of the messages: what is typed from here on comes after `exit`.
-    let _ = server.message(&run).await;
+    server.message_within(&run, run.patience() / 50).await;
     run.signal(Who::Watchdog, Signal::SIGINT)?;
     run.asleep(run.pid, begun + run.patience() / 50).await;
     run.order(0, &Order::Exit(0))?;
     if !run.record.answer("the server ended soon", || begun.elapsed() <= run.patience() / 20) {
-        return Err(Stop::Missing("this machine was too slow for a server to end soon".into()));
+        return Err(Stop::TooSlow("for a server to end soon".into()));
     }
     let status = must_end(&run, Who::Watchdog, "`exit` and SIGINT").await?;
     exits_with(status, 128 + Signal::SIGINT as i32, "`exit` and SIGINT")?;
@@ -303,14 +346,18 @@ async fn half_a_reply(stage: &Stage) -> Outcome {
     let (run, server) = played(stage, &[]).await?;
     run.line(&stage.lesson.typed[0]).await?;
     server.message(&run).await?;
-    // More than a pipe holds, so that the watchdog has begun to read it.
-    server.write(&run, &vec![b'x'; 1 << 20]).await?;
+    // More than a pipe holds: when all of it is taken, the watchdog has begun to read it.
+    if !server.is_taken(&run, &vec![b'x'; 1 << 20], run.patience()).await {
+        return Err(Stop::Missing(format!("the watchdog did not take the first MiB of a reply; {}", state(&run))));
+    }
     leave(&run).await
 }
 
 /// `exit` ends both while the server sends without end.
 async fn flooding_server(stage: &Stage) -> Outcome {
     let (run, server) = played(stage, &[]).await?;
+    // More than a pipe holds: from here on the watchdog reads, or the pipe is full.
+    server.is_taken(&run, &b"an endless reply".repeat(8 << 10), run.patience() / 20).await;
     tokio::select! {
         left = leave(&run) => left,
         never = server.flood(b"an endless reply") => match never {},
@@ -337,7 +384,7 @@ async fn replies_closed(stage: &Stage) -> Outcome {
 async fn messages_closed(stage: &Stage) -> Outcome {
     let (run, (reads, _writes)) = apart(stage).await?;
     drop(reads);
-    notices(&run).await?;
+    notices(&run, run.patience() / 4).await?;
     both_end(&run, "its server closed the pipe for the messages").await
 }
 
@@ -360,19 +407,26 @@ async fn server_exits_at_once(stage: &Stage) -> Outcome {
     exits_with(status, 1, "the exit of its server")
 }
 
-/// Gives the watchdog something to notice it by that nobody hears it any more, unless it notices by itself.
-async fn notices(run: &Run) -> Outcome {
-    if ended_within(run, Who::Watchdog, run.patience() / 4).await.is_none() {
+/// Gives the watchdog something to notice it by that nobody hears it any more, unless it notices by itself within so long.
+async fn notices(run: &Run, wait: Duration) -> Result<bool, Stop> {
+    let by_itself = ended_within(run, Who::Watchdog, wait).await.is_some();
+    if !by_itself {
         run.line("setproc 2").await?;
     }
-    Ok(())
+    Ok(by_itself)
 }
 
 /// The watchdog must end because its server is gone.
 pub(super) async fn learns(run: &Run) -> Outcome {
-    notices(run).await?;
+    learns_again(run, true).await.map(drop)
+}
+
+/// The same, and whether it noticed by itself. One that did not at an earlier time is not waited for.
+pub(super) async fn learns_again(run: &Run, by_itself: bool) -> Result<bool, Stop> {
+    let by_itself = notices(run, if by_itself { run.patience() / 4 } else { Duration::ZERO }).await?;
     must_end(run, Who::Watchdog, "the death of its server").await?;
-    must_close(run).await
+    must_close(run).await?;
+    Ok(by_itself)
 }
 
 pub(super) fn says(run: &Run, words: &[&str], what: &str) -> Outcome {
@@ -395,36 +449,18 @@ async fn status_told(stage: &Stage) -> Outcome {
 
 /// The watchdog tells which signal ended its server, whichever it was.
 async fn signals_told(stage: &Stage) -> Outcome {
-    let begun = Instant::now();
+    let mut by_itself = true;
     // As the system describes them, in part: it may say `Terminated` or `terminated`.
-    for (signal, words) in [
-        (Signal::SIGTERM, "erminated"),
-        (Signal::SIGKILL, "illed"),
-        (Signal::SIGSEGV, "egmentation"),
-        (Signal::SIGABRT, "bort"),
-        (Signal::SIGUSR2, "ser defined signal 2"),
-        (Signal::SIGHUP, "angup"),
-        (Signal::SIGINT, "nterrupt"),
-        (Signal::SIGQUIT, "uit"),
-        (Signal::SIGILL, "llegal instruction"),
-        (Signal::SIGTRAP, "breakpoint trap"),
-        (Signal::SIGBUS, "us error"),
-        (Signal::SIGFPE, "loating point exception"),
-        (Signal::SIGUSR1, "ser defined signal 1"),
-        (Signal::SIGPIPE, "roken pipe"),
-        (Signal::SIGALRM, "larm clock"),
-    ] {
-        if !has_time(stage, begun) {
-            break;
-        }
+    for &(signal, words) in SIGNALS {
         let (run, server) = played(stage, &[]).await?;
-        run.order(0, &Order::Raise(signal as i32))?;
+        run.order(0, &Order::Raise(signal))?;
         drop(server);
-        learns(&run).await?;
-        let number = signal as i32;
-        let forms = [format!("signal {number}"), format!("signal: {number}"), format!("-{number}")];
-        let names = [signal.as_str(), words, &forms[0], &forms[1], &forms[2]];
-        says(&run, &names, &format!("that {signal} ended the server"))?;
+        by_itself = learns_again(&run, by_itself).await?;
+        let forms = [format!("signal {signal}"), format!("signal: {signal}"), format!("-{signal}")];
+        let name = Signal::try_from(signal).map_or("", Signal::as_str);
+        let told = [words, &forms[0], &forms[1], &forms[2]];
+        let told: Vec<_> = told.into_iter().chain((!name.is_empty()).then_some(name)).collect();
+        says(&run, &told, &format!("that {name} ended the server"))?;
     }
     Ok(())
 }

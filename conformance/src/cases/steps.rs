@@ -14,6 +14,7 @@ use crate::observe::rogue::Rogue;
 use crate::observe::target::Answer;
 use crate::outcome::Stop;
 use crate::probe::client::Client;
+use crate::probe::lesson::SETTINGS;
 use crate::probe::server::Server;
 use crate::stage::{Run, Stage, Watchdog};
 use crate::subject::handover::Hello;
@@ -83,16 +84,15 @@ pub(super) async fn alone(stage: &Stage) -> Result<(Client, Vec<u8>), Stop> {
     Ok((client, framed))
 }
 
-/// Every position from the last to the first, those that lie far apart before their neighbours.
-pub(super) fn spread(last: usize) -> impl Iterator<Item = usize> {
+/// Every position from the last to the first, each of which costs a session: every eighth of them always, and then those
+/// in between while there is time: of the usual pairs all of them.
+pub(super) fn spread(stage: &Stage, begun: Instant, last: usize) -> impl Iterator<Item = usize> {
     const APART: usize = 8;
-    (0..APART).flat_map(move |offset| (1..=last).rev().skip(offset).step_by(APART))
-}
-
-/// Whether there is time for one more of many attempts that each cost a session: of the usual pairs all of them pass in
-/// a fraction of it.
-pub(super) fn has_time(stage: &Stage, begun: Instant) -> bool {
-    stage.notes.answer("there is time for one more", || begun.elapsed() < stage.suite.patience)
+    let every = move |offset| (1..=last).rev().skip(offset).step_by(APART);
+    let has_time = move |_: &usize| {
+        stage.notes.answer("there is time for one more", || begun.elapsed() < stage.suite.patience / 4)
+    };
+    every(0).chain((1..APART).flat_map(every).take_while(has_time))
 }
 
 /// Waits until a request reaches a target that misbehaves.
@@ -190,7 +190,7 @@ pub(super) async fn played(stage: &Stage, ignore: &[Signal]) -> Result<(Run, Ser
 
 /// The same with a watchdog that is started in another way.
 pub(super) async fn played_in(stage: &Stage, how: Watchdog, ignore: &[Signal]) -> Result<(Run, Server), Stop> {
-    const LINE: usize = 2;
+    const LINE: usize = SETTINGS[1];
     let lesson = &stage.lesson;
     let line = lesson.typed.get(LINE).ok_or_else(|| Stop::Missing("the first session was too short".into()))?;
     let held = Some(ignore.iter().map(|signal| *signal as i32).collect());

@@ -2,24 +2,24 @@
 //!
 //! Whatever the dialect, a message that was recorded and reaches the target again shows that the server took it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::steps::{
-    alone, arrivals, complaints, ended_within, has_time, last_replies, not_learned, spread, state, text,
-};
+use super::steps::{alone, arrivals, complaints, ended_within, last_replies, not_learned, spread, state, text};
 use crate::dialect::payload::Form;
 use crate::event::{Status, Who, passed, requests};
-use crate::observe::process::{asleep, facts};
+use crate::observe::process::{asleep, facts, reads};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::client::Client;
+use crate::probe::lesson::SETTINGS;
 use crate::stage::Stage;
 
 super::cases! {
     "wire.bytewise" => bytewise,
     "wire.split-anywhere" => split_anywhere,
     "wire.coalesced" => coalesced,
+    "wire.buffered" => buffered,
     "wire.cut-off" => cut_off,
     "wire.cut-off-told" => cut_off_told,
     "wire.unknown-op" => unknown_op,
@@ -52,9 +52,23 @@ async fn must_arrive(client: &Client, count: usize, how: &str) -> Outcome {
     Err(Stop::failure(format!("{count} requests, {how}"), format!("{come}; {}", state(&client.run))))
 }
 
+/// The recorded messages of both settings, as they are sent, each with the reply to it.
+fn settings(stage: &Stage) -> Vec<(Vec<u8>, Option<&Vec<u8>>)> {
+    let learned = &stage.lesson.learned;
+    let recorded = |line: &usize| {
+        let message = learned.messages.get(*line)?.as_ref()?;
+        Some((stage.dialect().framed(message), learned.replies.get(*line)))
+    };
+    SETTINGS.iter().filter_map(recorded).collect()
+}
+
 /// The server takes a message that it reads one byte at a time.
 async fn bytewise(stage: &Stage) -> Outcome {
     let (client, framed) = alone(stage).await?;
+    // What comes of a setting is not seen everywhere; the request after it shows that no byte of it was lost or left.
+    for (setting, _) in settings(stage) {
+        client.write_apart(setting.chunks(1)).await?;
+    }
     client.write_apart(framed.chunks(1)).await?;
     must_arrive(&client, 2, "the second message read one byte at a time").await
 }
@@ -66,12 +80,23 @@ async fn split_anywhere(stage: &Stage) -> Outcome {
         let (head, tail) = framed.split_at(at);
         client.write_apart([head, tail]).await?;
     }
-    must_arrive(&client, framed.len(), "each message read in two parts, split at every position").await
+    must_arrive(&client, framed.len(), "each message read in two parts, split at every position").await?;
+    let mut arrived = framed.len();
+    for (setting, _) in settings(stage) {
+        for at in 1..setting.len() {
+            let (head, tail) = setting.split_at(at);
+            client.write_apart([head, tail, &framed]).await?;
+        }
+        arrived += setting.len() - 1;
+        must_arrive(&client, arrived, "each after a setting read in two parts, split at every position").await?;
+    }
+    Ok(())
 }
 
-/// The server takes many messages from one read, and the rest of the last from the next.
+/// The server takes many messages from one write, more than a pipe holds too, and the rest of the last from the next.
 async fn coalesced(stage: &Stage) -> Outcome {
     const COPIES: usize = 20;
+    const LARGE: usize = 256 << 10;
     let (client, framed) = alone(stage).await?;
     // A whole number of messages, and one that is cut in the middle, completed by the next write.
     let many = framed.repeat(COPIES + 1);
@@ -79,7 +104,36 @@ async fn coalesced(stage: &Stage) -> Outcome {
     client.write(&many[..cut]).await?;
     must_arrive(&client, 1 + COPIES, "many messages in one write").await?;
     client.write(&many[cut..]).await?;
-    must_arrive(&client, 2 + COPIES, "the last message completed by another write").await
+    must_arrive(&client, 2 + COPIES, "the last message completed by another write").await?;
+    let setting = stage.dialect().framed(&recorded_setting(stage)?);
+    client.write(&[setting.repeat(LARGE.div_ceil(setting.len())), framed].concat()).await?;
+    must_arrive(&client, 3 + COPIES, "after 256 KiB of settings in one write").await
+}
+
+/// The message for the first setting.
+fn recorded_setting(stage: &Stage) -> Result<Vec<u8>, Stop> {
+    let setting = stage.lesson.learned.messages.first().cloned().flatten();
+    setting.ok_or_else(|| not_learned("messages to the server", "[dialect]\nend = \"#\""))
+}
+
+/// Reading is buffered: messages that come together are read with fewer system calls than half their bytes.
+async fn buffered(stage: &Stage) -> Outcome {
+    // Less than any pipe holds, so that all of it is there at once.
+    const BYTES: usize = 8 << 10;
+    let setting = stage.dialect().framed(&recorded_setting(stage)?);
+    let (client, _) = alone(stage).await?;
+    client.idle().await?;
+    let read = || client.run.record.answer("how often the server has read", || reads(client.run.pid));
+    let before = read().ok_or_else(|| Stop::NotApplicable("this system does not tell how often it reads".into()))?;
+    let together = setting.repeat(BYTES.div_ceil(setting.len()));
+    client.write(&together).await?;
+    client.idle().await?;
+    let calls = read().ok_or_else(|| Stop::Missing(format!("the server has ended; {}", state(&client.run))))? - before;
+    if calls < together.len() as u64 / 2 {
+        return Ok(());
+    }
+    let expected = format!("{} bytes of messages read with fewer than half as many system calls", together.len());
+    Err(Stop::failure(expected, format!("{calls} calls to read")))
 }
 
 /// A message that is cut off by the end of the pipe does nothing, and the server exits with status 0.
@@ -87,23 +141,28 @@ async fn cut_off(stage: &Stage) -> Outcome {
     let (first, framed) = alone(stage).await?;
     drop(first);
     let begun = Instant::now();
-    for at in spread(framed.len() - 1) {
-        if !has_time(stage, begun) {
-            break;
-        }
-        let mut client = Client::start(stage, stage.replay_slot()).await?;
-        client.write(&framed[..at]).await?;
-        client.close();
-        let status = super::steps::must_end(&client.run, Who::Server(0), "a message cut off by the end of the pipe");
-        let status = status.await?;
-        if status != Some(Status::Exited(0)) {
-            let seen = status.map_or_else(|| "an unknown status".to_owned(), |status| status.to_string());
-            let expected = format!("exit status 0 after the first {at} bytes of a message and the end of the pipe");
-            return Err(Stop::failure(expected, seen));
-        }
-        if !client.run.record.look(|events| requests(events).is_empty()) {
-            let expected = format!("no request from the first {at} of the {} bytes of its message", framed.len());
-            return Err(Stop::failure(expected, "a request"));
+    for (message, reply) in [(framed, None)].into_iter().chain(settings(stage)) {
+        for at in spread(stage, begun, message.len() - 1) {
+            let mut client = Client::start(stage, stage.replay_slot()).await?;
+            client.write(&message[..at]).await?;
+            client.close();
+            let status =
+                super::steps::must_end(&client.run, Who::Server(0), "a message cut off by the end of the pipe");
+            let status = status.await?;
+            if status != Some(Status::Exited(0)) {
+                let seen = status.map_or_else(|| "an unknown status".to_owned(), |status| status.to_string());
+                let expected = format!("exit status 0 after the first {at} bytes of a message and the end of the pipe");
+                return Err(Stop::failure(expected, seen));
+            }
+            let what = format!("the first {at} of the {} bytes of {}", message.len(), text(&message));
+            if !client.run.record.look(|events| requests(events).is_empty()) {
+                return Err(Stop::failure(format!("no request from {what}"), "a request"));
+            }
+            let (Some(reply), Some(through)) = (reply, client.replies_through()) else { continue };
+            let stream = last_replies(&client.run, through).await;
+            if stage.dialect().replies(&stream).contains(&&reply[..]) {
+                return Err(Stop::failure(format!("no setting from {what}"), format!("the reply {}", text(reply))));
+            }
         }
     }
     Ok(())
@@ -173,8 +232,7 @@ async fn garbage(stage: &Stage) -> Outcome {
 /// A message of which a byte was changed does not end the server.
 async fn corrupted(stage: &Stage) -> Outcome {
     // A setting: in a request the changed byte might be part of a host's name.
-    let setting = stage.lesson.learned.messages.first().cloned().flatten();
-    let setting = setting.ok_or_else(|| not_learned("messages to the server", "[dialect]\nend = \"#\""))?;
+    let setting = recorded_setting(stage)?;
     let end = stage.dialect().end.as_ref().map_or(&[][..], |end| &end.0);
     let (client, framed) = alone(stage).await?;
     // Another op is another matter.
@@ -264,11 +322,16 @@ async fn sigalrm_stopped(stage: &Stage) -> Outcome {
 
 /// A server that has far more to say than a pipe holds, to somebody who does not read it.
 async fn unread(stage: &Stage) -> Result<Client, Stop> {
-    let message = stage.lesson.learned.messages.first().cloned().flatten();
-    let message = message.ok_or_else(|| not_learned("messages to the server", "[dialect]\nend = \"#\""))?;
+    let message = recorded_setting(stage)?;
     let (client, _) = alone(stage).await?;
     client.stop_reading();
     client.fill(&stage.dialect().framed(&message).repeat(40_000)).await;
+    if client.run.record.answer("no reply waits to be read", || client.waiting() == 0) {
+        return Err(match stage.dialect().reply.each {
+            Some(true) => Stop::Missing(format!("no reply that could stay unread; {}", state(&client.run))),
+            _ => Stop::NotApplicable("it says nothing that could stay unread".into()),
+        });
+    }
     Ok(client)
 }
 
@@ -303,6 +366,9 @@ async fn sigalrm_whole(stage: &Stage) -> Outcome {
     Ok(())
 }
 
+/// What whoever waits for a reader at all waits for it.
+const ANY_TIME: Duration = Duration::from_millis(450);
+
 /// Where the replies that fit into the pipe end.
 #[derive(PartialEq)]
 enum Cut {
@@ -329,11 +395,14 @@ async fn last_whole(stage: &Stage, has_ended: bool) -> Result<Cut, Stop> {
     client.run.asleep(pid, begun + patience / 50).await;
     client.read_again();
     if !client.run.record.answer("they were read in time", || begun.elapsed() <= patience / 20) {
-        return Err(Stop::Missing("this machine was too slow to read the replies soon".into()));
+        return Err(Stop::TooSlow("to read the replies soon".into()));
     }
     super::steps::must_end(&client.run, Who::Server(0), "SIGALRM with unread replies").await?;
     let stream = last_replies(&client.run, through).await;
     if !stream.ends_with(&end.0) {
+        if !client.run.record.answer("all of it was read in time", || begun.elapsed() <= ANY_TIME) {
+            return Err(Stop::TooSlow("to read all replies soon".into()));
+        }
         let last = text(&stream[stream.len().saturating_sub(60)..]);
         let when = if has_ended { ", and the end of its pipe" } else { "" };
         let expected = format!("whole replies up to the end, after SIGALRM with unread replies{when}");

@@ -3,13 +3,13 @@
 
 use std::time::Instant;
 
-use super::steps::{has_time, must_close, not_learned, played, shows, spread, state, text};
+use super::steps::{must_close, not_learned, played, played_in, shows, spread, state, text};
 use crate::dialect::find;
 use crate::event::{Event, Who, shown};
 use crate::outcome::{Outcome, Stop};
-use crate::probe::lesson::ANSWER;
+use crate::probe::lesson::{ANSWER, SETTINGS};
 use crate::probe::server::Server;
-use crate::stage::{Run, Stage};
+use crate::stage::{Run, Stage, Watchdog};
 use crate::subject::handover::Order;
 
 super::cases! {
@@ -20,6 +20,7 @@ super::cases! {
     "wire.reply-empty" => reply_empty,
     "wire.reply-bare" => reply_bare,
     "wire.reply-oversized" => reply_oversized,
+    "wire.reply-corrupted" => reply_corrupted,
     "wire.reply-cut-off" => reply_cut_off,
     "wire.reply-unasked" => reply_unasked,
     "wire.reply-other-op" => reply_other_op,
@@ -43,6 +44,46 @@ pub(super) async fn asked(stage: &Stage) -> Result<(Run, Server, &str, &[u8]), S
     let (line, reply) = recorded(stage)?;
     let (run, server) = played(stage, &[]).await?;
     Ok((run, server, line, reply))
+}
+
+/// The lines that ask for each setting, and the replies that were recorded for them.
+fn settings(stage: &Stage) -> Vec<(&str, &[u8])> {
+    let (typed, replies) = (&stage.lesson.typed, &stage.lesson.learned.replies);
+    SETTINGS.iter().filter_map(|line| Some((&**typed.get(*line)?, &**replies.get(*line)?))).collect()
+}
+
+/// What is shown for a setting, where that is a line which names the value.
+fn words_for<'a>(stage: &'a Stage, line: &str) -> Option<&'a str> {
+    let at = stage.lesson.typed.iter().position(|typed| typed == line)?;
+    let words = stage.lesson.on_success.get(at).filter(|_| stage.dialect().prints.setting == Some(true))?;
+    words.contains(line.split(' ').nth(1)?).then_some(words)
+}
+
+/// The same for the replies to settings, in each of these ways apart. What is not shown has at least to leave the two in
+/// step, which the next request tells.
+async fn settings_apart(
+    stage: &Stage,
+    (run, server): (&Run, &Server),
+    ways: impl Fn(&[u8]) -> Vec<Vec<&[u8]>>,
+    how: &str,
+) -> Outcome {
+    for (line, reply) in settings(stage) {
+        let words = words_for(stage, line);
+        let times = |events: &[Event]| {
+            words.map_or(0, |words| String::from_utf8_lossy(&shown(events, None)).matches(words).count())
+        };
+        let before = run.record.look(times);
+        for (n, parts) in ways(&server.framed(reply)).into_iter().enumerate() {
+            run.line(line).await?;
+            server.message(run).await?;
+            server.write_apart(run, parts).await?;
+            let is_shown = |events: &[Event]| (words.is_none() || times(events) > before + n).then_some(());
+            if run.until(is_shown).await.is_none() {
+                return Err(Stop::failure(format!("`{}` is shown {how}", words.unwrap_or_default()), state(run)));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Waits until the answer has been shown so many times.
@@ -69,17 +110,24 @@ pub(super) async fn done(run: &Run, server: Server) -> Outcome {
 /// The watchdog takes a reply that it reads one byte at a time.
 async fn reply_bytewise(stage: &Stage) -> Outcome {
     let (run, server, line, reply) = asked(stage).await?;
+    let how = "when its reply comes one byte at a time";
+    settings_apart(stage, (&run, &server), |framed| vec![framed.chunks(1).collect()], how).await?;
     run.line(line).await?;
     server.message(&run).await?;
     let framed = server.framed(reply);
     server.write_apart(&run, framed.chunks(1)).await?;
-    answers_shown(&run, 1, "when its reply comes one byte at a time").await?;
+    answers_shown(&run, 1, how).await?;
     done(&run, server).await
+}
+
+fn split_everywhere(framed: &[u8]) -> Vec<Vec<&[u8]>> {
+    (1..framed.len()).map(|at| <[_; 2]>::from(framed.split_at(at)).to_vec()).collect()
 }
 
 /// The watchdog takes a reply that it reads in two parts, wherever it is split.
 async fn reply_split(stage: &Stage) -> Outcome {
     let (run, server, line, reply) = asked(stage).await?;
+    settings_apart(stage, (&run, &server), split_everywhere, "when its reply is read in two parts").await?;
     let framed = server.framed(reply);
     for at in 1..framed.len() {
         run.line(line).await?;
@@ -122,10 +170,13 @@ async fn told(stage: &Stage, garbled: &[u8], what: &str) -> Outcome {
     server.message(&run).await?;
     server.write(&run, &server.framed(garbled)).await?;
     let prompt = stage.dialect().prints.prompt.clone().unwrap_or_default();
+    // The garbage itself, passed on as if it were an answer, is no words about it.
+    let passed_on = garbled.split(|byte| !matches!(byte, b' '..=b'~')).filter(|part| part.len() > 2);
+    let no_words: Vec<_> = passed_on.chain([prompt.as_bytes()]).map(String::from_utf8_lossy).collect();
     let words = |events: &[Event]| {
-        let said = String::from_utf8_lossy(&shown(events, None).split_off(before)).into_owned();
-        let said = if prompt.is_empty() { said } else { said.replace(&prompt, "") };
-        (!said.trim().is_empty()).then_some(())
+        let mut said = String::from_utf8_lossy(&shown(events, None).split_off(before)).into_owned();
+        no_words.iter().filter(|part| !part.is_empty()).for_each(|part| said = said.replace(&**part, ""));
+        said.contains(char::is_alphanumeric).then_some(())
     };
     if run.until(words).await.is_none() {
         return Err(Stop::failure(format!("words about {what}"), state(&run)));
@@ -163,25 +214,62 @@ async fn reply_oversized(stage: &Stage) -> Outcome {
     told(stage, &vec![b'x'; 9 << 20], "a reply of 9 MiB that means nothing").await
 }
 
+/// A reply of which a byte was changed does not end the session.
+async fn reply_corrupted(stage: &Stage) -> Outcome {
+    let (run, server, line, reply) = asked(stage).await?;
+    let end = stage.dialect().reply.end.as_ref().map_or(&[][..], |end| &end.0);
+    let at = find(reply, ANSWER.as_bytes());
+    let at = at.ok_or_else(|| Stop::NotApplicable("an answer stands otherwise in its reply".into()))?;
+    let mut tried = 0;
+    for (line_of_changed, recorded) in settings(stage).into_iter().chain([(line, reply)]) {
+        for position in 0..recorded.len() {
+            let mut changed = recorded.to_vec();
+            changed[position] ^= 1;
+            if end.contains(&changed[position]) {
+                changed[position] ^= 2;
+            }
+            // An answer of its own, as long as the one that was recorded, shows that the session goes on.
+            tried += 1;
+            let answer = format!("{:0width$}", tried, width = ANSWER.len());
+            let right = [&reply[..at], answer.as_bytes(), &reply[at + ANSWER.len()..]].concat();
+            for (line, reply) in [(line_of_changed, &changed), (line, &right)] {
+                run.line(line).await?;
+                // What is not sent will not be answered either.
+                if !matches!(server.message(&run).await, Err(Stop::Missing(_))) {
+                    server.reply(&run, reply).await?;
+                    // Before the next line: else either could come first.
+                    server.all_read(&run).await?;
+                }
+            }
+            if !shows(&run, &answer).await {
+                return Err(Stop::failure(format!("the answer after {}", text(&changed)), state(&run)));
+            }
+        }
+    }
+    done(&run, server).await
+}
+
 /// A reply that is cut off by the end of the pipe is not shown as an answer, and the watchdog ends.
 async fn reply_cut_off(stage: &Stage) -> Outcome {
-    let begun = Instant::now();
-    for at in spread(recorded(stage)?.1.len()) {
-        if !has_time(stage, begun) {
-            break;
-        }
-        let (run, server, line, reply) = asked(stage).await?;
-        run.line(line).await?;
-        server.message(&run).await?;
-        server.write(&run, &reply[..at]).await?;
-        // First the end of the pipe, so that whatever is made of what came before it is made.
-        drop(server);
-        run.order(0, &Order::Exit(0))?;
-        super::server_ends::learns(&run).await?;
-        let out = run.record.look(|events| shown(events, None));
-        if find(&out, ANSWER.as_bytes()).is_some() {
-            let expected = format!("no answer from the first {at} bytes of a reply, without its end");
-            return Err(Stop::failure(expected, text(&out)));
+    let (begun, mut by_itself) = (Instant::now(), true);
+    let request = [recorded(stage)?].map(|(line, reply)| (line, reply, ANSWER));
+    let named = |(line, reply)| Some((line, reply, words_for(stage, line)?));
+    for (line, reply, answer) in request.into_iter().chain(settings(stage).into_iter().filter_map(named)) {
+        for at in spread(stage, begun, reply.len()) {
+            let (run, server) = played_in(stage, Watchdog::on_pipes(), &[]).await?;
+            let before = shown_bytes(&run);
+            run.line(line).await?;
+            server.message(&run).await?;
+            server.write(&run, &reply[..at]).await?;
+            // First the end of the pipe, so that whatever is made of what came before it is made.
+            drop(server);
+            run.order(0, &Order::Exit(0))?;
+            by_itself = super::server_ends::learns_again(&run, by_itself).await?;
+            let out = shown_since(&run, before);
+            if find(&out, answer.as_bytes()).is_some() {
+                let expected = format!("no answer from the first {at} bytes of {}, without its end", text(reply));
+                return Err(Stop::failure(expected, text(&out)));
+            }
         }
     }
     Ok(())

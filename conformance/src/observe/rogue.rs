@@ -1,7 +1,8 @@
 //! Targets that misbehave below HTTP: what a well-behaved server library cannot be made to do.
 //!
 //! Each is one listener on a free port of 127.0.0.1 that treats every connection alike. It knows nothing of
-//! the session; what arrives is of no interest, only that something did.
+//! the session; what arrives is of no interest, only that something did. Until it is released it does nothing: so what
+//! a subject says before that is not about how it behaves.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use crate::record::Record;
@@ -30,11 +31,11 @@ pub enum Manner {
     Truncates,
     /// The answer is not HTTP.
     Garbage,
-    /// The answer comes when it is released.
+    /// A whole answer; each needs a release of its own.
     Waits,
     /// The sending direction is closed without an answer; what comes is still read.
     HalfCloses,
-    /// The answer comes one byte at a time.
+    /// The answer comes one byte at a time, and its second half needs a release of its own.
     Drips,
     /// The answer comes in chunks.
     Chunks,
@@ -55,7 +56,7 @@ pub enum Manner {
 pub struct Rogue {
     address: SocketAddr,
     arrivals: mpsc::UnboundedReceiver<()>,
-    release: Arc<Notify>,
+    release: Arc<Semaphore>,
     notes: Arc<Record>,
     /// Keeps the port: bound, and for `Refuses` not listening.
     _held: Option<TcpSocket>,
@@ -74,7 +75,7 @@ impl Rogue {
             Ok::<_, String>(started.insert(rogue).address)
         });
         let address = address.map_err(io::Error::other)?;
-        let (arrivals, release) = (mpsc::unbounded_channel().1, Arc::default());
+        let (arrivals, release) = (mpsc::unbounded_channel().1, Arc::new(Semaphore::new(0)));
         let past = || Rogue { address, arrivals, release, notes: notes.clone(), _held: None, _serving: JoinSet::new() };
         Ok(started.unwrap_or_else(past))
     }
@@ -84,7 +85,7 @@ impl Rogue {
         socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let address = socket.local_addr()?;
         let (arrived, arrivals) = mpsc::unbounded_channel();
-        let release = Arc::new(Notify::new());
+        let release = Arc::new(Semaphore::new(0));
         let mut serving = JoinSet::new();
         let held = if manner == Manner::Refuses {
             Some(socket)
@@ -95,14 +96,19 @@ impl Rogue {
         Ok(Rogue { address, arrivals, release, notes, _held: held, _serving: serving })
     }
 
+    /// Its address and port.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Where to send requests.
     pub fn url(&self) -> String {
         format!("http://{}/", self.address)
     }
 
-    /// Lets one waiting request have its answer.
+    /// Lets it behave as it does, once for those that need a release each.
     pub fn release(&self) {
-        self.release.notify_one();
+        self.release.add_permits(1);
     }
 
     /// Whether a request has arrived that nobody waited for.
@@ -111,14 +117,14 @@ impl Rogue {
         self.notes.answer("another request has arrived", || arrivals.try_recv().is_ok())
     }
 
-    /// Whether another request arrives in time.
+    /// Whether another request arrives in time, or the first half of an answer has been sent.
     pub async fn arrived(&mut self, patience: Duration) -> bool {
         let arrived = tokio::time::timeout(patience, self.arrivals.recv());
         self.notes.ask("a request arrives", async { matches!(arrived.await, Ok(Some(()))) }).await
     }
 }
 
-async fn serve(listener: TcpListener, manner: Manner, arrived: mpsc::UnboundedSender<()>, release: Arc<Notify>) {
+async fn serve(listener: TcpListener, manner: Manner, arrived: mpsc::UnboundedSender<()>, release: Arc<Semaphore>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         connections.spawn(treat(stream, manner, arrived.clone(), release.clone()));
@@ -129,7 +135,7 @@ async fn treat(
     mut stream: TcpStream,
     manner: Manner,
     arrived: mpsc::UnboundedSender<()>,
-    release: Arc<Notify>,
+    release: Arc<Semaphore>,
 ) -> io::Result<()> {
     let mut head = Vec::new();
     let mut buffer = [0; 4096];
@@ -152,28 +158,35 @@ async fn treat(
     }
     // Whoever no longer listens for arrivals does not mind.
     let _ = arrived.send(());
+    if manner == Manner::Silent {
+        while stream.read(&mut buffer).await? > 0 {}
+        return Ok(());
+    }
+    // Nobody ever closes it. A request that is made again is treated as it was before.
+    let released = async || release.acquire().await.map_err(io::Error::other);
+    let permit = released().await?;
+    if matches!(manner, Manner::Waits | Manner::Drips) {
+        permit.forget();
+    }
     match manner {
-        Manner::Refuses | Manner::Closes => {}
-        Manner::Silent => while stream.read(&mut buffer).await? > 0 {},
+        Manner::Refuses | Manner::Silent | Manner::Closes => {}
         Manner::Resets => stream.set_zero_linger()?,
         Manner::Truncates => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nonly this").await?,
-        Manner::Waits => {
-            release.notified().await;
-            stream.write_all(answer().as_bytes()).await?;
-        }
+        Manner::Waits => stream.write_all(answer().as_bytes()).await?,
         Manner::HalfCloses => {
             stream.shutdown().await?;
             while stream.read(&mut buffer).await? > 0 {}
         }
         Manner::Drips => {
             stream.set_nodelay(true)?;
-            // So many that no reader, however late, finds all of it at once.
-            let body = "drip ".repeat(2000) + Rogue::LATE;
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-            for byte in [head, body].concat().as_bytes() {
-                stream.write_all(&[*byte]).await?;
-                tokio::task::yield_now().await;
-            }
+            let answer = answer();
+            let (head, body) = answer.split_at(answer.len() - Rogue::LATE.len() / 2);
+            let first = drip(&mut stream, head).await;
+            // Also to somebody who has hung up.
+            let _ = arrived.send(());
+            first?;
+            released().await?.forget();
+            drip(&mut stream, body).await?;
         }
         Manner::Chunks => {
             let (head, tail) = Rogue::LATE.split_at(5);
@@ -203,6 +216,14 @@ async fn treat(
             endless(&mut stream, b"on and on\n").await?;
         }
         Manner::Garbage => stream.write_all(b"\x00\x01\x02 this is not HTTP \xff\xfe\r\n\r\n").await?,
+    }
+    Ok(())
+}
+
+async fn drip(stream: &mut TcpStream, text: &str) -> io::Result<()> {
+    for byte in text.as_bytes() {
+        stream.write_all(&[*byte]).await?;
+        tokio::task::yield_now().await;
     }
     Ok(())
 }

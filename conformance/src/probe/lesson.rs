@@ -23,6 +23,9 @@ pub const REPLAYS: usize = 40;
 /// The variable that the first session adds to the environment, and its value.
 pub const VARIABLE: (&str, &str) = ("CONFORMANCE_VARIABLE", "handed on");
 
+/// Which lines of the first session set the memory limit and the processors for the first time.
+pub const SETTINGS: [usize; 2] = [0, 2];
+
 /// The body that the target answers with in the first session.
 pub const ANSWER: &str = "an-answer-that-nobody-else-gives";
 
@@ -173,8 +176,14 @@ fn bytes_to_server(events: &[Event]) -> usize {
     events.iter().map(bytes).sum()
 }
 
-/// Waits for a message to pass. A pair whose pipes cannot be tapped shows none; then a short wait is lost.
+/// Waits for a message to pass. A pair whose pipes cannot be tapped shows none; then a short wait is lost, once both have
+/// come up.
 async fn wait_for_bytes(run: &Run, before: usize) {
+    let up = Instant::now() + run.patience() / 2;
+    run.asleep(run.pid, up).await;
+    if let Some(pid) = run.record.look(|events| event::servers(events).first().copied()) {
+        run.asleep(pid, up).await;
+    }
     let soon = Instant::now() + run.patience() / 10;
     let over = |events: &[Event]| event::ended(events, Who::Watchdog).is_some();
     run.record.until(soon, |events| (bytes_to_server(events) > before || over(events)).then_some(())).await;

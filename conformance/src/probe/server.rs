@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -52,22 +53,27 @@ impl Server {
 
     /// Reads until a whole message has come.
     pub async fn message(&self, run: &Run) -> Result<Vec<u8>, Stop> {
+        let message = self.message_within(run, run.patience()).await;
+        if message.is_none() {
+            run.record.run_out();
+        }
+        message.ok_or_else(|| Stop::Missing("the watchdog sent no message to the suite in the server's place".into()))
+    }
+
+    /// The same where none may come: `None` when the pipe ends, or nothing comes for so long.
+    pub async fn message_within(&self, run: &Run, wait: Duration) -> Option<Vec<u8>> {
         let message = async {
             let mut all = Vec::new();
             let mut buffer = [0; 4096];
             while crate::dialect::find(&all, &self.end.0).is_none() {
                 let read = self.reads.async_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, &mut buffer)?));
-                let Ok(Ok(n @ 1..)) = tokio::time::timeout(run.patience(), read).await else { return None };
+                let Ok(Ok(n @ 1..)) = tokio::time::timeout(wait, read).await else { return None };
                 run.record.push(What::Passed { to: Who::Server(0), fd: self.fd_read, bytes: buffer[..n].to_vec() });
                 all.extend_from_slice(&buffer[..n]);
             }
             Some(all)
         };
-        let message = run.record.ask("a message for the suite in the server's place", message).await;
-        if message.is_none() {
-            run.record.run_out();
-        }
-        message.ok_or_else(|| Stop::Missing("the watchdog sent no message to the suite in the server's place".into()))
+        run.record.ask("a message for the suite in the server's place", message).await
     }
 
     /// A reply, with its end.
@@ -84,6 +90,13 @@ impl Server {
     pub async fn write(&self, run: &Run, bytes: &[u8]) -> Result<(), Stop> {
         self.note(run, bytes);
         done(tokio::time::timeout(run.patience(), self.writes.write_all(bytes)).await)
+    }
+
+    /// Writes bytes, and says whether the watchdog takes all of them within so long.
+    pub async fn is_taken(&self, run: &Run, bytes: &[u8], wait: Duration) -> bool {
+        self.note(run, bytes);
+        let written = tokio::time::timeout(wait, self.writes.write_all(bytes));
+        run.record.ask("the watchdog takes all of it", async { matches!(written.await, Ok(Ok(()))) }).await
     }
 
     /// Writes parts so that the watchdog reads each apart.

@@ -41,6 +41,8 @@ struct Entry<'a> {
     #[serde(flatten)]
     verdict: &'a Verdict,
     took_ms: u128,
+    /// Something did not come before its deadline.
+    waited: bool,
     /// Processes that the suite had to end.
     left: Vec<String>,
     /// The evidence, one text a session; only for what does not hold.
@@ -64,6 +66,7 @@ pub fn report(run: &Run) -> String {
             sentence: &judged.requirement.sentence,
             verdict: &judged.verdict,
             took_ms: judged.took.as_millis(),
+            waited: judged.waited,
             left: judged.remains.iter().map(|r| r.command.clone()).collect(),
             transcripts: records.iter().map(|r| timeline(&r.all())).collect(),
         }

@@ -157,7 +157,7 @@ fn table(out: &mut String, run: &Run, style: Style) {
 fn why(verdict: &Verdict) -> Option<String> {
     match verdict {
         Verdict::Blocked { by } => Some(format!("not reached, because {by} does not hold")),
-        Verdict::Inconclusive { missing } => Some(format!("not reached: {missing}")),
+        Verdict::Inconclusive { missing, .. } => Some(format!("not reached: {missing}")),
         Verdict::NotApplicable { reason }
         | Verdict::Untestable { reason }
         | Verdict::Stale { reason }

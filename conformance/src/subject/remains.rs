@@ -41,6 +41,21 @@ pub fn find(folder: &SessionFolder) -> io::Result<Vec<Remain>> {
     Ok(found)
 }
 
+/// Those that do not end by themselves within `patience`.
+pub async fn last(folder: &SessionFolder, patience: Duration) -> io::Result<Vec<Remain>> {
+    let deadline = tokio::time::Instant::now() + patience;
+    loop {
+        let found = find(folder)?;
+        let Some(first) = found.first() else { return Ok(found) };
+        // What is gone by now is no longer found.
+        let Ok(watch) = Watch::new(first.pid) else { continue };
+        match tokio::time::timeout_at(deadline, watch.ended()).await {
+            Ok(ended) => ended?,
+            Err(_) => return Ok(found),
+        }
+    }
+}
+
 /// Kills what is left, `known` processes first, and waits for their ends. Returns what was found beside those.
 pub async fn clear(folder: &SessionFolder, known: &[i32], patience: Duration) -> io::Result<Vec<Remain>> {
     for &pid in known {

@@ -332,6 +332,12 @@ impl Session {
         self.record.answer("what is running", left).map_err(io::Error::other)
     }
 
+    /// Every process of this session that does not end by itself in time.
+    pub async fn left_for_long(&self) -> io::Result<Vec<Remain>> {
+        let left = async { remains::last(&self.folder, self.patience).await.map_err(|error| error.to_string()) };
+        self.record.ask("what goes on running", left).await.map_err(io::Error::other)
+    }
+
     /// Ends what is left of this session.
     pub async fn clear(&self) -> io::Result<()> {
         if self.record.is_past() { Ok(()) } else { remains::clear(&self.folder, &[], self.patience).await.map(drop) }

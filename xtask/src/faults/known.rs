@@ -41,13 +41,43 @@ pub(crate) enum Base {
 pub(crate) struct Fault {
     pub(crate) name: String,
     pub(crate) why: String,
-    /// The requirements that fail because of it, each with words that the finding holds: it is to fail for this reason
-    /// and no other.
-    pub(crate) breaks: BTreeMap<String, String>,
+    /// The requirements that fail because of it, each with the reason: it is to fail for this one and no other.
+    pub(crate) breaks: BTreeMap<String, Reason>,
+    /// Graded requirements that are not applicable because of it: what they judge is gone.
+    #[serde(default)]
+    pub(crate) hides: Vec<String>,
     /// Where the bug shows, if not everywhere.
     #[serde(default)]
     pub(crate) platforms: Option<Vec<Platform>>,
     pub(crate) edit: Vec<Edit>,
+}
+
+/// How a finding is known again: by words of what was seen. What was expected is the same whatever the bug, so it only
+/// helps where a case expects several things and what was seen does not say which of them is missing.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub(crate) enum Reason {
+    Seen(String),
+    Both { expected: String, seen: String },
+}
+
+impl Reason {
+    /// Whether a finding that expects and sees this is the one.
+    pub(crate) fn fits(&self, expected: &str, seen: &str) -> bool {
+        match self {
+            Self::Seen(words) => seen.contains(words),
+            Self::Both { expected: missing, seen: words } => expected.contains(missing) && seen.contains(words),
+        }
+    }
+
+    /// Whether any finding would do.
+    fn says_nothing(&self) -> bool {
+        match self {
+            Self::Seen(words) => words.is_empty(),
+            // What is seen may be the machine's own, as the number of its processors is.
+            Self::Both { expected, .. } => expected.is_empty(),
+        }
+    }
 }
 
 /// A place in a file, which must be there exactly once, and what comes there instead.
@@ -88,6 +118,9 @@ fn read(path: &Path) -> Result<File, String> {
         if fault.breaks.is_empty() || fault.edit.is_empty() || fault.why.is_empty() {
             return Err(told(&format!("{}: a fault says why, what it breaks and how", fault.name)));
         }
+        if let Some((id, _)) = fault.breaks.iter().find(|(_, reason)| reason.says_nothing()) {
+            return Err(told(&format!("{}: {id}: the reason fits everything", fault.name)));
+        }
     }
     if !names.contains(&file.canary) {
         return Err(told(&format!("the canary {} is none of its faults", file.canary)));
@@ -117,7 +150,8 @@ pub(crate) fn gaps(files: &[File], requirements: &[Requirement]) -> Vec<String> 
     }
     let named = files.iter().flat_map(|file| {
         let broken = file.fault.iter().flat_map(|fault| fault.breaks.keys());
-        broken.chain(file.without.keys())
+        let hidden = file.fault.iter().flat_map(|fault| &fault.hides);
+        broken.chain(hidden).chain(file.without.keys())
     });
     for id in named.collect::<BTreeSet<_>>() {
         if !requirements.iter().any(|r| r.id == *id && r.untestable.is_none()) {
@@ -125,4 +159,31 @@ pub(crate) fn gaps(files: &[File], requirements: &[Requirement]) -> Vec<String> 
         }
     }
     said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(text: &str) -> Result<Reason, toml::de::Error> {
+        toml::from_str::<BTreeMap<String, Reason>>(&format!("it = {text}")).map(|mut table| table.remove("it").unwrap())
+    }
+
+    #[test]
+    fn a_reason_is_what_was_seen_and_what_was_expected_besides_if_need_be() {
+        let seen = reason("'lost'").unwrap();
+        assert!(seen.fits("", "a byte was lost") && !seen.fits("none lost", "all came"));
+        let both = reason("{ expected = 'a prompt', seen = 'nothing' }").unwrap();
+        assert!(both.fits("a prompt", "nothing came") && !both.fits("a reply", "nothing came"));
+        for wrong in ["1", "{ expected = 'a' }", "{ expected = 'a', seen = 'b', why = 'c' }"] {
+            assert!(reason(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_reason_that_fits_everything_is_none() {
+        for (text, nothing) in [("''", true), ("{ expected = '', seen = 'b' }", true), ("'b'", false)] {
+            assert_eq!(reason(text).unwrap().says_nothing(), nothing, "{text}");
+        }
+    }
 }

@@ -86,6 +86,12 @@ pub fn facts(pid: i32) -> Option<Facts> {
     })
 }
 
+/// How often the process has called the system to read, where /proc may be asked.
+pub fn reads(pid: i32) -> Option<u64> {
+    let io = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    io.lines().find_map(|line| line.strip_prefix("syscr: ")?.parse().ok())
+}
+
 /// Whether a process that ended, and was not reaped yet, had waited for a child of its own: what page faults such children
 /// had is counted as its own then, and no program runs without any.
 pub fn waited(pid: i32) -> Option<bool> {

@@ -1,0 +1,124 @@
+//! What a process and one that it started both hold that messages can pass through, as far as the system lists what
+//! processes hold. A tap stands in what is inherited; this looks at all the rest.
+
+use std::collections::{HashMap, HashSet};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+
+use serde::{Deserialize, Serialize};
+
+use super::process;
+
+/// A way between two processes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Channel {
+    /// Both hold the same pipe, with a name or without.
+    Pipe,
+    /// Each holds an end of a connection, told in these words.
+    Connection(String),
+}
+
+/// The way between a process and one that it started, each with whatever descends from it: a program may be started by
+/// a script. A pipe comes before any connection.
+pub fn between(parent: i32, child: i32) -> Option<Channel> {
+    let below = descendants(child);
+    let above: Vec<i32> = descendants(parent).into_iter().filter(|pid| !below.contains(pid)).collect();
+    let (above, below) = (held(&above), held(&below));
+    if !above.pipes.is_disjoint(&below.pipes) {
+        return Some(Channel::Pipe);
+    }
+    connection(&above, &below, child).map(Channel::Connection)
+}
+
+/// A connection of which each side holds an end, in words, among the sockets that `child` sees.
+fn connection(above: &Held, below: &Held, child: i32) -> Option<String> {
+    let ports = ports(child);
+    let ends = |held: &Held| held.sockets.iter().filter_map(|inode| ports.get(inode).copied()).collect::<HashSet<_>>();
+    let (above_ends, below_ends) = (ends(above), ends(below));
+    let (near, far) = above_ends.into_iter().find(|(near, far)| below_ends.contains(&(*far, *near)))?;
+    Some(format!("a network connection between the ports {near} and {far}"))
+}
+
+/// The pipes, by device and inode, and the sockets, by inode, that processes hold.
+#[derive(Default)]
+struct Held {
+    pipes: HashSet<(u64, u64)>,
+    sockets: HashSet<u64>,
+}
+
+fn held(pids: &[i32]) -> Held {
+    let mut held = Held::default();
+    for descriptor in pids.iter().flat_map(|pid| std::fs::read_dir(format!("/proc/{pid}/fd"))).flatten().flatten() {
+        // What was closed meanwhile is not held.
+        let Ok(of) = std::fs::metadata(descriptor.path()) else { continue };
+        if of.file_type().is_fifo() {
+            held.pipes.insert((of.dev(), of.ino()));
+        } else if of.file_type().is_socket() {
+            held.sockets.insert(of.ino());
+        }
+    }
+    held
+}
+
+/// A process and all that descend from it.
+fn descendants(of: i32) -> Vec<i32> {
+    let parent = |pid: i32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name in brackets may hold anything. After it: state, parent.
+        Some((pid, stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse::<i32>().ok()?))
+    };
+    let parents: Vec<_> = process::all().unwrap_or_default().into_iter().filter_map(parent).collect();
+    let mut found = vec![of];
+    let mut at = 0;
+    while let Some(&of) = found.get(at) {
+        found.extend(parents.iter().filter(|(_, parent)| *parent == of).map(|(pid, _)| *pid));
+        at += 1;
+    }
+    found
+}
+
+/// A table of the network, as a process sees it: a line for each socket, after one of headings.
+fn table(pid: i32, name: &str) -> Vec<Vec<String>> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/net/{name}")).unwrap_or_default();
+    text.lines().skip(1).map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+}
+
+/// The near and the far port of each connected socket.
+fn ports(pid: i32) -> HashMap<u64, (u16, u16)> {
+    let port = |address: &str| u16::from_str_radix(address.rsplit_once(':')?.1, 16).ok();
+    let row = |row: Vec<String>| Some((row.get(9)?.parse().ok()?, (port(row.get(1)?)?, port(row.get(2)?)?)));
+    ["tcp", "tcp6", "udp", "udp6"].into_iter().flat_map(|name| table(pid, name)).filter_map(row).collect()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::OwnedFd;
+    use std::process::{Command, Stdio};
+
+    /// What a look at a child that was given this finds.
+    fn seen<T>(end: OwnedFd, look: impl FnOnce(i32, i32) -> T) -> T {
+        let mut child =
+            Command::new("sleep").arg("1000").stdin(end).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let found = look(std::process::id().cast_signed(), child.id().cast_signed());
+        child.kill().and_then(|()| child.wait()).unwrap();
+        found
+    }
+
+    /// Whoever runs the tests may have handed a pipe to all of us: so connections are looked for alone.
+    fn connected(end: OwnedFd) -> Option<String> {
+        seen(end, |parent, child| connection(&held(&[parent]), &held(&[child]), child))
+    }
+
+    #[test]
+    fn what_both_hold_is_found_and_told_apart() {
+        let (reader, _writer) = std::io::pipe().unwrap();
+        assert_eq!(seen(reader.into(), between), Some(Channel::Pipe));
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let _accepted = listener.accept().unwrap();
+        let found = connected(near.into());
+        assert!(found.as_ref().is_some_and(|words| words.contains("ports")), "{found:?}");
+        assert_eq!(connected(std::fs::File::open("/dev/null").unwrap().into()), None);
+    }
+}
