@@ -6,14 +6,14 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::Bundle;
 use crate::dialect::Dialect;
 use crate::dialect::learn::Learned;
-use crate::event::Who;
+use crate::event::{Event, Who, ended, shown};
 use crate::observe::lateness::Lateness;
 use crate::observe::target::{Answer, Target};
 use crate::outcome::Stop;
@@ -243,11 +243,21 @@ impl Stage {
         self.start(Watchdog::default()).await
     }
 
-    /// Starts the watchdog as stated.
+    /// Starts the watchdog as stated. One that shows a prompt in a terminal is let come to it: a program that takes lines
+    /// there by itself may discard what was typed before.
     pub async fn start(&self, how: Watchdog) -> Result<Run, Stop> {
-        self.try_start(how).await?.map_err(|error| {
+        let prompt = self.dialect().prints.prompt.clone().filter(|prompt| how.terminal && !prompt.is_empty());
+        let run = self.try_start(how).await?.map_err(|error| {
             Stop::Missing(format!("{} could not be executed: {error}", self.suite.pair.watchdog.display()))
-        })
+        })?;
+        if let Some(prompt) = prompt {
+            let is_ready = |events: &[Event]| {
+                let prompted = crate::dialect::find(&shown(events, None), prompt.as_bytes()).is_some();
+                (prompted || ended(events, Who::Watchdog).is_some()).then_some(())
+            };
+            run.record.until(Instant::now() + self.suite.patience / 10, is_ready).await;
+        }
+        Ok(run)
     }
 
     async fn try_start(&self, how: Watchdog) -> Result<Result<Run, std::io::Error>, Stop> {

@@ -36,7 +36,7 @@ fn a_review_leaves_what_differs_and_nothing_else() {
     assert_eq!(snapshots(&review, ".snap.new").len(), 0);
 
     let other = Bench::new(&path).judge(&python_pair(), &["--review", "--only", "start.arguments-literal"]);
-    assert!(other.stdout.contains("2 of 2 transcripts differ"), "{}", other.stdout);
+    assert!(other.stdout.contains("3 of 3 transcripts differ"), "{}", other.stdout);
     let pending = snapshots(&review, ".snap.new");
     assert!(pending["learn.snap.new"].contains(r#"M{"limit": 1073741823}"#), "{pending:?}");
     assert!(pending.contains_key("start.arguments-literal.snap.new"), "{pending:?}");

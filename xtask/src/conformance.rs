@@ -87,7 +87,8 @@ fn fault(problem: &str) -> ExitCode {
 #[cfg(unix)]
 fn become_program(mut suite: Command) -> ExitCode {
     use std::os::unix::process::CommandExt;
-    let error = suite.exec();
+    // By this name it says how it is called again.
+    let error = suite.arg0("cargo xtask conformance").exec();
     fault(&format!("cannot start {}: {error}", suite.get_program().to_string_lossy()))
 }
 

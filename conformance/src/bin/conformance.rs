@@ -202,8 +202,7 @@ fn show(cli: &Cli, run: &Run) -> ExitCode {
         advice: cli.verbose,
         colour: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
     };
-    // A reader that has seen enough (`| head`) is no error of ours.
-    let _ = std::io::stdout().write_all(text::report(run, style, &repeat(cli)).as_bytes());
+    print(&text::report(run, style, &repeat(cli)));
     let learned =
         Profile { name: "learned".to_owned(), dialect: Some(run.lesson.learned.dialect.clone()), ..Profile::default() };
     let profile = toml::to_string_pretty(&learned).expect("a profile has a TOML form");
@@ -238,13 +237,13 @@ fn hold_against_reference(run: &Run) -> std::io::Result<()> {
     let mut compare = std::process::Command::new(std::env::current_exe()?);
     compare.arg("--compare");
     let review = review::review(run, workspace, compare)?;
-    println!("\n{} of {} transcripts differ from the reference's.", review.pending.len(), review.compared);
+    print(&format!("\n{} of {} transcripts differ from the reference's.\n", review.pending.len(), review.compared));
     if !review.pending.is_empty() {
         let folder = review.folder.strip_prefix(workspace).unwrap_or(&review.folder);
-        println!(
-            "Look at them with: cargo insta review --manifest-path {}/Cargo.toml --include-ignored",
+        print(&format!(
+            "Look at them with: cargo insta review --manifest-path {}/Cargo.toml --include-ignored\n",
             folder.display()
-        );
+        ));
     }
     Ok(())
 }
@@ -261,7 +260,8 @@ fn status_of(done: std::io::Result<()>) -> ExitCode {
 
 /// The command line that judges this pair again, for whoever reads the report.
 fn repeat(cli: &Cli) -> String {
-    let mut words = vec!["cargo xtask conformance".to_owned()];
+    // As it was called: `cargo xtask conformance` says that it was.
+    let mut words: Vec<_> = std::env::args().take(1).collect();
     for (option, path) in
         [("--bin", &cli.bin), ("--server", &cli.server), ("--profile", &cli.profile), ("--baseline", &cli.baseline)]
     {
@@ -271,9 +271,15 @@ fn repeat(cli: &Cli) -> String {
 }
 
 fn list() {
-    for r in requirements() {
-        println!("{:<28} {:<6} {:<7} {}", r.id, r.level.to_string(), r.source.to_string(), r.sentence);
-    }
+    let line = |r: Requirement| {
+        format!("{:<28} {:<6} {:<7} {}\n", r.id, r.level.to_string(), r.source.to_string(), r.sentence)
+    };
+    print(&requirements().into_iter().map(line).collect::<String>());
+}
+
+/// Writes to standard output. A reader that has seen enough (`| head`) is no error of ours.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 fn explain(id: &str) -> ExitCode {
@@ -283,19 +289,15 @@ fn explain(id: &str) -> ExitCode {
         eprintln!("conformance: --explain {id}: expected a requirement's id or an area; --list shows them");
         return ExitCode::from(Answer::Usage as u8);
     }
-    for r in found {
-        println!("{}  {} {}\n  {}", r.id, r.level, r.source, r.sentence);
-        if let Some(quotation) = r.quotation() {
-            println!("  {}: {quotation}", r.source.document());
-        }
-        println!("  why: {}", r.rationale);
-        if let Some(reason) = &r.untestable {
-            println!("  untestable: {reason}");
-        }
-        if !r.after.is_empty() {
-            println!("  needs: {}", r.after.join(", "));
-        }
-        println!();
-    }
+    print(&found.into_iter().map(explanation).collect::<String>());
     ExitCode::SUCCESS
+}
+
+fn explanation(r: &Requirement) -> String {
+    let mut lines = vec![format!("{}  {} {}", r.id, r.level, r.source), format!("  {}", r.sentence)];
+    lines.extend(r.quotation().map(|quotation| format!("  {}: {quotation}", r.source.document())));
+    lines.push(format!("  why: {}", r.rationale));
+    lines.extend(r.untestable.as_ref().map(|reason| format!("  untestable: {reason}")));
+    lines.extend((!r.after.is_empty()).then(|| format!("  needs: {}", r.after.join(", "))));
+    lines.join("\n") + "\n\n"
 }

@@ -1,10 +1,13 @@
 //! Commands: what a typed line becomes, and what a line that is no command does not become.
 
 use super::steps::{
-    arrival, arrivals, barrier, complaints, idle, leave, messages, must_end, ready, request, shows, state, text,
+    arrival, arrivals, barrier, complaints, idle, leave, messages, must_end, reached, ready, request, shows, state,
+    text,
 };
 use crate::dialect::find;
-use crate::event::{Request, Status, Stream, Who, ended, requests, shown};
+use crate::event::{Request, Status, Stream, Who, ended, requests, servers, shown};
+use crate::observe::channel::{End, connected};
+use crate::observe::rogue::{Manner, Rogue};
 use crate::observe::target::Answer;
 use crate::outcome::{Outcome, Stop};
 use crate::stage::{Run, Stage, Watchdog};
@@ -74,7 +77,11 @@ fn learned_request(stage: &Stage, method: &str, name: &str) -> Result<Request, S
         return Err(Stop::Missing("the first session did not come as far as this request".into()));
     };
     let events = stage.lesson.record.events();
-    let seen = requests(&events).into_iter().find(|r| r.path == format!("/{name}")).cloned();
+    let mut all = requests(&events).into_iter().filter(|r| r.path == format!("/{name}"));
+    let (seen, more) = (all.next().cloned(), all.count());
+    if more > 0 {
+        return Err(Stop::failure(format!("one request after `{typed}`"), format!("{} requests", more + 1)));
+    }
     let seen = seen.ok_or_else(|| {
         let shown = shown(&events, None);
         let last = &shown[shown.len().saturating_sub(200)..];
@@ -93,7 +100,20 @@ async fn doreq_get(stage: &Stage) -> Outcome {
 
 /// `doreq POST <url> <body>` makes the server send a POST request to that URL; what is shown of its answer is free.
 async fn doreq_post(stage: &Stage) -> Outcome {
-    learned_request(stage, "POST", "learn-post").map(drop)
+    learned_request(stage, "POST", "learn-post")?;
+    let mut rogue = Rogue::start(Manner::Waits, &stage.notes)?;
+    let run = stage.watchdog().await?;
+    run.line(&format!("doreq POST {} {{}}", rogue.url())).await?;
+    reached(&run, &mut rogue).await?;
+    let server = run.record.look(|events| servers(events).first().copied());
+    let holder = || connected(run.pid, server, rogue.address().port());
+    let holder = run.record.answer("who is connected to the target", holder);
+    rogue.release();
+    if holder == Some(End::Parent) {
+        return Err(Stop::failure("the server is connected to the target", "the watchdog itself is"));
+    }
+    // Another way to the target, or a system that does not tell, is no evidence against anybody.
+    Ok(())
 }
 
 fn body_is(request: &Request, expected: &[u8]) -> Outcome {
@@ -106,11 +126,12 @@ fn body_is(request: &Request, expected: &[u8]) -> Outcome {
     ))
 }
 
-/// The body is the rest of the line, blanks, quotes and braces included.
+/// The body is the rest of the line, blanks, quotes, braces and the letters of every language included; blanks around it are
+/// free.
 async fn body_as_typed(stage: &Stage) -> Outcome {
     body_is(&learned_request(stage, "POST", "learn-post")?, br#"{"arg": "body"}"#)?;
     let run = ready(stage).await?;
-    let body = r#"{"a":  [1, "it's two", "\"q\" \\ $HOME"], "b":{}}"#;
+    let body = r#"{"a":  [1, "it's two", "\"q\" \\ $HOME"], "имя": "значение", "b":{}}"#;
     match request(&run, "POST", "odd", body).await? {
         Some(request) => body_is(&request, body.as_bytes()),
         None => Err(Stop::failure(format!("a request with the body `{body}`"), format!("none; {}", state(&run)))),
@@ -150,7 +171,7 @@ async fn sequence(stage: &Stage) -> Outcome {
     must_end(&run, Who::Watchdog, "`exit`").await.map(drop)
 }
 
-/// Commands take effect in the order in which they were typed, also when they are typed ahead.
+/// Commands are sent in the order in which they were typed, also when they are typed ahead; whether requests overlap is free.
 async fn order(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
     let names: Vec<String> = (0..6).map(|n| format!("ahead-{n}")).collect();
@@ -194,7 +215,7 @@ async fn methods(stage: &Stage) -> Outcome {
 /// Path and query of the URL reach the target as they were typed.
 async fn url_as_typed(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
-    let name = "a%2Fb%20c/%D1%8F?y=a%2Fb&x=1+1";
+    let name = "a%2Fb%20c//%D1%8F/?z=&k&y=a%2Fb&x=1+1";
     match request(&run, "GET", name, "{}").await? {
         Some(_) => Ok(()),
         None => {
@@ -232,9 +253,9 @@ async fn many_at_once(stage: &Stage) -> Outcome {
 /// A line that arrives in pieces is one command.
 async fn in_pieces(stage: &Stage) -> Outcome {
     let run = stage.start(Watchdog::on_pipes()).await?;
-    run.write_apart(format!("doreq POST {}/pieces body\n", run.url).as_bytes()).await?;
+    run.write_apart(format!("doreq POST {}/pieces {{\"arg\": \"body\"}}\n", run.url).as_bytes()).await?;
     match arrival(&run, "pieces").await {
-        Some(request) => body_is(&request, b"body"),
+        Some(request) => body_is(&request, br#"{"arg": "body"}"#),
         None => Err(Stop::failure("one request for a line that arrives in pieces", state(&run))),
     }
 }
@@ -313,7 +334,7 @@ async fn blank_lines(stage: &Stage) -> Outcome {
 async fn last_line(stage: &Stage) -> Outcome {
     // The end follows the last message at once, and what ends the server must not overtake it on its way.
     let run = stage.start(Watchdog { untapped: true, ..Watchdog::on_pipes() }).await?;
-    run.write(format!("doreq POST {}/last end", run.url).as_bytes()).await?;
+    run.write(format!("doreq POST {}/last {{}}", run.url).as_bytes()).await?;
     run.close_input().await?;
     match arrival(&run, "last").await {
         Some(_) => Ok(()),
@@ -324,9 +345,9 @@ async fn last_line(stage: &Stage) -> Outcome {
 /// A carriage return before the line end does not belong to the line.
 async fn crlf(stage: &Stage) -> Outcome {
     let run = stage.start(Watchdog::on_pipes()).await?;
-    run.write(format!("doreq POST {}/crlf body\r\n", run.url).as_bytes()).await?;
+    run.write(format!("doreq POST {}/crlf {{}}\r\n", run.url).as_bytes()).await?;
     match arrival(&run, "crlf").await {
-        Some(request) => body_is(&request, b"body"),
+        Some(request) => body_is(&request, b"{}"),
         None => Err(Stop::failure("a line that ends in CR LF is a command", state(&run))),
     }
 }

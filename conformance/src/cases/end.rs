@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use super::steps::{alone, both_end, ended_within, exits_with, idle, must_end, reached, ready, shows, state};
 use crate::event::{Event, Status, What, Who, servers};
-use crate::observe::process::Facts;
+use crate::observe::process::{Facts, corpse};
 use crate::observe::rogue::{Manner, Rogue};
 use crate::outcome::{Outcome, Stop};
 use crate::stage::{Run, Stage, Watchdog};
@@ -102,6 +102,11 @@ pub(super) async fn status_of_server(run: &Run) -> Result<Option<Status>, Stop> 
     let soon = Instant::now() + run.patience() / 20;
     if let Some(status) = run.record.until(soon, reaped).await {
         return Ok(status);
+    }
+    if let Some(pid) = server_pid(run)
+        && let Some(status) = run.record.answer("how the server ended, which nobody has asked", || corpse(pid))
+    {
+        return Ok(Some(status));
     }
     run.signal(Who::Watchdog, Signal::SIGKILL)?;
     Ok(run.until(reaped).await.flatten())

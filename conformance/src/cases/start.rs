@@ -81,26 +81,34 @@ async fn path_as_it_is(stage: &Stage) -> Outcome {
 
 /// What `-sargs` holds reaches the server among its arguments, in its order; how it is split into arguments is free.
 async fn arguments(stage: &Stage) -> Outcome {
-    let argv = hello(stage)?.argv.get(1..).unwrap_or_default().join(&b' ');
-    let first = find(&argv, b"state=c");
-    let second = find(&argv, b"test=123");
-    match (first, second) {
-        (Some(first), Some(second)) if first < second => Ok(()),
-        _ => Err(Stop::failure(
-            format!("with -sargs \"{SARGS}\", `state=c` and then `test=123` among the server's arguments"),
-            text(&argv),
-        )),
+    holds_in_order(hello(stage)?, SARGS)?;
+    let more = "zeta=1, alpha=22, state=, test=4";
+    let expected = format!("with -sargs \"{more}\", the server is started");
+    holds_in_order(&started_as(stage, Watchdog::with_sargs(more), &expected).await?, more)
+}
+
+/// Each entry of such a list stands among the arguments, after the one before it.
+fn holds_in_order(hello: &Hello, sargs: &str) -> Outcome {
+    let argv = hello.argv.get(1..).unwrap_or_default().join(&b' ');
+    let after = |rest: &[u8], entry: &str| find(rest, entry.as_bytes()).map(|at| rest[at + entry.len()..].to_vec());
+    match sargs.split(", ").try_fold(argv.clone(), |rest, entry| after(&rest, entry)) {
+        Some(_) => Ok(()),
+        None => {
+            let expected = format!("with -sargs \"{sargs}\", its entries in this order among the server's arguments");
+            Err(Stop::failure(expected, text(&argv)))
+        }
     }
 }
 
 /// No character of `-sargs` is interpreted as a shell would.
 async fn arguments_literal(stage: &Stage) -> Outcome {
-    let literal = "state=$HOME;$(id)*~&|>x";
+    let literal = "~/a=$HOME;$(id)*~&|>x, /dev/nul? /dev/nul[l], ${HOME}`id` #c";
     let expected = format!("with -sargs '{literal}', those very characters in the server's arguments");
     let hello = started_as(stage, Watchdog::with_sargs(literal), &expected).await?;
     // At which marks a list is split is free. These a shell would have replaced, or taken for something to do.
     let handed_on = |part: &str| hello.argv.iter().skip(1).any(|arg| find(arg, part.as_bytes()).is_some());
-    if ["$HOME", "$(id)*~", ">x"].into_iter().all(handed_on) {
+    let parts = ["~/a", "$HOME", "$(id)*~", ">x", "/dev/nul?", "/dev/nul[l]", "${HOME}", "`id`", "#c"];
+    if parts.into_iter().all(handed_on) {
         Ok(())
     } else {
         Err(Stop::failure(expected, text(&hello.argv.get(1..).unwrap_or_default().join(&b' '))))
@@ -127,8 +135,10 @@ async fn environment(stage: &Stage) -> Outcome {
     ))
 }
 
-/// Inherited variables keep their values byte for byte: blanks, equals signs, line ends, quotes and empty values included.
+/// Inherited variables keep their values, whatever text these are: blanks, equals signs, line ends, quotes, none at all and
+/// very much included; long names and small letters in them too.
 async fn environment_exact(stage: &Stage) -> Outcome {
+    let long = format!("CONFORMANCE_{}={}", "LONG_".repeat(20), "long ".repeat(2000));
     let entries = [
         "CONFORMANCE_BLANKS=  two  blanks ",
         "CONFORMANCE_EQUALS=a=b==c",
@@ -136,6 +146,8 @@ async fn environment_exact(stage: &Stage) -> Outcome {
         "CONFORMANCE_LINES=one\ntwo",
         "CONFORMANCE_QUOTES='\"$HOME`",
         "CONFORMANCE_WORDS=значение",
+        "conformance_lower_2=case",
+        &long,
     ];
     let how = Watchdog { env: entries.iter().map(OsString::from).collect(), ..Watchdog::default() };
     let hello = started_as(stage, how, "the server is started").await?;

@@ -74,7 +74,10 @@ pub(super) async fn alone(stage: &Stage) -> Result<(Client, Vec<u8>), Stop> {
     let client = Client::start(stage, stage.replay_slot()).await?;
     client.write(&framed).await?;
     let come = client.run.until(|events| (!requests(events).is_empty()).then_some(())).await;
-    come.ok_or_else(|| Stop::Missing(format!("a replayed request never arrived; {}", state(&client.run))))?;
+    come.ok_or_else(|| {
+        let why = "a message with a number or a secret of its session cannot be replayed in another";
+        Stop::Missing(format!("a replayed request never arrived ({why}); {}", state(&client.run)))
+    })?;
     if let (Some(true), Some(fd)) = (stage.dialect().reply.each, client.replies_through()) {
         let replied =
             |events: &[Event]| (!stage.dialect().replies(&passed(events, Who::Watchdog, fd)).is_empty()).then_some(());

@@ -49,6 +49,8 @@ pub struct Learned {
     pub messages: Vec<Option<Vec<u8>>>,
     /// Messages that belong to no line that was typed.
     pub others: Vec<Vec<u8>>,
+    /// Those of them that were sent before any that belongs to a line.
+    pub before: Vec<Vec<u8>>,
     /// Those of them that were sent between two that belong to lines.
     pub between: Vec<Vec<u8>>,
     /// Every line's word stands in the bytes, in the order of the lines: what was sent can be read.
@@ -196,6 +198,8 @@ impl Aligned {
         let others = (0..self.messages.len()).filter(|n| !self.of_line.contains(&Some(*n)));
         learned.others = others.clone().map(|n| self.messages[n].clone()).collect();
         let (first, last) = (self.of_line.iter().flatten().min(), self.of_line.iter().flatten().max());
+        let before = others.clone().filter(|n| Some(n) < first);
+        learned.before = before.map(|n| self.messages[n].clone()).collect();
         let between = others.filter(|n| Some(n) > first && Some(n) < last);
         learned.between = between.map(|n| self.messages[n].clone()).collect();
         let op = |command: Command| {
@@ -304,6 +308,7 @@ mod tests {
         let learned =
             learned(b"H{}#1{v:805306368}#1{v:1073741824}#p{}#2{v:32}#2{v:16}#3{u:\"/a\"}#3{u:\"/b\"}#X#", b"");
         assert_eq!(learned.others, [&b"H{}"[..], b"p{}", b"X"]);
+        assert_eq!(learned.before, [b"H{}"]);
         assert_eq!(learned.between, [b"p{}"]);
         assert_eq!(learned.dialect.op.exit, symbol("X"));
     }

@@ -17,11 +17,39 @@ pub enum Channel {
     Connection(String),
 }
 
+/// One of two processes, with whatever descends from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum End {
+    /// The one that started the other.
+    Parent,
+    /// The one that was started.
+    Child,
+}
+
+/// Which of the two is connected to this port of the network: the child, if it is one of both.
+pub fn connected(parent: i32, child: Option<i32>, port: u16) -> Option<End> {
+    let (above, below) = apart(parent, child);
+    let ports = ports(parent);
+    let is_far = |inode: &u64| ports.get(inode).is_some_and(|(_, far)| *far == port);
+    let reaches = |pids: &[i32]| held(pids).sockets.iter().any(is_far);
+    match (reaches(&below), reaches(&above)) {
+        (true, _) => Some(End::Child),
+        (false, true) => Some(End::Parent),
+        (false, false) => None,
+    }
+}
+
+/// The processes on the parent's side, and those on the child's.
+fn apart(parent: i32, child: Option<i32>) -> (Vec<i32>, Vec<i32>) {
+    let below = child.map_or_else(Vec::new, descendants);
+    let above = descendants(parent).into_iter().filter(|pid| !below.contains(pid)).collect();
+    (above, below)
+}
+
 /// The way between a process and one that it started, each with whatever descends from it: a program may be started by
 /// a script. A pipe comes before any connection.
 pub fn between(parent: i32, child: i32) -> Option<Channel> {
-    let below = descendants(child);
-    let above: Vec<i32> = descendants(parent).into_iter().filter(|pid| !below.contains(pid)).collect();
+    let (above, below) = apart(parent, Some(child));
     let (above, below) = (held(&above), held(&below));
     if !above.pipes.is_disjoint(&below.pipes) {
         return Some(Channel::Pipe);
@@ -106,7 +134,7 @@ mod tests {
     }
 
     /// Whoever runs the tests may have handed a pipe to all of us: so connections are looked for alone.
-    fn connected(end: OwnedFd) -> Option<String> {
+    fn connection_of(end: OwnedFd) -> Option<String> {
         seen(end, |parent, child| connection(&held(&[parent]), &held(&[child]), child))
     }
 
@@ -117,8 +145,23 @@ mod tests {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let _accepted = listener.accept().unwrap();
-        let found = connected(near.into());
+        let found = connection_of(near.into());
         assert!(found.as_ref().is_some_and(|words| words.contains("ports")), "{found:?}");
-        assert_eq!(connected(std::fs::File::open("/dev/null").unwrap().into()), None);
+        assert_eq!(connection_of(std::fs::File::open("/dev/null").unwrap().into()), None);
+    }
+
+    #[test]
+    fn who_holds_a_connection_is_told() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let dial = || TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let end = |parent, child| connected(parent, Some(child), port);
+        assert_eq!(seen(dial().into(), end), Some(End::Child));
+        let own = dial();
+        assert_eq!(seen(dial().into(), end), Some(End::Child), "whoever else is connected");
+        let nothing = || std::fs::File::open("/dev/null").unwrap().into();
+        assert_eq!(seen(nothing(), end), Some(End::Parent));
+        drop(own);
+        assert_eq!(seen(nothing(), end), None);
     }
 }

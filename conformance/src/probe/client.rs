@@ -49,8 +49,8 @@ struct Wires {
 }
 
 impl Client {
-    /// Starts the server in the wiring that was learned, its arguments and environment as the watchdog gave them. Its
-    /// requests arrive below `/slot`.
+    /// Starts the server in the wiring that was learned, its arguments and environment as the watchdog gave them, and
+    /// says what the watchdog had said before its first command. Its requests arrive below `/slot`.
     pub async fn start(stage: &Stage, slot: String) -> Result<Self, Stop> {
         let wiring = stage.dialect().wiring;
         let (Some(fd_read), Some(hello)) = (wiring.read, stage.lesson.hello.clone()) else {
@@ -69,14 +69,19 @@ impl Client {
             let end = Arc::new(register(output, Interest::READABLE)?);
             readers.push(Reader { reading: read_replies(run.record.clone(), end.clone(), fd), end, fd });
         }
-        Ok(Client {
+        let client = Client {
             run,
             input: Some(Input::new(input)?),
             fd_read,
             fd_write: wiring.write,
             patience: stage.suite.patience,
             readers,
-        })
+        };
+        for greeting in &stage.lesson.learned.before {
+            client.write(&stage.dialect().framed(greeting)).await?;
+            client.idle().await?;
+        }
+        Ok(client)
     }
 
     /// Writes bytes to the server, as far as it takes them.

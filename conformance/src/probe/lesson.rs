@@ -88,6 +88,7 @@ async fn first(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
         })
         .await?;
     lesson.record = run.record.clone();
+    up(&run).await;
     let mut lines = Vec::new();
     let mut typed = Vec::new();
     // Large values, which a real runtime does not notice.
@@ -159,6 +160,18 @@ async fn first(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
     Ok(())
 }
 
+/// Lets a watchdog come up, which shows something or starts its server: some discard what is typed before they await it.
+/// Where nothing is seen of it, a short wait is lost.
+async fn up(run: &Run) {
+    let soon = Instant::now() + run.patience() / 10;
+    let is_up = |events: &[Event]| {
+        let over = event::ended(events, Who::Watchdog).is_some();
+        (over || !event::shown(events, None).is_empty() || !event::servers(events).is_empty()).then_some(())
+    };
+    run.record.until(soon, is_up).await;
+    run.asleep(run.pid, soon).await;
+}
+
 fn shown_times(events: &[Event], word: &str) -> usize {
     let all = event::shown(events, Some(Stream::Terminal));
     all.windows(word.len()).filter(|w| *w == word.as_bytes()).count()
@@ -198,7 +211,8 @@ async fn second(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
     let end = end.to_string();
     let answer = Answer { status: STATUS, body: ANSWER.into() };
     let run = stage.start(Watchdog { answer, ..Watchdog::default() }).await?;
-    run.line(&format!("doreq POST {}/inside before{end}after", run.url)).await?;
+    up(&run).await;
+    run.line(&format!("doreq POST {}/inside {{\"arg\": \"before{end}after\"}}", run.url)).await?;
     let fd = lesson.learned.dialect.wiring.read.unwrap_or_default();
     let stream = |events: &[Event]| event::passed(events, Who::Server(0), fd);
     // The message is seen, or, where it cannot be read, what it brings about.
@@ -221,6 +235,7 @@ async fn second(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
 async fn third(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
     let rogue = Rogue::start(Manner::Refuses, &stage.notes)?;
     let run = stage.watchdog().await?;
+    up(&run).await;
     run.line(&format!("doreq GET {} {{}}", rogue.url())).await?;
     run.line("exit").await?;
     run.ended(Who::Watchdog).await;

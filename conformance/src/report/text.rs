@@ -156,7 +156,7 @@ fn table(out: &mut String, run: &Run, style: Style) {
 
 fn why(verdict: &Verdict) -> Option<String> {
     match verdict {
-        Verdict::Blocked { by } => Some(format!("not reached, because {by} does not hold")),
+        Verdict::Blocked { by } => Some(format!("not reached, because {by} did not pass")),
         Verdict::Inconclusive { missing, .. } => Some(format!("not reached: {missing}")),
         Verdict::NotApplicable { reason }
         | Verdict::Untestable { reason }
@@ -182,9 +182,12 @@ fn painted(verdict: &Verdict, style: Style) -> String {
 
 /// A finding with its evidence and the command that shows it again.
 fn finding(out: &mut String, run: &Run, judged: &Judged, style: Style, repeat: &str) {
-    let (finding, evidence) = match &judged.verdict {
-        Verdict::Fail(finding) | Verdict::Warn(finding) => (finding, true),
-        Verdict::Advice(finding) => (finding, style.advice),
+    let found = |Finding { expected, seen }: &Finding| format!("  expected  {expected}\n  seen      {seen}");
+    let (told, evidence) = match &judged.verdict {
+        Verdict::Fail(finding) | Verdict::Warn(finding) => (found(finding), true),
+        Verdict::Advice(finding) => (found(finding), style.advice),
+        // It makes the answer what it is, so it has to be possible to look into it.
+        Verdict::Inconclusive { missing, .. } if judged.graded => (format!("  missing   {missing}"), true),
         _ => return,
     };
     let r = &judged.requirement;
@@ -200,8 +203,7 @@ fn finding(out: &mut String, run: &Run, judged: &Judged, style: Style, repeat: &
     if let Some(quotation) = r.quotation().filter(|_| evidence) {
         let _ = writeln!(out, "  {}  {quotation}", r.source.document());
     }
-    let Finding { expected, seen } = finding;
-    let _ = writeln!(out, "  expected  {expected}\n  seen      {seen}");
+    let _ = writeln!(out, "{told}");
     if evidence {
         let _ = writeln!(out, "  why       {}", r.rationale);
         // A case without a session of its own judged the first one.

@@ -58,6 +58,7 @@ fn whole_lines(events: &[Event]) -> Vec<Event> {
         }
     }
     whole.extend(begun.into_iter().map(event_of));
+    whole.sort_by_key(|event| event.at_us);
     whole
 }
 

@@ -137,6 +137,7 @@ impl Bench {
                 shell
             }
         };
+        std::os::unix::process::CommandExt::arg0(&mut command, "cargo xtask conformance");
         command.env("PATH", &self.path).env("TMPDIR", self.temporary()).stdin(Stdio::null());
         command
     }

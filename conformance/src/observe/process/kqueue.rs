@@ -61,6 +61,11 @@ pub(super) fn is_stopped(_pid: i32) -> bool {
 }
 
 /// This system does not tell.
+pub fn corpse(_: i32) -> Option<Status> {
+    None
+}
+
+/// This system does not tell.
 pub fn reads(_: i32) -> Option<u64> {
     None
 }

@@ -101,6 +101,15 @@ pub fn waited(pid: i32) -> Option<bool> {
     Some(faults_of_children != "0")
 }
 
+/// How a process ended that nobody has asked about yet, where /proc may be asked.
+pub fn corpse(pid: i32) -> Option<Status> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in brackets may hold anything. After it comes the state, and as the last of all the raw status.
+    let (state, rest) = stat.rsplit_once(") ")?.1.split_once(' ')?;
+    let raw = rest.trim_end().rsplit(' ').next().filter(|_| state == "Z")?;
+    raw.parse().ok().map(Status::from_raw)
+}
+
 /// Every thread of the process sleeps.
 pub(super) fn sleeps(pid: i32) -> bool {
     all_are(pid, "S")
