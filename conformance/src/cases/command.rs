@@ -1,8 +1,8 @@
 //! Commands: what a typed line becomes, and what a line that is no command does not become.
 
 use super::steps::{
-    arrival, arrivals, barrier, complaints, idle, leave, messages, must_end, reached, ready, request, shows, state,
-    text,
+    answered_late, arrival, arrivals, barrier, complaints, idle, leave, messages, must_end, reached, ready, request,
+    shows, state, text,
 };
 use crate::dialect::find;
 use crate::event::{Request, Status, Stream, Who, ended, requests, servers, shown};
@@ -113,6 +113,7 @@ async fn doreq_post(stage: &Stage) -> Outcome {
         return Err(Stop::failure("the server is connected to the target", "the watchdog itself is"));
     }
     // Another way to the target, or a system that does not tell, is no evidence against anybody.
+    answered_late(stage, &run, 1).await;
     Ok(())
 }
 

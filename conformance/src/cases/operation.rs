@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::steps::{
-    arrival, barrier, complaints, leave, messages, must_close, reached, ready, request, same, shows, state,
+    answered_late, arrival, barrier, complaints, leave, messages, must_close, reached, ready, request, same, shows,
+    state,
 };
 use crate::dialect::find;
 use crate::event::{Event, servers, shown};
@@ -196,5 +197,6 @@ async fn processors_requests(stage: &Stage) -> Outcome {
     rogue.release();
     reached(&run, &mut rogue).await?;
     rogue.release();
+    answered_late(stage, &run, 2).await;
     Ok(())
 }

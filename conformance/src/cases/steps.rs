@@ -106,6 +106,15 @@ pub(super) async fn reached(run: &Run, rogue: &mut Rogue) -> Result<(), Stop> {
     Err(Stop::Missing(format!("the request never reached its target; {}", state(run))))
 }
 
+/// Waits until so many answers of targets that answer late have been shown, where answers are: such a target goes with
+/// its case, and is to have answered by then.
+pub(super) async fn answered_late(stage: &Stage, run: &Run, times: usize) {
+    if stage.dialect().prints.body == Some(true) {
+        let count = |events: &[Event]| String::from_utf8_lossy(&shown(events, None)).matches(Rogue::LATE).count();
+        run.until(|events| (count(events) >= times).then_some(())).await;
+    }
+}
+
 /// What the server was given when it was started in the first session.
 pub(super) fn hello(stage: &Stage) -> Result<&Hello, Stop> {
     stage.lesson.hello.as_ref().ok_or_else(|| Stop::Missing("no start of the server was seen".into()))
