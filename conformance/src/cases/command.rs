@@ -1,8 +1,8 @@
 //! Commands: what a typed line becomes, and what a line that is no command does not become.
 
 use super::steps::{
-    answered_late, arrival, arrivals, barrier, complaints, idle, leave, messages, must_end, reached, ready, request,
-    shows, state, text,
+    answered_late, arrival, arrivals, barrier, complaints, idle, leave, messages, must_end, ready, request, shows,
+    state, text,
 };
 use crate::dialect::find;
 use crate::event::{Request, Status, Stream, Who, ended, requests, servers, shown};
@@ -104,7 +104,9 @@ async fn doreq_post(stage: &Stage) -> Outcome {
     let mut rogue = Rogue::start(Manner::Waits, &stage.notes)?;
     let run = stage.watchdog().await?;
     run.line(&format!("doreq POST {} {{}}", rogue.url())).await?;
-    reached(&run, &mut rogue).await?;
+    if !rogue.arrived(run.patience()).await {
+        return Err(Stop::failure("a request at the target when `doreq POST` is the first command", state(&run)));
+    }
     let server = run.record.look(|events| servers(events).first().copied());
     let holder = || connected(run.pid, server, rogue.address().port());
     let holder = run.record.answer("who is connected to the target", holder);
