@@ -256,9 +256,9 @@ async fn many_at_once(stage: &Stage) -> Outcome {
 /// A line that arrives in pieces is one command.
 async fn in_pieces(stage: &Stage) -> Outcome {
     let run = stage.start(Watchdog::on_pipes()).await?;
-    run.write_apart(format!("doreq POST {}/pieces {{\"arg\": \"body\"}}\n", run.url).as_bytes()).await?;
+    run.write_apart(format!("doreq POST {}/pieces {{\"arg\":\"body\"}}\n", run.url).as_bytes()).await?;
     match arrival(&run, "pieces").await {
-        Some(request) => body_is(&request, br#"{"arg": "body"}"#),
+        Some(request) => body_is(&request, br#"{"arg":"body"}"#),
         None => Err(Stop::failure("one request for a line that arrives in pieces", state(&run))),
     }
 }
