@@ -299,9 +299,7 @@ async fn attend(
         attempts += 1;
         let (attempt, left) = attempt(&suite, &lesson, case).await;
         remains.extend(left);
-        // Of a run that is judged again the attempt that counted is kept.
-        let is_last = attempts == ATTEMPTS || suite.past.is_some();
-        if is_last || !matches!(attempt.outcome, Err(Stop::TooSlow(_))) {
+        if !is_tried_again(&attempt.outcome, attempts, suite.past.is_some()) {
             break attempt;
         }
     };
@@ -318,6 +316,11 @@ async fn attend(
 
 /// A machine that was too slow to tell may be in time when a case is tried again; one that is not so often never is.
 const ATTEMPTS: usize = 3;
+
+/// Whether a case is performed again after so many attempts. Of a run that is judged again the one that counted is kept.
+fn is_tried_again(outcome: &Outcome, attempts: usize, is_past: bool) -> bool {
+    matches!(outcome, Err(Stop::TooSlow(_))) && attempts < ATTEMPTS && !is_past
+}
 
 /// A case that came to its end.
 struct Attempt {
@@ -415,6 +418,17 @@ mod tests {
         let record = Arc::new(Record::default());
         assert_eq!(record.until(Instant::now(), |_| None::<()>).await, None);
         record
+    }
+
+    #[test]
+    fn only_where_the_machine_was_too_slow_a_case_is_performed_again_and_not_for_ever() {
+        let slow = Err(Stop::TooSlow("for a reply".into()));
+        assert!((1..ATTEMPTS).all(|attempts| is_tried_again(&slow, attempts, false)));
+        assert!(!is_tried_again(&slow, ATTEMPTS, false));
+        assert!(!is_tried_again(&slow, 1, true));
+        for other in [Ok(()), Err(Stop::Missing("a reply".into())), Err(Stop::failure("a", "b"))] {
+            assert!(!is_tried_again(&other, 1, false), "{other:?}");
+        }
     }
 
     #[tokio::test]

@@ -42,6 +42,17 @@ fn profile_is_refused(text: &str, words: &[&str]) {
 // Status 2: the command line.
 
 #[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    for args in [&["--list"][..], &["--explain", "wire"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut suite = std::process::Command::new(env!("CARGO_BIN_EXE_conformance"));
+        let output = suite.args(args).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
 fn without_bin_there_is_nothing_to_judge() {
     is_refused(&[], "--bin");
 }
@@ -219,6 +230,9 @@ fn what_cannot_be_seen_is_inconclusive_and_no_failure() {
         assert_eq!(verdict(id), Some("inconclusive"), "{id} is seen in the pipes only");
     }
     assert!(judgement.stdout.contains("[dialect.wiring]"), "the report names the profile lines: {}", judgement.stdout);
+    // What keeps the answer from being one is shown with its evidence.
+    let shown = judgement.stdout.split("inconclusive command.setmeml").nth(1).expect("a finding of its own");
+    assert!(shown.contains("  missing   ") && shown.contains("watchdog started"), "{shown}");
 }
 
 fn graded_with(report: &Report, verdicts: &[&str]) -> Vec<String> {

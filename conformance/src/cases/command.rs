@@ -1,11 +1,11 @@
 //! Commands: what a typed line becomes, and what a line that is no command does not become.
 
 use super::steps::{
-    answered_late, arrival, arrivals, barrier, complaints, idle, leave, messages, must_end, ready, request, shows,
-    state, text,
+    answered_late, arrival, arrivals, barrier, complaints, idle, leave, messages, must_end, ready, request, server_pid,
+    shows, state, text,
 };
 use crate::dialect::find;
-use crate::event::{Request, Status, Stream, Who, ended, requests, servers, shown};
+use crate::event::{Request, Status, Stream, Who, ended, requests, shown};
 use crate::observe::channel::{End, connected};
 use crate::observe::rogue::{Manner, Rogue};
 use crate::observe::target::Answer;
@@ -107,7 +107,7 @@ async fn doreq_post(stage: &Stage) -> Outcome {
     if !rogue.arrived(run.patience()).await {
         return Err(Stop::failure("a request at the target when `doreq POST` is the first command", state(&run)));
     }
-    let server = run.record.look(|events| servers(events).first().copied());
+    let server = server_pid(&run);
     let holder = || connected(run.pid, server, rogue.address().port());
     let holder = run.record.answer("who is connected to the target", holder);
     rogue.release();

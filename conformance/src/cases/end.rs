@@ -4,8 +4,10 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
-use super::steps::{alone, both_end, ended_within, exits_with, idle, must_end, reached, ready, shows, state};
-use crate::event::{Event, Status, What, Who, servers};
+use super::steps::{
+    alone, both_end, ended_within, exits_with, idle, must_end, reached, ready, server_asleep, server_pid, shows, state,
+};
+use crate::event::{Event, Status, What, Who};
 use crate::observe::process::{Facts, corpse};
 use crate::observe::rogue::{Manner, Rogue};
 use crate::outcome::{Outcome, Stop};
@@ -59,10 +61,6 @@ fn in_order(before: Option<&Facts>, status: Option<Status>) -> Outcome {
         }
         _ => Ok(()),
     }
-}
-
-fn server_pid(run: &Run) -> Option<i32> {
-    run.record.look(|events| servers(events).first().copied())
 }
 
 /// Sends SIGALRM to a watchdog's server, which must end in order.
@@ -213,10 +211,8 @@ async fn sigalrm_answer(stage: &Stage) -> Outcome {
     let run = busy(stage, &mut rogue).await?;
     let begun = Instant::now();
     run.signal(Who::Server(0), Signal::SIGALRM)?;
-    if let Some(pid) = server_pid(&run) {
-        // Else the answer might be there before the signal is.
-        run.asleep(pid, begun + run.patience() / 50).await;
-    }
+    // Else the answer might be there before the signal is.
+    server_asleep(&run, begun + run.patience() / 50).await;
     rogue.release();
     let in_time = || begun.elapsed() <= run.patience() / 20;
     if !run.record.answer("the answer was released in time", in_time) {

@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use super::steps::{
-    answered_late, arrival, barrier, complaints, leave, messages, must_close, reached, ready, request, same, shows,
-    state,
+    answered_late, arrival, barrier, complaints, leave, messages, must_close, reached, ready, request, same,
+    server_asleep, server_pid, shows, state,
 };
 use crate::dialect::find;
-use crate::event::{Event, servers, shown};
+use crate::event::{Event, shown};
 use crate::observe::process::facts;
 use crate::observe::rogue::{Manner, Rogue};
 use crate::observe::target::Answer;
@@ -136,7 +136,7 @@ async fn memory_control(stage: &Stage) -> Outcome {
 async fn after_line(run: &Run, line: &str, name: &str) -> Result<usize, Stop> {
     run.line(line).await?;
     barrier(run, name).await?;
-    let pid = run.record.look(|events| servers(events).first().copied());
+    let pid = server_pid(run);
     let facts = pid
         .and_then(|pid| run.facts(pid))
         .ok_or_else(|| Stop::Missing("the server's state could not be read".into()))?;
@@ -184,9 +184,7 @@ async fn processors_requests(stage: &Stage) -> Outcome {
     // Where messages can be told apart, both have passed.
     let on_the_way = |events: &[Event]| messages(stage, events).is_ok_and(|all| all.len() < 4);
     run.until(|events| (!on_the_way(events)).then_some(())).await;
-    if let Some(pid) = run.record.look(|events| servers(events).first().copied()) {
-        run.asleep(pid, Instant::now() + run.patience() / 10).await;
-    }
+    server_asleep(&run, Instant::now() + run.patience() / 10).await;
     // What it was to send at once is on its way.
     if rogue.arrived(run.patience() / 50).await {
         return Err(Stop::failure(

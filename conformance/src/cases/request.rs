@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use super::steps::{barrier, both_end, complaints, idle, reached, request, shows, state, text};
+use super::steps::{barrier, both_end, complaints, idle, reached, request, server_asleep, shows, state, text};
 use crate::dialect::find;
-use crate::event::{Event, Stream, servers, shown};
+use crate::event::{Event, Stream, shown};
 use crate::observe::rogue::{Manner, Rogue};
 use crate::observe::target::Answer;
 use crate::outcome::{Outcome, Stop};
@@ -146,9 +146,7 @@ async fn dripped(stage: &Stage) -> Outcome {
     rogue.release();
     // A slow reader finds much of it at once, but never both halves.
     reached(&run, &mut rogue).await?;
-    if let Some(pid) = run.record.look(|events| servers(events).first().copied()) {
-        run.asleep(pid, begun + run.patience() / 20).await;
-    }
+    server_asleep(&run, begun + run.patience() / 20).await;
     rogue.release();
     late(&run, "one byte at a time").await
 }

@@ -8,6 +8,7 @@ use super::steps::{
     both_end, complaints, ended_within, exits_with, leave, must_close, must_end, played, played_in, state, text,
 };
 use super::to_watchdog::{answers_shown, recorded};
+use crate::dialect::times;
 use crate::event::{Event, Status, Who, shown};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::server::Server;
@@ -317,8 +318,7 @@ async fn death_own_line(stage: &Stage) -> Outcome {
     let (run, server) = played(stage, &[]).await?;
     let prompted = |events: &[Event]| {
         let out = shown(events, None);
-        (out.windows(prompt.len()).filter(|window| *window == prompt).count() >= 2 && out.ends_with(&prompt))
-            .then_some(out.len())
+        (times(&out, &prompt) >= 2 && out.ends_with(&prompt)).then_some(out.len())
     };
     let Some(before) = run.until(prompted).await else {
         return Err(Stop::Missing("no prompt stood after the first command".into()));

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::dialect::{Symbol, cut, find};
-use crate::event::{Event, Request, Status, Stream, What, Who, ended, passed, requests, shown};
+use crate::dialect::{Symbol, cut, find, times};
+use crate::event::{Event, Request, Status, Stream, What, Who, ended, passed, requests, servers, shown};
 use crate::observe::rogue::Rogue;
 use crate::observe::target::Answer;
 use crate::outcome::Stop;
@@ -108,10 +108,22 @@ pub(super) async fn reached(run: &Run, rogue: &mut Rogue) -> Result<(), Stop> {
 
 /// Waits until so many answers of targets that answer late have been shown, where answers are: such a target goes with
 /// its case, and is to have answered by then.
-pub(super) async fn answered_late(stage: &Stage, run: &Run, times: usize) {
+pub(super) async fn answered_late(stage: &Stage, run: &Run, count: usize) {
     if stage.dialect().prints.body == Some(true) {
-        let count = |events: &[Event]| String::from_utf8_lossy(&shown(events, None)).matches(Rogue::LATE).count();
-        run.until(|events| (count(events) >= times).then_some(())).await;
+        let come = |events: &[Event]| times(&shown(events, None), Rogue::LATE.as_bytes()) >= count;
+        run.until(|events| come(events).then_some(())).await;
+    }
+}
+
+/// The server's process, if it was started.
+pub(super) fn server_pid(run: &Run) -> Option<i32> {
+    run.record.look(|events| servers(events).first().copied())
+}
+
+/// Lets the server do what it does at once: until it sleeps, or the deadline.
+pub(super) async fn server_asleep(run: &Run, deadline: Instant) {
+    if let Some(pid) = server_pid(run) {
+        run.asleep(pid, deadline).await;
     }
 }
 
@@ -240,7 +252,7 @@ pub(super) fn state(run: &Run) -> String {
             }
             None => {}
         }
-        match crate::event::servers(events).len() {
+        match servers(events).len() {
             0 => said.push("no server was started".to_owned()),
             _ => match ended(events, Who::Server(0)) {
                 Some(status) => said.push(format!("the server has ended ({})", how(status))),

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::steps::{must_close, not_learned, played, played_in, shows, spread, state, text};
-use crate::dialect::find;
+use crate::dialect::{find, times};
 use crate::event::{Event, Who, shown};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::lesson::{ANSWER, SETTINGS};
@@ -69,15 +69,13 @@ async fn settings_apart(
 ) -> Outcome {
     for (line, reply) in settings(stage) {
         let words = words_for(stage, line);
-        let times = |events: &[Event]| {
-            words.map_or(0, |words| String::from_utf8_lossy(&shown(events, None)).matches(words).count())
-        };
-        let before = run.record.look(times);
+        let come = |events: &[Event]| words.map_or(0, |words| times(&shown(events, None), words.as_bytes()));
+        let before = run.record.look(come);
         for (n, parts) in ways(&server.framed(reply)).into_iter().enumerate() {
             run.line(line).await?;
             server.message(run).await?;
             server.write_apart(run, parts).await?;
-            let is_shown = |events: &[Event]| (words.is_none() || times(events) > before + n).then_some(());
+            let is_shown = |events: &[Event]| (words.is_none() || come(events) > before + n).then_some(());
             if run.until(is_shown).await.is_none() {
                 return Err(Stop::failure(format!("`{}` is shown {how}", words.unwrap_or_default()), state(run)));
             }
@@ -87,13 +85,9 @@ async fn settings_apart(
 }
 
 /// Waits until the answer has been shown so many times.
-pub(super) async fn answers_shown(run: &Run, times: usize, how: &str) -> Outcome {
-    let count = |events: &[Event]| {
-        let all = shown(events, None);
-        all.windows(ANSWER.len()).filter(|window| *window == ANSWER.as_bytes()).count()
-    };
-    let come = run.until(|events| (count(events) >= times).then_some(()));
-    match come.await {
+pub(super) async fn answers_shown(run: &Run, count: usize, how: &str) -> Outcome {
+    let come = |events: &[Event]| (times(&shown(events, None), ANSWER.as_bytes()) >= count).then_some(());
+    match run.until(come).await {
         Some(()) => Ok(()),
         None => Err(Stop::failure(format!("the answer is shown {how}"), state(run))),
     }
@@ -342,7 +336,7 @@ async fn prompt_ready(stage: &Stage) -> Outcome {
         Some("") | None => return Err(Stop::NotApplicable("it shows no prompt".into())),
         Some(prompt) => prompt.as_bytes().to_vec(),
     };
-    let prompts = |shown: &[u8]| shown.windows(prompt.len()).filter(|window| *window == prompt).count();
+    let prompts = |shown: &[u8]| times(shown, &prompt);
     let wrong = |run: &Run| {
         let out = run.record.look(|events| shown(events, None));
         let expected = "one prompt at the beginning, and one after the words for each of two commands";

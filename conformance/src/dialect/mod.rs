@@ -186,6 +186,11 @@ pub fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
     hay.windows(needle.len()).position(|w| w == needle)
 }
 
+/// How often `needle` occurs; nothing occurs never.
+pub fn times(hay: &[u8], needle: &[u8]) -> usize {
+    if needle.is_empty() { 0 } else { hay.windows(needle.len()).filter(|w| *w == needle).count() }
+}
+
 impl Dialect {
     /// The whole messages in a stream, each without its end; none when the end symbol is not known.
     pub fn messages<'a>(&self, stream: &'a [u8]) -> Vec<&'a [u8]> {

@@ -89,12 +89,8 @@ fn held(pids: &[i32]) -> Held {
 
 /// A process and all that descend from it.
 fn descendants(of: i32) -> Vec<i32> {
-    let parent = |pid: i32| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name in brackets may hold anything. After it: state, parent.
-        Some((pid, stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse::<i32>().ok()?))
-    };
-    let parents: Vec<_> = process::all().unwrap_or_default().into_iter().filter_map(parent).collect();
+    let with_parent = |pid| Some((pid, process::parent(pid)?));
+    let parents: Vec<_> = process::all().unwrap_or_default().into_iter().filter_map(with_parent).collect();
     let mut found = vec![of];
     let mut at = 0;
     while let Some(&of) = found.get(at) {

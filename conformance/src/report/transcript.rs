@@ -266,4 +266,13 @@ mod tests {
              terminal           `> `\n    0.040  typed              `exit\\n`\n    0.050  terminal           `bye`\n";
         assert_eq!(timeline(&pieces), expected);
     }
+
+    #[test]
+    fn a_prompt_stands_where_it_was_shown_and_not_where_it_was_found_to_be_whole() {
+        let started = Event { at_us: 20, what: What::Started { who: Who::Server(0), pid: 1 } };
+        let typed = Event { at_us: 30, what: What::Typed { bytes: b"exit\n".into() } };
+        let lines = timeline(&[shown_at(10, "> "), started, typed]);
+        let places: Vec<_> = ["> ", "server started", "typed"].map(|words| lines.find(words)).into();
+        assert!(places.is_sorted() && !places.contains(&None), "{lines}");
+    }
 }

@@ -66,6 +66,11 @@ pub fn corpse(_: i32) -> Option<Status> {
 }
 
 /// This system does not tell.
+pub fn parent(_: i32) -> Option<i32> {
+    None
+}
+
+/// This system does not tell.
 pub fn reads(_: i32) -> Option<u64> {
     None
 }

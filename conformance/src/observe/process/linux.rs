@@ -95,19 +95,27 @@ pub fn reads(pid: i32) -> Option<u64> {
 /// Whether a process that ended, and was not reaped yet, had waited for a child of its own: what page faults such children
 /// had is counted as its own then, and no program runs without any.
 pub fn waited(pid: i32) -> Option<bool> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in brackets may hold anything. After it: state, parent, group, session, terminal, its group, flags, faults.
-    let faults_of_children = stat.rsplit_once(") ")?.1.split(' ').nth(8)?;
-    Some(faults_of_children != "0")
+    // After the parent come group, session, terminal, its group, flags, and faults of its own.
+    Some(stat(pid)?.get(8)? != "0")
 }
 
 /// How a process ended that nobody has asked about yet, where /proc may be asked.
 pub fn corpse(pid: i32) -> Option<Status> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in brackets may hold anything. After it comes the state, and as the last of all the raw status.
-    let (state, rest) = stat.rsplit_once(") ")?.1.split_once(' ')?;
-    let raw = rest.trim_end().rsplit(' ').next().filter(|_| state == "Z")?;
+    let stat = stat(pid)?;
+    // The raw status is the last of all.
+    let raw = stat.last().filter(|_| stat.first().is_some_and(|state| state == "Z"))?;
     raw.parse().ok().map(Status::from_raw)
+}
+
+/// The process that would be told how this one ended.
+pub fn parent(pid: i32) -> Option<i32> {
+    stat(pid)?.get(1)?.parse().ok()
+}
+
+/// What /proc says of a process in one line, from its state on: its name in brackets, before that, may hold anything.
+fn stat(pid: i32) -> Option<Vec<String>> {
+    let line = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    Some(line.rsplit_once(") ")?.1.split_whitespace().map(str::to_owned).collect())
 }
 
 /// Every thread of the process sleeps.
@@ -141,4 +149,25 @@ fn turns(pid: i32, state: &str) -> Option<Vec<(OsString, String)>> {
 /// The number of ones in a list of hexadecimal words.
 fn count_bits(words: &str) -> usize {
     words.chars().filter_map(|c| c.to_digit(16)).map(|d| d.count_ones() as usize).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_corpse_tells_how_it_ended_until_somebody_asks() {
+        for (script, ended) in [("exit 3", Status::Exited(3)), ("kill -SEGV $$", Status::Killed(libc::SIGSEGV))] {
+            let mut child = Command::new("sh").args(["-c", script]).spawn().unwrap();
+            let pid = child.id().cast_signed();
+            Watch::new(pid).unwrap().ended().await.unwrap();
+            assert_eq!(corpse(pid), Some(ended));
+            assert_eq!(parent(pid), Some(std::process::id().cast_signed()));
+            child.wait().unwrap();
+            assert_eq!(corpse(pid), None);
+        }
+        assert_eq!(corpse(std::process::id().cast_signed()), None, "it lives");
+    }
 }
