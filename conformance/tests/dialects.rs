@@ -9,15 +9,15 @@ use common::{Bench, fixtures, python_path, side_by_side};
 /// Dialects that together have every value of every word in the fixture's table.
 const DIALECTS: [&str; 5] = [
     "wiring arguments, end newline, payload text, replies no, prints no, start lazy, exit eof, alarm exit, \
-     split whole, body free",
+     split whole, body free, greets no, prompt none",
     "wiring leaky, end hash, payload text, replies yes, prints yes, start eager, exit message, alarm again, \
-     split commas, body free",
+     split commas, body free, greets first, prompt discards",
     "wiring socket, end nul, payload base64, replies yes, prints no, start eager, exit alarm, alarm again, \
-     split quotes, body free",
+     split quotes, body free, greets no, prompt none",
     "wiring leaky, end newline, payload base64, replies no, prints no, start lazy, exit alarm, alarm exit, \
-     split blanks, body demanded",
+     split blanks, body demanded, greets first, prompt none",
     "wiring arguments, end nul, payload mixed, replies yes, prints yes, start eager, exit eof, alarm exit, \
-     split marks, body free",
+     split marks, body free, greets no, prompt discards",
 ];
 
 /// What a dialect leaves out on purpose, and the report therefore warns of.

@@ -7,9 +7,9 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::dialect::Dialect;
 use crate::dialect::learn::{self, Command, Learned, Line, Tokens};
 use crate::dialect::prints;
+use crate::dialect::{Dialect, times};
 use crate::event::{self, Event, Stream, What, Who};
 use crate::observe::rogue::{Manner, Rogue};
 use crate::observe::target::Answer;
@@ -41,8 +41,7 @@ pub async fn learn(suite: &Arc<Suite>) -> Lesson {
     if let Err(stop) = &outcome {
         lesson.failed = Some(stop.clone());
     }
-    let sure = lesson.failed.is_none() && lesson.learned.dialect.end.is_some();
-    if sure {
+    if lesson.failed.is_none() {
         for further in [second(&stage, &mut lesson).await, third(&stage, &mut lesson).await] {
             if let Err(Stop::Harness(error)) = further {
                 lesson.failed = Some(Stop::Harness(error));
@@ -173,8 +172,7 @@ async fn up(run: &Run) {
 }
 
 fn shown_times(events: &[Event], word: &str) -> usize {
-    let all = event::shown(events, Some(Stream::Terminal));
-    all.windows(word.len()).filter(|w| *w == word.as_bytes()).count()
+    times(&event::shown(events, Some(Stream::Terminal)), word.as_bytes())
 }
 
 fn passed_to_server(record: &Record) -> usize {
@@ -202,16 +200,15 @@ async fn wait_for_bytes(run: &Run, before: usize) {
     run.record.until(soon, |events| (bytes_to_server(events) > before || over(events)).then_some(())).await;
 }
 
-/// A session that begins with a request, whose body holds the end symbol: how that is carried, and what both
-/// sessions show before they show anything else.
+/// A session that begins with a request, whose body holds the end symbol if that can be typed: how it is carried, and what
+/// both sessions show before they show anything else.
 async fn second(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
-    let Some(end) = lesson.learned.dialect.end.clone().filter(|e| e.0.iter().all(u8::is_ascii_graphic)) else {
-        return Ok(());
-    };
-    let end = end.to_string();
+    let end = lesson.learned.dialect.end.clone().filter(|e| e.0.iter().all(u8::is_ascii_graphic));
+    let inside = end.map(|end| end.to_string());
     let answer = Answer { status: STATUS, body: ANSWER.into() };
     let run = stage.start(Watchdog { answer, ..Watchdog::default() }).await?;
     up(&run).await;
+    let end = inside.as_deref().unwrap_or_default();
     run.line(&format!("doreq POST {}/inside {{\"arg\": \"before{end}after\"}}", run.url)).await?;
     let fd = lesson.learned.dialect.wiring.read.unwrap_or_default();
     let stream = |events: &[Event]| event::passed(events, Who::Server(0), fd);
@@ -222,7 +219,7 @@ async fn second(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
     };
     run.until(seen).await;
     let sent = run.record.look(stream);
-    lesson.learned.dialect.end_inside = learn::inside(&sent, "before", &end, "after");
+    lesson.learned.dialect.end_inside = inside.and_then(|end| learn::inside(&sent, "before", &end, "after"));
     run.line("exit").await?;
     run.ended(Who::Watchdog).await;
     run.outputs_closed().await;
