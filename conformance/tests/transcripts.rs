@@ -23,7 +23,9 @@ fn the_reference_case_by_case() {
         profile: Profile::read(&profile).unwrap(),
         only: Vec::new(),
         jobs: 4,
-        patience: Duration::from_secs(60),
+        // A quarter of it is for the positions at which messages are cut off: many times what all of them take, since the
+        // snapshots hold each.
+        patience: Duration::from_secs(120),
         ..Options::default()
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
