@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::steps::{
-    both_end, complaints, ended_within, exits_with, leave, must_close, must_end, played, played_in, state, text,
+    both_end, complaints, die, ended_within, exits_with, leave, must_close, must_end, played, played_in, state, text,
 };
 use super::to_watchdog::{answers_shown, recorded};
 use crate::dialect::times;
@@ -138,8 +138,7 @@ async fn starting_server(stage: &Stage) -> Outcome {
     if run.record.answer("the messages ended", || asked.elapsed() < wait) {
         lives_on(stage, &run, begun).await?;
     }
-    run.order(0, &Order::Exit(0))?;
-    drop(server);
+    die(&run, server, &Order::Exit(0)).await?;
     must_end(&run, Who::Watchdog, "`exit`").await.map(drop)
 }
 
@@ -242,8 +241,7 @@ async fn sigint_after_exit(stage: &Stage) -> Outcome {
 /// A server that exits by itself with status 0 is told too, and the watchdog's status is 1.
 async fn death_in_order(stage: &Stage) -> Outcome {
     let (run, server) = played_in(stage, Watchdog::on_pipes(), &[]).await?;
-    run.order(0, &Order::Exit(0))?;
-    drop(server);
+    die(&run, server, &Order::Exit(0)).await?;
     let status = must_end(&run, Who::Watchdog, "the exit of its server").await?;
     exits_with(status, 1, "the exit of its server, with status 0 and unasked")?;
     must_close(&run).await?;
@@ -269,8 +267,7 @@ async fn losses_told(stage: &Stage) -> Outcome {
     // Nobody reads the messages: the pipe fills, and so does whatever stands before it.
     let taken = run.fill(line.repeat(LINES).as_bytes()).await?;
     // A status that is no part of any sum.
-    run.order(0, &Order::Exit(251))?;
-    drop(server);
+    die(&run, server, &Order::Exit(251)).await?;
     must_end(&run, Who::Watchdog, "the death of its server").await?;
     must_close(&run).await?;
     // The last one was only begun.
@@ -289,8 +286,7 @@ async fn losses_told(stage: &Stage) -> Outcome {
 /// When its server dies and nothing was lost, the watchdog tells of no losses.
 async fn no_losses_told(stage: &Stage) -> Outcome {
     let (run, server) = played_in(stage, Watchdog::on_pipes(), &[]).await?;
-    run.order(0, &Order::Exit(251))?;
-    drop(server);
+    die(&run, server, &Order::Exit(251)).await?;
     must_end(&run, Who::Watchdog, "the death of its server").await?;
     must_close(&run).await?;
     let said = run.record.look(complaints);
@@ -323,8 +319,7 @@ async fn death_own_line(stage: &Stage) -> Outcome {
     let Some(before) = run.until(prompted).await else {
         return Err(Stop::Missing("no prompt stood after the first command".into()));
     };
-    run.order(0, &Order::Exit(251))?;
-    drop(server);
+    die(&run, server, &Order::Exit(251)).await?;
     learns(&run).await?;
     let said = run.record.look(|events| shown(events, None).split_off(before));
     if said.starts_with(b"\n") || said.starts_with(b"\r\n") || said.is_empty() {
@@ -401,8 +396,7 @@ async fn server_exits_at_once(stage: &Stage) -> Outcome {
     run.line(&stage.lesson.typed[0]).await?;
     let server = Server::join(stage, &run).await?;
     run.asleep(run.pid, Instant::now() + run.patience() / 10).await;
-    run.order(0, &Order::Exit(3))?;
-    drop(server);
+    die(&run, server, &Order::Exit(3)).await?;
     let status = must_end(&run, Who::Watchdog, "the exit of its server").await?;
     exits_with(status, 1, "the exit of its server")
 }
@@ -441,8 +435,7 @@ pub(super) fn says(run: &Run, words: &[&str], what: &str) -> Outcome {
 /// The watchdog tells the status that its server exited with.
 async fn status_told(stage: &Stage) -> Outcome {
     let (run, server) = played(stage, &[]).await?;
-    run.order(0, &Order::Exit(87))?;
-    drop(server);
+    die(&run, server, &Order::Exit(87)).await?;
     learns(&run).await?;
     says(&run, &["87"], "the status that the server exited with")
 }
@@ -453,8 +446,7 @@ async fn signals_told(stage: &Stage) -> Outcome {
     // As the system describes them, in part: it may say `Terminated` or `terminated`.
     for &(signal, words) in SIGNALS {
         let (run, server) = played(stage, &[]).await?;
-        run.order(0, &Order::Raise(signal))?;
-        drop(server);
+        die(&run, server, &Order::Raise(signal)).await?;
         by_itself = learns_again(&run, by_itself).await?;
         let forms = [format!("signal {signal}"), format!("signal: {signal}"), format!("-{signal}")];
         let name = Signal::try_from(signal).map_or("", Signal::as_str);

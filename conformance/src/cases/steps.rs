@@ -17,7 +17,7 @@ use crate::probe::client::Client;
 use crate::probe::lesson::SETTINGS;
 use crate::probe::server::Server;
 use crate::stage::{Run, Stage, Watchdog};
-use crate::subject::handover::Hello;
+use crate::subject::handover::{Hello, Order};
 
 /// Types a request and waits until it arrives; `None` when it does not.
 pub(super) async fn request(run: &Run, method: &str, name: &str, body: &str) -> Result<Option<Request>, Stop> {
@@ -154,6 +154,15 @@ pub(super) async fn must_end(run: &Run, who: Who, after: &str) -> Result<Option<
 /// Waits until standard output and standard error are closed, so that all that was said has been read.
 pub(super) async fn must_close(run: &Run) -> Result<(), Stop> {
     run.outputs_closed().await.ok_or_else(|| Stop::Missing("something still holds the watchdog's outputs open".into()))
+}
+
+/// The server that the suite plays ends as it is ordered to, and its pipes only then: a watchdog that sees these end first
+/// may do something about a process that lingers, and a machine under load makes it linger.
+pub(super) async fn die(run: &Run, server: Server, order: &Order) -> Result<(), Stop> {
+    run.order(0, order)?;
+    let ended = run.ended(Who::Server(0)).await;
+    drop(server);
+    ended.map(drop).ok_or_else(|| Stop::TooSlow("for the server that the suite plays to end".into()))
 }
 
 /// Types `exit` and waits for both ends.
