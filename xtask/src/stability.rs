@@ -164,7 +164,9 @@ fn counted(options: &Options) -> Result<Counted, String> {
     let slow = SLOW * u32::try_from(options.load + 1).unwrap_or(u32::MAX);
     for round in 0..options.runs {
         let report = slice.judge(&counted.left_out())?;
-        counted.add(&report, slow);
+        for changed in counted.add(&report, slow) {
+            println!("round {}: {changed}", counted.rounds);
+        }
         // After each round, so that a slice that is cut short is not lost.
         if !options.no_keep {
             counted.write(&file)?;

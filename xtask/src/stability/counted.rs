@@ -32,6 +32,19 @@ pub(super) struct Entry {
     pub(super) too_slow: bool,
     /// What one that is blocked comes after.
     pub(super) by: Option<String>,
+    /// What was expected and seen, where it does not hold, and what was missing, where it could not be judged.
+    pub(super) expected: Option<String>,
+    pub(super) seen: Option<String>,
+    pub(super) missing: Option<String>,
+}
+
+impl Entry {
+    /// Its verdict and why, in a line.
+    fn told(&self) -> String {
+        let why = [("expected", &self.expected), ("seen", &self.seen), ("missing", &self.missing), ("by", &self.by)];
+        let why = why.into_iter().filter_map(|(name, value)| Some(format!("; {name} {}", value.as_ref()?)));
+        format!("{} {}{}", self.id, self.verdict, why.collect::<String>())
+    }
 }
 
 impl Report {
@@ -126,8 +139,10 @@ impl Counted {
         )
     }
 
-    /// A further round, in which a case that waited in vain was slow if it took longer than this.
-    pub(super) fn add(&mut self, report: &Report, slow: Duration) {
+    /// A further round, in which a case that waited in vain was slow if it took longer than this. Each verdict that its
+    /// requirement did not have before, though it had others, is returned in words: the report is gone with the round.
+    pub(super) fn add(&mut self, report: &Report, slow: Duration) -> Vec<String> {
+        let mut changed = Vec::new();
         let has_every_case = self.rounds < ROUNDS_WITH_SLOW;
         if has_every_case {
             self.slowest_ms = self.slowest_ms.max(report.total_ms);
@@ -138,10 +153,14 @@ impl Counted {
             let counts = self.requirements.entry(entry.id.clone()).or_default();
             counts.graded = entry.graded;
             let verdict = if report.is_too_slow(entry) { TOO_SLOW } else { &entry.verdict };
+            if !counts.verdicts.is_empty() && !counts.verdicts.contains_key(verdict) {
+                changed.push(entry.told());
+            }
             *counts.verdicts.entry(verdict.to_owned()).or_default() += 1;
             let is_slow = entry.waited && Duration::from_millis(entry.took_ms) > slow;
             counts.slow += u64::from(has_every_case && is_slow);
         }
+        changed
     }
 
     /// The requirements that the next round leaves out: they wait by design, since they took long in at least half of
@@ -218,14 +237,28 @@ mod tests {
             waited: *id != "a.busy",
             too_slow: false,
             by: None,
+            expected: None,
+            seen: Some("this".into()),
+            missing: None,
         };
         Report { total_ms: 10, requirements: entries.iter().map(entry).collect() }
     }
 
     fn counted(rounds: &[&[(&str, &str, u64)]]) -> Counted {
         let mut counted = Counted::nothing_of("abc");
-        rounds.iter().for_each(|round| counted.add(&report(round), SLOW));
+        for round in rounds {
+            counted.add(&report(round), SLOW);
+        }
         counted
+    }
+
+    #[test]
+    fn a_verdict_that_changed_is_told_when_it_does() {
+        let mut counted = Counted::nothing_of("abc");
+        assert!(counted.add(&report(&[("a.b", "pass", 1)]), SLOW).is_empty());
+        assert!(counted.add(&report(&[("a.b", "pass", 1)]), SLOW).is_empty());
+        assert_eq!(counted.add(&report(&[("a.b", "warn", 1)]), SLOW), ["a.b warn; seen this"]);
+        assert!(counted.add(&report(&[("a.b", "warn", 1)]), SLOW).is_empty());
     }
 
     #[test]
@@ -289,7 +322,7 @@ mod tests {
         }
         assert_eq!(all.left_out(), ["a.always", "a.half"]);
         // Later rounds do not decide it anew.
-        (0..200).for_each(|_| all.add(&report(&[("a.once", "pass", 1000)]), SLOW));
+        (0..200).for_each(|_| assert!(all.add(&report(&[("a.once", "pass", 1000)]), SLOW).is_empty()));
         assert_eq!(all.left_out(), ["a.always", "a.half"]);
     }
 
