@@ -1,7 +1,7 @@
 //! A bundle: all that was recorded in a run, in a folder, enough to judge it again without the subjects.
 //!
 //! ```text
-//! bundle.json          format, programs, system, profile, selection, patience, the target's address,
+//! bundle.json          format, programs, system, profile, selection, patience, tier, the target's address,
 //!                      baseline, day
 //! ID/case.json         the sessions of a case, or of `learn`: when they began, in microseconds since the run did,
 //!                      process ids, programs that could not be executed, and the processes that were left
@@ -29,6 +29,7 @@ use crate::record::Record;
 use crate::run::{Options, Run};
 use crate::stage::{Acts, Pair};
 use crate::subject::remains::Remain;
+use crate::subject::sandbox::Tier;
 
 /// The format's version.
 pub const FORMAT: u32 = 2;
@@ -54,6 +55,9 @@ struct Head {
     only: Vec<String>,
     jobs: usize,
     patience_ms: u64,
+    /// Older ones do not say.
+    #[serde(default)]
+    tier: Tier,
     target: String,
     baseline: Baseline,
     /// The day on which it was held against the baseline.
@@ -112,6 +116,7 @@ pub fn keep(run: &Run, folder: &Path) -> io::Result<()> {
         only: options.only.clone(),
         jobs: options.jobs,
         patience_ms: u64::try_from(options.patience.as_millis()).unwrap_or(u64::MAX),
+        tier: options.tier,
         target: run.target.clone(),
         baseline: options.baseline.clone(),
         day: run.day,
@@ -193,6 +198,7 @@ impl Bundle {
             only: self.head.only.clone(),
             jobs: self.head.jobs,
             patience: Duration::from_millis(self.head.patience_ms),
+            tier: self.head.tier,
             baseline: self.head.baseline.clone(),
             past: Some(self),
             ..Options::default()

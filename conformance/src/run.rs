@@ -24,6 +24,7 @@ use crate::spec::{Platform, Requirement, requirements};
 use crate::stage::{Acts, Lesson, Pair, Stage, Suite};
 use crate::subject::place::RunFolder;
 use crate::subject::remains::Remain;
+use crate::subject::sandbox::Tier;
 use crate::verdict::{Answer, Verdict, answer, judge};
 
 /// What is to be run.
@@ -39,6 +40,8 @@ pub struct Options {
     pub jobs: usize,
     /// How long is waited for what must happen.
     pub patience: Duration,
+    /// How far the programs are kept apart from everything else.
+    pub tier: Tier,
     /// Whether the first graded MUST that does not hold ends the run.
     pub fail_fast: bool,
     /// The failures that are expected.
@@ -127,14 +130,24 @@ pub fn find_pair(bin: &std::path::Path, server: Option<&std::path::Path>) -> Res
 pub async fn run(options: Options, progress: Progress<'_>) -> Result<Run, Refusal> {
     let begun = Instant::now();
     let selected = select(&options)?;
+    let programs = [options.pair.watchdog.as_path(), options.pair.server.as_path()];
+    let folder = match options.tier {
+        // Nothing is started in a run that is judged again.
+        Tier::A if options.past.is_none() => RunFolder::confined(&programs),
+        _ => RunFolder::new(),
+    };
+    let folder = folder.map_err(|e| e.to_string())?;
     let suite = Arc::new(Suite {
         pair: options.pair.clone(),
         profile: options.profile.clone(),
         target: match &options.past {
             Some(past) => Target::past(past.target().to_owned()),
-            None => Target::start().await,
+            None => {
+                let bound = folder.sandbox.bound().map_err(|e| e.to_string())?;
+                Target::start(bound).await.map_err(|e| e.to_string())?
+            }
         },
-        folder: RunFolder::new().map_err(|e| e.to_string())?,
+        folder,
         patience: options.patience,
         lateness: Lateness::watch(),
         strace: options.strace.clone(),

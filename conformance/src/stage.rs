@@ -15,6 +15,7 @@ use crate::dialect::Dialect;
 use crate::dialect::learn::Learned;
 use crate::event::{Event, Who, ended, shown};
 use crate::observe::lateness::Lateness;
+use crate::observe::rogue::{Manner, Rogue};
 use crate::observe::target::{Answer, Target};
 use crate::outcome::Stop;
 use crate::profile::Profile;
@@ -231,6 +232,11 @@ impl Stage {
                 replaying.len() - 1
             })
         })
+    }
+
+    /// A target that misbehaves, where the subjects can reach it.
+    pub fn rogue(&self, manner: Manner) -> std::io::Result<Rogue> {
+        Rogue::start(manner, &self.notes, || self.suite.folder.sandbox.bound())
     }
 
     /// The dialect in force.

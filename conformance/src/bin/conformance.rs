@@ -13,6 +13,7 @@ use conformance::profile::{Profile, matches};
 use conformance::report::{json, review, text};
 use conformance::run::{self, Judged, Options, Run};
 use conformance::spec::{Requirement, requirements};
+use conformance::subject::sandbox::Tier;
 use conformance::verdict::Answer;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
@@ -50,6 +51,9 @@ struct Cli {
     /// Multiply every deadline, for slow machines
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = factor)]
     timeout_scale: f64,
+    /// How far the programs are kept apart from everything else
+    #[arg(long, value_name = "TIER", value_enum, default_value_t)]
+    tier: Tier,
     /// Write the report as JSON
     #[arg(long, value_name = "FILE", global = true)]
     json: Option<PathBuf>,
@@ -140,6 +144,7 @@ fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
         only: cli.only.clone(),
         jobs: cli.jobs.map_or(processors * 4, usize::from),
         patience: PATIENCE.mul_f64(cli.timeout_scale),
+        tier: cli.tier,
         fail_fast: cli.fail_fast,
         baseline: cli.baseline.as_deref().map_or_else(|| Ok(Baseline::default()), Baseline::read).map_err(usage)?,
         strace: if cli.strace { Some(strace::find().ok_or_else(|| usage(NO_STRACE.to_owned()))?) } else { None },

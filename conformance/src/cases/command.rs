@@ -7,7 +7,7 @@ use super::steps::{
 use crate::dialect::find;
 use crate::event::{Request, Status, Stream, Who, ended, requests, shown};
 use crate::observe::channel::{End, connected};
-use crate::observe::rogue::{Manner, Rogue};
+use crate::observe::rogue::Manner;
 use crate::observe::target::Answer;
 use crate::outcome::{Outcome, Stop};
 use crate::stage::{Run, Stage, Watchdog};
@@ -101,7 +101,7 @@ async fn doreq_get(stage: &Stage) -> Outcome {
 /// `doreq POST <url> <body>` makes the server send a POST request to that URL; what is shown of its answer is free.
 async fn doreq_post(stage: &Stage) -> Outcome {
     learned_request(stage, "POST", "learn-post")?;
-    let mut rogue = Rogue::start(Manner::Waits, &stage.notes)?;
+    let mut rogue = stage.rogue(Manner::Waits)?;
     let run = stage.watchdog().await?;
     run.line(&format!("doreq POST {} {{}}", rogue.url())).await?;
     if !rogue.arrived(run.patience()).await {

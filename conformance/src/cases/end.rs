@@ -128,7 +128,7 @@ async fn busy(stage: &Stage, rogue: &mut Rogue) -> Result<Run, Stop> {
 /// The server ends when it gets SIGALRM while a request is under way, at the latest when no answer to that can come any
 /// more.
 async fn sigalrm_busy(stage: &Stage) -> Outcome {
-    let mut rogue = Rogue::start(Manner::Silent, &stage.notes)?;
+    let mut rogue = stage.rogue(Manner::Silent)?;
     let run = busy(stage, &mut rogue).await?;
     let before = alarmed(&run).await?;
     if ended_within(&run, Who::Server(0), run.patience() / 2).await.is_none() {
@@ -207,7 +207,7 @@ async fn sigalrm_answer(stage: &Stage) -> Outcome {
     if stage.dialect().prints.body != Some(true) {
         return Err(Stop::NotApplicable("answers are not shown".into()));
     }
-    let mut rogue = Rogue::start(Manner::Waits, &stage.notes)?;
+    let mut rogue = stage.rogue(Manner::Waits)?;
     let run = busy(stage, &mut rogue).await?;
     let begun = Instant::now();
     run.signal(Who::Server(0), Signal::SIGALRM)?;
@@ -226,7 +226,7 @@ async fn sigalrm_answer(stage: &Stage) -> Outcome {
 
 /// A second SIGALRM ends the server all the more.
 async fn sigalrm_twice(stage: &Stage) -> Outcome {
-    let mut rogue = Rogue::start(Manner::Silent, &stage.notes)?;
+    let mut rogue = stage.rogue(Manner::Silent)?;
     let run = busy(stage, &mut rogue).await?;
     run.signal(Who::Server(0), Signal::SIGALRM)?;
     alarm(&run, "for the second time").await
@@ -344,7 +344,7 @@ async fn watchdog_killed(stage: &Stage) -> Outcome {
 
 /// The server ends when the watchdog is killed while a request is under way.
 async fn killed_busy(stage: &Stage) -> Outcome {
-    let mut rogue = Rogue::start(Manner::Silent, &stage.notes)?;
+    let mut rogue = stage.rogue(Manner::Silent)?;
     let run = busy(stage, &mut rogue).await?;
     run.signal(Who::Watchdog, Signal::SIGKILL)?;
     let after = "SIGKILL to the watchdog, with a request under way";

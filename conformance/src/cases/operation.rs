@@ -9,7 +9,7 @@ use super::steps::{
 use crate::dialect::find;
 use crate::event::{Event, shown};
 use crate::observe::process::facts;
-use crate::observe::rogue::{Manner, Rogue};
+use crate::observe::rogue::Manner;
 use crate::observe::target::Answer;
 use crate::outcome::{Outcome, Stop};
 use crate::stage::{Run, Stage, Watchdog};
@@ -173,7 +173,7 @@ async fn processors_again(stage: &Stage) -> Outcome {
 
 /// After `setproc 1` one request is under way at a time.
 async fn processors_requests(stage: &Stage) -> Outcome {
-    let mut rogue = Rogue::start(Manner::Waits, &stage.notes)?;
+    let mut rogue = stage.rogue(Manner::Waits)?;
     let run = stage.start(Watchdog::on_pipes()).await?;
     run.line("setproc 1").await?;
     barrier(&run, "one").await?;

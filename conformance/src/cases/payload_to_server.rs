@@ -356,7 +356,7 @@ async fn under_way<'a>(stage: &'a Stage, rogue: &mut Rogue) -> Result<Talk<'a>, 
 
 /// A request that is under way when the pipe ends has its reply, and then the server exits with status 0.
 async fn pending_late(stage: &Stage) -> Outcome {
-    let mut rogue = Rogue::start(Manner::Waits, &stage.notes)?;
+    let mut rogue = stage.rogue(Manner::Waits)?;
     let mut talk = under_way(stage, &mut rogue).await?;
     talk.client.close();
     // Whoever gives up at the end of its pipe does so before the answer comes.
@@ -376,7 +376,7 @@ async fn pending_late(stage: &Stage) -> Outcome {
 
 /// A request that SIGALRM cuts off has its reply.
 async fn sigalrm_replied(stage: &Stage) -> Outcome {
-    let mut rogue = Rogue::start(Manner::Silent, &stage.notes)?;
+    let mut rogue = stage.rogue(Manner::Silent)?;
     let talk = under_way(stage, &mut rogue).await?;
     let run = &talk.client.run;
     run.signal(Who::Server(0), Signal::SIGALRM)?;

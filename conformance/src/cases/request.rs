@@ -59,7 +59,7 @@ async fn goes_on(run: &Run) -> Outcome {
 
 /// A target of this manner gives one error, and the next request goes through.
 async fn disagrees(stage: &Stage, manner: Manner) -> Outcome {
-    let mut rogue = Rogue::start(manner, &stage.notes)?;
+    let mut rogue = stage.rogue(manner)?;
     let run = asked(stage, &mut rogue, "POST").await?;
     let before = said(&run);
     rogue.release();
@@ -70,7 +70,7 @@ async fn disagrees(stage: &Stage, manner: Manner) -> Outcome {
 /// A refused connection gives an error on standard error, and the next request goes through.
 async fn refused(stage: &Stage) -> Outcome {
     // The same line but for the port has gone through: an error is one of the connection.
-    let rogue = Rogue::start(Manner::Refuses, &stage.notes)?;
+    let rogue = stage.rogue(Manner::Refuses)?;
     let run = stage.start(Watchdog::on_pipes()).await?;
     idle(stage, &run, "before").await?;
     let before = said(&run);
@@ -111,7 +111,7 @@ async fn endless_header(stage: &Stage) -> Outcome {
 
 /// An answer whose body never ends is refused once it is over the memory limit, and the session goes on.
 async fn endless_body(stage: &Stage) -> Outcome {
-    let mut rogue = Rogue::start(Manner::EndlessBody, &stage.notes)?;
+    let mut rogue = stage.rogue(Manner::EndlessBody)?;
     let run = stage.start(Watchdog::on_pipes()).await?;
     run.line("setmeml 1000000").await?;
     idle(stage, &run, "before").await?;
@@ -125,7 +125,7 @@ async fn endless_body(stage: &Stage) -> Outcome {
 
 /// A target of this manner answers in the end, and its answer is shown whole.
 async fn answers(stage: &Stage, manner: Manner, how: &str) -> Outcome {
-    let mut rogue = Rogue::start(manner, &stage.notes)?;
+    let mut rogue = stage.rogue(manner)?;
     let run = asked(stage, &mut rogue, "POST").await?;
     rogue.release();
     late(&run, how).await
@@ -140,7 +140,7 @@ async fn late(run: &Run, how: &str) -> Outcome {
 
 /// An answer that comes one byte at a time is shown whole.
 async fn dripped(stage: &Stage) -> Outcome {
-    let mut rogue = Rogue::start(Manner::Drips, &stage.notes)?;
+    let mut rogue = stage.rogue(Manner::Drips)?;
     let run = asked(stage, &mut rogue, "POST").await?;
     let begun = Instant::now();
     rogue.release();
@@ -168,7 +168,7 @@ async fn interim(stage: &Stage) -> Outcome {
 
 /// A redirect is shown and not followed.
 async fn redirect(stage: &Stage) -> Outcome {
-    let mut rogue = Rogue::start(Manner::Redirects, &stage.notes)?;
+    let mut rogue = stage.rogue(Manner::Redirects)?;
     let run = asked(stage, &mut rogue, "GET").await?;
     let address = rogue.address().to_string();
     rogue.release();
@@ -245,7 +245,7 @@ async fn large_answer(stage: &Stage) -> Outcome {
 
 /// `exit` ends both while a request is unanswered.
 async fn silent_exit(stage: &Stage) -> Outcome {
-    let mut rogue = Rogue::start(Manner::Silent, &stage.notes)?;
+    let mut rogue = stage.rogue(Manner::Silent)?;
     let run = stage.start(Watchdog { untapped: true, ..Watchdog::default() }).await?;
     barrier(&run, "before").await?;
     run.line(&format!("doreq GET {} {{}}", rogue.url())).await?;

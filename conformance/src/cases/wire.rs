@@ -187,12 +187,12 @@ async fn reply_order(stage: &Stage) -> Outcome {
     if stage.dialect().prints.body != Some(true) {
         return Err(Stop::NotApplicable("answers are not shown".into()));
     }
-    let mut rogue = Rogue::start(Manner::Waits, &stage.notes)?;
+    let mut rogue = stage.rogue(Manner::Waits)?;
     let run = stage.start(Watchdog::on_pipes()).await?;
     barrier(&run, "ready").await?;
     run.line(&format!("doreq GET {} {{}}", rogue.url())).await?;
     reached(&run, &mut rogue).await?;
-    let refused = Rogue::start(Manner::Refuses, &stage.notes)?;
+    let refused = stage.rogue(Manner::Refuses)?;
     run.line(&format!("doreq GET {} {{}}", refused.url())).await?;
     // A pair that takes one command at a time answers in order anyway: then there is nothing to wait for.
     let early = |events: &[Event]| (!complaints(events).trim_ascii().is_empty()).then_some(());
@@ -232,7 +232,7 @@ async fn reply_op(stage: &Stage) -> Outcome {
 
 /// The reply to what could not be done holds an `Error` with words.
 async fn reply_error(stage: &Stage) -> Outcome {
-    let rogue = Rogue::start(Manner::Refuses, &stage.notes)?;
+    let rogue = stage.rogue(Manner::Refuses)?;
     let run = ready(stage).await?;
     run.line(&format!("doreq GET {} {{}}", rogue.url())).await?;
     replies(stage, &[])?;

@@ -20,7 +20,7 @@ mod system;
 #[path = "process/kqueue.rs"]
 mod system;
 
-pub use system::{Watch, corpse, facts, parent, reads, waited};
+pub use system::{Watch, corpse, facts, namespace, number, parent, peer, reads, waited};
 
 /// What the system says of a living process, where it says it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,19 +1,21 @@
 //! Targets that misbehave below HTTP: what a well-behaved server library cannot be made to do.
 //!
-//! Each is one listener on a free port of 127.0.0.1 that treats every connection alike. It knows nothing of
+//! Each is one listener that treats every connection alike. It knows nothing of
 //! the session; what arrives is of no interest, only that something did. Until it is released it does nothing: so what
 //! a subject says before that is not about how it behaves.
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use super::target::listen;
 use crate::record::Record;
 
 /// What becomes of a connection.
@@ -59,7 +61,7 @@ pub struct Rogue {
     release: Arc<Semaphore>,
     notes: Arc<Record>,
     /// Keeps the port: bound, and for `Refuses` not listening.
-    _held: Option<TcpSocket>,
+    _held: Option<OwnedFd>,
     _serving: JoinSet<()>,
 }
 
@@ -67,11 +69,13 @@ impl Rogue {
     /// The body of an answer that was released.
     pub const LATE: &str = "an-answer-that-came-late";
 
-    /// Starts one, and notes where. In the notes of another run it is where it was then, and nobody listens.
-    pub fn start(manner: Manner, notes: &Arc<Record>) -> io::Result<Self> {
+    /// Starts one on the socket that `bind` binds, and notes where. In the notes of another run it is where it was then, and
+    /// nobody listens.
+    pub fn start(manner: Manner, notes: &Arc<Record>, bind: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<Self> {
         let mut started = None;
         let address = notes.answer("a target that misbehaves", || {
-            let rogue = Self::listen(manner, notes.clone()).map_err(|error| error.to_string())?;
+            let rogue = bind().and_then(|bound| Self::on(bound, manner, notes.clone()));
+            let rogue = rogue.map_err(|error| error.to_string())?;
             Ok::<_, String>(started.insert(rogue).address)
         });
         let address = address.map_err(io::Error::other)?;
@@ -80,17 +84,16 @@ impl Rogue {
         Ok(started.unwrap_or_else(past))
     }
 
-    fn listen(manner: Manner, notes: Arc<Record>) -> io::Result<Self> {
-        let socket = TcpSocket::new_v4()?;
-        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-        let address = socket.local_addr()?;
+    fn on(bound: OwnedFd, manner: Manner, notes: Arc<Record>) -> io::Result<Self> {
+        let address = SocketAddr::try_from(rustix::net::getsockname(&bound)?)?;
         let (arrived, arrivals) = mpsc::unbounded_channel();
         let release = Arc::new(Semaphore::new(0));
         let mut serving = JoinSet::new();
         let held = if manner == Manner::Refuses {
-            Some(socket)
+            Some(bound)
         } else {
-            serving.spawn(serve(socket.listen(64)?, manner, arrived, release.clone()));
+            let listener = TcpListener::from_std(listen(bound)?)?;
+            serving.spawn(serve(listener, manner, arrived, release.clone()));
             None
         };
         Ok(Rogue { address, arrivals, release, notes, _held: held, _serving: serving })

@@ -4,6 +4,9 @@
 //! in another. Targets that misbehave below HTTP are in `rogue`.
 
 use std::collections::HashMap;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
 use wiremock::matchers::any;
@@ -48,13 +51,17 @@ struct Slot {
 }
 
 impl Target {
-    /// Starts listening on a free port of 127.0.0.1.
-    pub async fn start() -> Self {
+    /// Starts listening on a bound socket.
+    pub async fn start(bound: OwnedFd) -> io::Result<Self> {
         let slots = Arc::new(Slots::default());
         // Requests live in the sessions' records; the server need not keep a copy of each.
-        let server = MockServer::builder().disable_request_recording().start().await;
+        let listener = listen(bound)?;
+        // The library waits a second until it can connect to its own address, which may be one of another network: there
+        // somebody answers in its place. Where the port is taken already, somebody does.
+        let _in_its_place = TcpListener::bind(listener.local_addr()?);
+        let server = MockServer::builder().listener(listener).disable_request_recording().start().await;
         Mock::given(any()).respond_with(Doorkeeper(slots.clone())).mount(&server).await;
-        Target { uri: server.uri(), _server: Some(server), slots }
+        Ok(Target { uri: server.uri(), _server: Some(server), slots })
     }
 
     /// The endpoint of another run: nobody listens.
@@ -76,6 +83,14 @@ impl Target {
     pub fn open(&self, slot: &str, record: Arc<Record>, answer: Answer) {
         self.slots.0.lock().expect("nobody panics with it").insert(slot.to_owned(), Slot { record, answer });
     }
+}
+
+/// Lets connections come to a bound socket.
+pub(super) fn listen(bound: OwnedFd) -> io::Result<TcpListener> {
+    rustix::net::listen(&bound, 1024)?;
+    let listener = TcpListener::from(bound);
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 struct Doorkeeper(Arc<Slots>);

@@ -11,7 +11,7 @@ use crate::dialect::learn::{self, Command, Learned, Line, Tokens};
 use crate::dialect::prints;
 use crate::dialect::{Dialect, times};
 use crate::event::{self, Event, Stream, What, Who};
-use crate::observe::rogue::{Manner, Rogue};
+use crate::observe::rogue::Manner;
 use crate::observe::target::Answer;
 use crate::outcome::Stop;
 use crate::record::Record;
@@ -230,7 +230,7 @@ async fn second(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
 
 /// A session with nothing but a request that cannot be made: whatever is shown in it is said of that.
 async fn third(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
-    let rogue = Rogue::start(Manner::Refuses, &stage.notes)?;
+    let rogue = stage.rogue(Manner::Refuses)?;
     let run = stage.watchdog().await?;
     up(&run).await;
     run.line(&format!("doreq GET {} {{}}", rogue.url())).await?;

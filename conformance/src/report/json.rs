@@ -7,6 +7,7 @@ use super::transcript::timeline;
 use crate::dialect::Dialect;
 use crate::run::Run;
 use crate::spec::{Level, Source};
+use crate::subject::sandbox::Tier;
 use crate::verdict::{Answer, Verdict};
 
 /// The schema's version.
@@ -19,6 +20,7 @@ struct Report<'a> {
     watchdog: String,
     server: String,
     system: &'static str,
+    tier: Tier,
     profile: &'a str,
     answer: Answer,
     exit_status: u8,
@@ -77,6 +79,7 @@ pub fn report(run: &Run) -> String {
         watchdog: run.options.pair.watchdog.display().to_string(),
         server: run.options.pair.server.display().to_string(),
         system: std::env::consts::OS,
+        tier: run.options.tier,
         profile: &run.options.profile.name,
         answer: run.answer,
         exit_status: run.answer as u8,

@@ -41,7 +41,8 @@ fn head(out: &mut String, run: &Run) {
     let _ = writeln!(out, "server    {}", pair.server.display());
     let grades: Vec<_> = run.options.profile.grades.iter().map(|g| format!("{g:?}").to_lowercase()).collect();
     let _ = writeln!(out, "profile   {} (grades: {})", run.options.profile.name, grades.join(", "));
-    let _ = writeln!(out, "system    {}\n", std::env::consts::OS);
+    let _ = writeln!(out, "system    {}", std::env::consts::OS);
+    let _ = writeln!(out, "tier      {}\n", run.options.tier);
 }
 
 /// What was learned of the dialect, in words.

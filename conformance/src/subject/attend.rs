@@ -8,14 +8,16 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::task::JoinSet;
 
-use super::handover::{self, Become, Hello, Order};
-use super::place::{STARTER, TAP};
+use super::handover::{self, Become, Begun, Hello, Order};
+use super::init::Init;
+use super::place::{Realm, STARTER, TAP};
+use super::sandbox::User;
 use crate::event::{What, Who};
 use crate::observe::process::{self, Watch};
 use crate::observe::tap::{Splice, splice};
@@ -63,6 +65,12 @@ pub enum StartError {
     Harness(io::Error),
 }
 
+/// The program of a session, and the init above it, if it is confined.
+pub(super) struct Program {
+    pub(super) pid: i32,
+    pub(super) init: Option<Arc<Init>>,
+}
+
 impl From<io::Error> for StartError {
     fn from(error: io::Error) -> Self {
         StartError::Harness(error)
@@ -77,39 +85,64 @@ pub(super) struct Starting {
     pub(super) master: Option<OwnedFd>,
     pub(super) who: Who,
     pub(super) patience: Duration,
+    pub(super) user: Option<User>,
+    pub(super) realm: Arc<OnceLock<Realm>>,
 }
 
-/// Lets the first stand-in become the session's program, and says which process that is. Blocks, in one thread from
-/// beginning to end: every hand-over between threads would cost as much as the start itself.
-pub(super) fn begin(listener: &UnixListener, starting: Starting, shared: &Shared) -> Result<i32, StartError> {
-    let Starting { order, ends, master, who, patience } = starting;
+/// Waits for the starter to connect and to report, and has its socket then.
+pub(super) fn greeted(listener: &UnixListener, patience: Duration) -> io::Result<(UnixStream, Hello)> {
     let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
-    if poll(&mut [PollFd::new(listener.as_fd(), PollFlags::POLLIN)], timeout).map_err(io::Error::from)? == 0 {
-        return Err(io::Error::other("the starter did not report in time").into());
+    if poll(&mut [PollFd::new(listener.as_fd(), PollFlags::POLLIN)], timeout)? == 0 {
+        return Err(io::Error::other("the starter did not report in time"));
     }
     let (stream, _) = listener.accept()?;
     stream.set_read_timeout(Some(patience))?;
     let greeting = handover::receive::<Hello>(&stream)?.filter(|(hello, _)| hello.name == STARTER);
     let (hello, _) = greeting.ok_or_else(|| io::Error::other("the starter ended before it reported"))?;
+    Ok((stream, hello))
+}
+
+/// Lets the first stand-in become the session's program, and says which process that is. Blocks, in one thread from
+/// beginning to end: every hand-over between threads would cost as much as the start itself.
+pub(super) fn begin(listener: &UnixListener, starting: Starting, shared: &Shared) -> Result<Program, StartError> {
+    let Starting { order, ends, master, who, patience, user, realm } = starting;
+    let (stream, hello) = greeted(listener, patience)?;
     master.as_ref().map_or(Ok(()), set_plain)?;
     let watch = Watch::new(hello.pid)?;
-    shared.record.push(What::Started { who, pid: hello.pid });
-    let borrowed: Vec<_> = ends.iter().map(AsFd::as_fd).collect();
-    handover::send(&stream, &Order::Become(order), &borrowed)?;
-    // A stand-in that became the program closes the socket by that; one that could not says why.
-    if let Some((errno, _)) = handover::receive::<i32>(&stream)? {
-        return Err(StartError::Program(io::Error::from_raw_os_error(errno)));
+    if order.confine.is_none() {
+        shared.record.push(What::Started { who, pid: hello.pid });
     }
-    let (record, pid) = (shared.record.clone(), hello.pid);
+    let borrowed: Vec<_> = ends.iter().map(AsFd::as_fd).collect();
+    handover::send(&stream, &Order::Become(Box::new(order)), &borrowed)?;
+    // A stand-in that became the program closes the socket by that; one that could not says why.
+    let (started, watch) = match handover::receive::<Begun>(&stream)? {
+        None => (Program { pid: hello.pid, init: None }, watch),
+        Some((Begun::NotExecuted(errno), _)) => return Err(StartError::Program(io::Error::from_raw_os_error(errno))),
+        Some((Begun::NotConfined(what, errno), _)) => {
+            let error = io::Error::from_raw_os_error(errno);
+            return Err(io::Error::other(format!("the sandbox could not {what}: {error}")).into());
+        }
+        Some((Begun::Running { namespace }, pidfds)) => {
+            let [program, init] = <[_; 2]>::try_from(pidfds).map_err(|_| io::Error::other("no pidfds came along"))?;
+            let number = |pidfd| process::number(pidfd).ok_or_else(|| io::Error::other("a pidfd without a number"));
+            let (pid, own) = (number(&program)?, number(&init)?);
+            realm.set(Realm { inode: namespace, init: own }).expect("a session has one program");
+            let init = Arc::new(Init::new(stream, init, hello.pid, user)?);
+            shared.record.push(What::Started { who, pid });
+            (Program { pid, init: Some(init) }, Watch::of(program)?)
+        }
+    };
+    let (record, pid, init) = (shared.record.clone(), started.pid, started.init.clone());
     shared.watching.lock().expect("not poisoned").spawn(async move {
         if watch.ended().await.is_ok() {
             if let Some(for_any) = process::waited(pid) {
                 record.push(What::Waited { who, for_any });
             }
-            record.push(What::Ended { who, status: process::reap(pid) });
+            let status = init.map_or_else(|| process::reap(pid), |init| init.reap());
+            record.push(What::Ended { who, status });
         }
     });
-    Ok(pid)
+    Ok(started)
 }
 
 /// Serves the stand-ins in the server's place as they come.
@@ -123,8 +156,12 @@ pub(super) async fn attend(listener: UnixListener, shared: Arc<Shared>) {
         let Ok(stream) = stream.into_std() else { continue };
         let greeted = tokio::task::spawn_blocking(move || {
             stream.set_nonblocking(false)?;
-            let hello = handover::receive::<Hello>(&stream)?;
-            io::Result::Ok((stream, hello))
+            let mut greeting = handover::receive::<Hello>(&stream)?;
+            if let (Some((hello, _)), Some(pid)) = (&mut greeting, process::peer(&stream)) {
+                // It may go by another number where it is.
+                hello.pid = pid;
+            }
+            io::Result::Ok((stream, greeting))
         });
         // A stand-in that is killed before it has said anything is no news of its own.
         let Ok(Ok((stream, Some((hello, handed))))) = greeted.await else { continue };
@@ -166,7 +203,10 @@ async fn serve(stream: UnixStream, hello: Hello, handed: Vec<OwnedFd>, shared: &
         handover::send(&stream, &order, &borrowed)?;
         drop(ends);
         // A stand-in that became the server closes the socket by that; one that could not, or that stays, answers.
-        handover::receive::<i32>(&stream)
+        if executes {
+            return Ok(handover::receive::<Begun>(&stream)?.map(|(begun, _)| begun));
+        }
+        handover::receive::<i32>(&stream).map(|_| None)
     });
     let begun = |start| {
         // Complete before it is told of: whoever waits for the start looks at it at once.
@@ -182,7 +222,7 @@ async fn serve(stream: UnixStream, hello: Hello, handed: Vec<OwnedFd>, shared: &
         return Ok(());
     }
     begun(start);
-    if let Some((errno, _)) = told.await.map_err(io::Error::other)?? {
+    if let Some(Begun::NotExecuted(errno)) = told.await.map_err(io::Error::other)?? {
         let error = io::Error::from_raw_os_error(errno);
         shared.record.push(What::NotExecuted { who, error: error.to_string() });
     }
@@ -207,14 +247,16 @@ fn become_server(hello: &Hello, program: &Path, place: Vec<i32>) -> Order {
     {
         *name = program.as_os_str().as_bytes().to_vec();
     }
-    Order::Become(Become {
+    let program = Become {
         place,
         clean: false,
         deaf_to: Vec::new(),
         new_session: false,
         folder: None,
+        confine: None,
         path: program.as_os_str().as_bytes().to_vec(),
         argv,
         env: hello.env.clone(),
-    })
+    };
+    Order::Become(Box::new(program))
 }

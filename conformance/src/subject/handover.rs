@@ -74,7 +74,7 @@ pub enum Kind {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Order {
     /// Take the descriptors that came along under these numbers, then execute this program in its place.
-    Become(Become),
+    Become(Box<Become>),
     /// Close the descriptors that were handed over, ignore these signals, and await another order.
     Hold {
         /// Signals to ignore.
@@ -84,6 +84,41 @@ pub enum Order {
     Exit(i32),
     /// End by this signal.
     Raise(i32),
+    /// Leave for a user and a network namespace of its own, the loopback up; answer with an error number, or 0.
+    Separate,
+    /// Bind a socket to a free port of the loopback; answer with an error number, or 0 and the socket.
+    Bind,
+    /// Ask how the confined program ended, which it has, and answer with the raw status.
+    Reap,
+}
+
+/// What became of an order to become a program.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Begun {
+    /// A confined program runs. Its pidfd comes along, and that of the init above it.
+    Running {
+        /// The inode of their process namespace.
+        namespace: u64,
+    },
+    /// The program could not be executed, for this error number.
+    NotExecuted(i32),
+    /// It could not be confined: what was tried, and the error number.
+    NotConfined(String, i32),
+}
+
+/// What a program is confined by. The run's user and network namespaces come after the descriptors that are placed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Confine {
+    /// The user and group that it runs as, if not as the suite.
+    pub uid: Option<u32>,
+    /// Folders that are empty for it, each a file system in memory of its own.
+    pub hidden: Vec<Vec<u8>>,
+    /// What is shown below them all the same, to be read.
+    pub shown: Vec<Vec<u8>>,
+    /// The one folder that it may write to.
+    pub written: Vec<u8>,
+    /// It gets its standard input as its terminal.
+    pub terminal: bool,
 }
 
 /// The program that a stand-in becomes.
@@ -99,6 +134,8 @@ pub struct Become {
     pub new_session: bool,
     /// Change to this folder first.
     pub folder: Option<Vec<u8>>,
+    /// Confine it; this process stays, above it.
+    pub confine: Option<Confine>,
     /// The program's path.
     pub path: Vec<u8>,
     /// Its arguments, the name first.

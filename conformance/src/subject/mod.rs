@@ -1,10 +1,14 @@
 //! Starting a subject, what it is given, and its end.
 
 pub mod attend;
+#[cfg(target_os = "linux")]
+mod confine;
 pub mod forks;
 pub mod handover;
+mod init;
 pub mod place;
 pub mod remains;
+pub mod sandbox;
 pub mod session;
 pub mod standin;
 

@@ -8,11 +8,12 @@ use std::ops::Deref;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use tempfile::TempDir;
 
+use super::sandbox::Sandbox;
 use crate::observe::process;
 
 /// The name under which a stand-in starts a subject: it is told the session's folder, as its one argument.
@@ -28,6 +29,8 @@ pub struct RunFolder {
     standin: PathBuf,
     sessions: AtomicUsize,
     elsewhere: Arc<HashSet<i32>>,
+    /// What its sessions are kept in.
+    pub sandbox: Arc<Sandbox>,
 }
 
 /// The folder of one session. It is gone when its run is.
@@ -37,6 +40,17 @@ pub struct SessionFolder {
     /// The sessions of the operating system that were there before the run: no subject can join one of them.
     pub(super) elsewhere: Arc<HashSet<i32>>,
     standin: PathBuf,
+    pub(super) sandbox: Arc<Sandbox>,
+    /// The session's process namespace, once there is one.
+    pub(super) realm: Arc<OnceLock<Realm>>,
+}
+
+/// A process namespace.
+#[derive(Debug)]
+pub(super) struct Realm {
+    pub(super) inode: u64,
+    /// Its process 1, which is ours.
+    pub(super) init: i32,
 }
 
 impl SessionFolder {
@@ -79,7 +93,19 @@ impl RunFolder {
         let standin = folder.path().join(STARTER);
         std::fs::copy(built, &standin)?;
         let elsewhere = Arc::new(process::all()?.into_iter().filter_map(process::system_session).collect());
-        Ok(RunFolder { folder, standin, sessions: AtomicUsize::new(0), elsewhere })
+        Ok(RunFolder { folder, standin, sessions: AtomicUsize::new(0), elsewhere, sandbox: Arc::new(Sandbox::none()) })
+    }
+
+    /// The same, for these programs, in tier A.
+    pub fn confined(programs: &[&Path]) -> io::Result<Self> {
+        let mut run = Self::new()?;
+        run.sandbox = Arc::new(Sandbox::namespaces(&run, programs)?);
+        Ok(run)
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
     }
 
     /// A new folder for a session, with the stand-in for its server in it.
@@ -88,7 +114,13 @@ impl RunFolder {
         let folder = self.folder.path().join(number.to_string());
         std::fs::create_dir(&folder)?;
         std::fs::hard_link(&self.standin, folder.join(TAP))?;
-        Ok(SessionFolder { path: folder, elsewhere: self.elsewhere.clone(), standin: self.standin.clone() })
+        Ok(SessionFolder {
+            path: folder,
+            elsewhere: self.elsewhere.clone(),
+            standin: self.standin.clone(),
+            sandbox: self.sandbox.clone(),
+            realm: Arc::default(),
+        })
     }
 }
 

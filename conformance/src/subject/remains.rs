@@ -1,7 +1,7 @@
 //! What is left of a session when it should be over, and its end.
 //!
-//! Whoever descends from a session carries its mark in the environment. Where the system lists no
-//! processes, only those are found that the session knew.
+//! Who is in a session's process namespace is known by that. Where there is none, whoever descends from a session carries
+//! its mark in the environment; where the system lists no processes, only those are found that the session knew.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -21,11 +21,17 @@ pub struct Remain {
     pub command: String,
 }
 
-/// Every living process that carries the mark of the session in `folder`.
+/// Every living process of the session in `folder`.
 pub fn find(folder: &SessionFolder) -> io::Result<Vec<Remain>> {
     let mark = mark(folder);
     let mut found = Vec::new();
     for pid in process::all()? {
+        if let Some(realm) = folder.realm.get() {
+            if pid != realm.init && process::namespace(pid) == Some(realm.inode) {
+                found.push(Remain { pid, command: command(pid) });
+            }
+            continue;
+        }
         // One cheap question first: who is in a session of the system that is older than the run is not ours.
         if process::system_session(pid).is_none_or(|session| folder.elsewhere.contains(&session)) {
             continue;
@@ -33,12 +39,15 @@ pub fn find(folder: &SessionFolder) -> io::Result<Vec<Remain>> {
         // A process may be gone, or another user's, by the time it is looked at: then it is not ours.
         let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else { continue };
         if environment.split(|b| *b == 0).any(|entry| entry == mark) {
-            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let command = String::from_utf8_lossy(&command).trim_end_matches('\0').replace('\0', " ");
-            found.push(Remain { pid, command });
+            found.push(Remain { pid, command: command(pid) });
         }
     }
     Ok(found)
+}
+
+fn command(pid: i32) -> String {
+    let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&command).trim_end_matches('\0').replace('\0', " ")
 }
 
 /// Those that do not end by themselves within `patience`.

@@ -17,9 +17,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::attend::{ServerPlan, Shared, StartError, Starting, attend, begin};
+use super::attend::{Program, ServerPlan, Shared, StartError, Starting, attend, begin};
 use super::forks;
 use super::handover::{self, Become, Hello, Order, SOCKET};
+use super::init::Init;
 use super::place::{SessionFolder, environment};
 use super::remains::{self, Remain};
 use crate::event::{Event, Status, Stream, What, Who};
@@ -68,6 +69,8 @@ pub struct Session {
     shared: Arc<Shared>,
     terminal: Mutex<Option<Terminal>>,
     readers: Mutex<Vec<JoinHandle<()>>>,
+    /// The init above the program, if it is confined.
+    init: Option<Arc<Init>>,
     finished: AtomicBool,
     _attending: JoinSet<()>,
 }
@@ -112,12 +115,21 @@ impl Session {
             Some(strace) => (strace.clone(), traced(strace, &folder.join(TRACE), &plan.program)),
         };
         argv.extend(plan.args);
+        let confined = folder.sandbox.confine(&folder, plan.terminal)?;
+        let (confine, user) = match confined {
+            None => (None, None),
+            Some(confined) => {
+                ends.extend(confined.along);
+                (Some(confined.confine), confined.user)
+            }
+        };
         let env = environment(&folder).into_iter().chain(plan.env).map(OsString::into_vec).collect();
         let order = Become {
             place,
             clean: true,
             deaf_to: plan.deaf_to,
-            new_session: !plan.terminal,
+            new_session: !plan.terminal && confine.is_none(),
+            confine,
             folder: Some(folder.as_os_str().as_bytes().to_vec()),
             path: path.as_os_str().as_bytes().to_vec(),
             argv: argv.into_iter().map(OsString::into_vec).collect(),
@@ -144,14 +156,15 @@ impl Session {
             input = Some(Input::new(end.try_clone()?)?);
             master = Some(end);
         }
-        let starting = Starting { order, ends, master, who, patience };
+        let realm = folder.realm.clone();
+        let starting = Starting { order, ends, master, who, patience, user, realm };
         let began = {
             let shared = shared.clone();
             tokio::task::spawn_blocking(move || (begin(&listener, starting, &shared), listener))
         };
         let (began, listener) = began.await.map_err(io::Error::other)?;
-        let pid = match began {
-            Ok(pid) => pid,
+        let Program { pid, init } = match began {
+            Ok(program) => program,
             Err(error) => {
                 if let Some(pid) = started.0 {
                     Watch::new(pid)?.ended().await?;
@@ -173,6 +186,7 @@ impl Session {
             shared,
             terminal: Mutex::new(terminal),
             readers: Mutex::new(readers),
+            init,
             finished: AtomicBool::new(false),
             _attending: attending,
         })
@@ -197,6 +211,7 @@ impl Session {
             shared: Arc::new(shared),
             terminal: Mutex::default(),
             readers: Mutex::default(),
+            init: None,
             finished: AtomicBool::new(true),
             _attending: JoinSet::new(),
         }
@@ -442,6 +457,9 @@ impl Session {
         }
         self.record.push(What::Finishing);
         let found = remains::clear(&self.folder, &known, self.patience).await?;
+        if let Some(init) = &self.init {
+            init.end(self.patience).await?;
+        }
         if over {
             outlived.extend(found);
             outlived.sort_by_key(|remain| remain.pid);
@@ -470,6 +488,7 @@ impl Drop for Session {
             let _ = process::signal(remain.pid, Signal::SIGKILL as i32);
         }
         let _ = process::signal(self.pid, Signal::SIGKILL as i32);
+        // An init that goes takes everybody along.
     }
 }
 

@@ -16,11 +16,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use super::handover::{self, Become, DESCRIPTORS_MAX, Descriptor, Hello, Kind, Order, SOCKET};
+#[cfg(target_os = "linux")]
+use super::confine;
+use super::handover::{self, Become, Begun, DESCRIPTORS_MAX, Descriptor, Hello, Kind, Order, SOCKET};
 use super::place::STARTER;
 
 /// Exit status when the stand-in could not do its work; the reason goes to standard error.
-const BROKEN: c_int = 127;
+pub(super) const BROKEN: c_int = 127;
 
 /// The lowest number that the socket to the suite takes.
 const SUITE_FD_MIN: RawFd = 100;
@@ -93,13 +95,34 @@ fn attend(argv: Vec<Vec<u8>>, env: Vec<Vec<u8>>) -> io::Result<c_int> {
                 }
                 handover::send(&suite, &0, &[])?;
             }
+            #[cfg(target_os = "linux")]
+            Some((Order::Become(program), placed)) if program.confine.is_some() => {
+                let socket = suite.as_raw_fd();
+                return confine::run(&program, placed, suite, |program, placed| execute(program, placed, socket));
+            }
             Some((Order::Become(program), placed)) => {
-                let error = execute(&program, placed, &suite);
-                handover::send(&suite, &error.raw_os_error().unwrap_or(libc::EIO), &[])?;
+                let error = execute(&program, placed, suite.as_raw_fd());
+                let errno = error.raw_os_error().unwrap_or(libc::EIO);
+                handover::send(&suite, &Begun::NotExecuted(errno), &[])?;
                 return Ok(BROKEN);
             }
+            #[cfg(target_os = "linux")]
+            Some((Order::Separate, _)) => handover::send(&suite, &errno_of(&confine::separate()), &[])?,
+            #[cfg(target_os = "linux")]
+            Some((Order::Bind, _)) => {
+                let bound = super::sandbox::bind_loopback();
+                let socket: Vec<_> = bound.iter().map(std::os::fd::AsFd::as_fd).collect();
+                handover::send(&suite, &errno_of(&bound), &socket)?;
+            }
+            Some((order, _)) => return Err(io::Error::other(format!("{order:?} is nothing that can be done here"))),
         }
     }
+}
+
+/// The error number of what failed, or 0.
+#[cfg(target_os = "linux")]
+fn errno_of<T>(done: &io::Result<T>) -> i32 {
+    done.as_ref().err().map_or(0, |error| error.raw_os_error().unwrap_or(libc::EIO))
 }
 
 /// Every open descriptor, each marked as handed when it is a pipe or a local stream that can be taken over.
@@ -158,7 +181,7 @@ fn is_local_stream(number: RawFd) -> bool {
 }
 
 /// Replaces this process; returns only when that failed.
-fn execute(program: &Become, placed: Vec<OwnedFd>, suite: &UnixStream) -> io::Error {
+fn execute(program: &Become, placed: Vec<OwnedFd>, suite: RawFd) -> io::Error {
     let prepared = (|| {
         let path = CString::new(program.path.clone())?;
         let argv = program.argv.iter().map(|a| CString::new(a.clone())).collect::<Result<Vec<_>, _>>()?;
@@ -169,7 +192,7 @@ fn execute(program: &Become, placed: Vec<OwnedFd>, suite: &UnixStream) -> io::Er
         if program.new_session {
             rustix::process::setsid()?;
         }
-        place(&program.place, placed, program.clean, suite.as_raw_fd())?;
+        place(&program.place, placed, program.clean, suite)?;
         io::Result::Ok((path, argv, env))
     })();
     let (path, argv, env) = match prepared {
@@ -230,6 +253,13 @@ fn default_signals() {
     unsafe {
         for signal in 1..=64 {
             libc::signal(signal, libc::SIG_DFL);
+        }
+        // The C library keeps these for itself and refuses them, but hands on whether they are ignored.
+        #[cfg(target_os = "linux")]
+        for signal in [32, 33] {
+            // All zeroes is the default action, and longer than the kernel's structure on any processor.
+            let action = [0_u64; 8];
+            libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), std::ptr::null_mut::<u64>(), 8);
         }
         let mut none = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);

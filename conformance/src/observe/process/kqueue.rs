@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 
 use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 use tokio::io::Interest;
@@ -29,6 +30,16 @@ impl Watch {
         Ok(Watch { queue: register(queue.as_fd().try_clone_to_owned()?, Interest::READABLE)? })
     }
 
+    /// There are no pidfds here.
+    pub fn of(_: OwnedFd) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// None is watched by a pidfd here.
+    pub fn kill(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Returns once the process has ended. The event is left in the queue, so that every caller sees it.
     pub async fn ended(&self) -> io::Result<()> {
         self.queue.ready(Interest::READABLE).await.map(drop)
@@ -43,6 +54,21 @@ impl Watch {
     pub fn status(&self) -> Option<Status> {
         None
     }
+}
+
+/// There are no pidfds here.
+pub fn number(_: &OwnedFd) -> Option<i32> {
+    None
+}
+
+/// A process has one number here, which it can tell itself.
+pub fn peer(_: &UnixStream) -> Option<i32> {
+    None
+}
+
+/// There are no namespaces here.
+pub fn namespace(_: i32) -> Option<u64> {
+    None
 }
 
 /// Nothing is said here of a process's signals and processors.

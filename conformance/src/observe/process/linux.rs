@@ -7,8 +7,10 @@ use std::ffi::OsString;
 use std::fs::DirEntry;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
 
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, Ready};
 
@@ -28,6 +30,19 @@ impl Watch {
         let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::other(format!("{pid} is no process id")))?;
         let pidfd = register(pidfd_open(pid, PidfdFlags::empty())?, Interest::READABLE)?;
         Ok(Watch { pidfd })
+    }
+
+    /// Watches the process of a pidfd.
+    pub fn of(pidfd: OwnedFd) -> io::Result<Self> {
+        Ok(Watch { pidfd: register(pidfd, Interest::READABLE)? })
+    }
+
+    /// Kills the process; one that has ended is not an error.
+    pub fn kill(&self) -> io::Result<()> {
+        match rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Returns once the process has ended, reaped or not.
@@ -72,6 +87,22 @@ struct PidfdInfo {
 }
 
 const _: () = assert!(size_of::<PidfdInfo>() == 64, "PIDFD_INFO_SIZE_VER0");
+
+/// The number that the process of a pidfd has here; it may have others elsewhere.
+pub fn number(pidfd: &OwnedFd) -> Option<i32> {
+    let about = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).ok()?;
+    about.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok()).filter(|pid| *pid > 0)
+}
+
+/// The number that whoever connected a socket has here.
+pub fn peer(socket: &UnixStream) -> Option<i32> {
+    Some(rustix::net::sockopt::socket_peercred(socket).ok()?.pid.as_raw_nonzero().get())
+}
+
+/// The inode of a process's namespace of processes.
+pub fn namespace(pid: i32) -> Option<u64> {
+    Some(std::fs::metadata(format!("/proc/{pid}/ns/pid")).ok()?.ino())
+}
 
 /// What /proc says of a process; `None` when it is gone.
 pub fn facts(pid: i32) -> Option<Facts> {

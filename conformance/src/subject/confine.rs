@@ -1,0 +1,344 @@
+//! Linux: how a stand-in confines its program, in namespaces with an init of ours above it.
+//!
+//! The stand-in joins the user and network namespaces of the run, makes process, mount and ipc namespaces, and starts the
+//! init, which is process 1 there: it can neither be signalled nor traced from inside, and its end is everybody's. The init
+//! changes what can be seen and written, starts the program below itself (process 1 would be deaf to a default SIGALRM),
+//! tells the suite how it ended when it is asked to, and ends with the suite's end of the socket. What is confined, and
+//! why, it does not know.
+
+#![expect(unsafe_code, reason = "fork, ioctls of terminal and interface, and mount_setattr have no safe call")]
+
+use std::ffi::{OsStr, c_int};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::Path;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::Pid;
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount, mount_change, move_mount, open_tree,
+};
+use rustix::process::{PidfdFlags, Resource, Rlimit, pidfd_open, setrlimit};
+use rustix::thread::{CapabilitySet, CapabilitySets, Gid, LinkNameSpaceType, Uid, UnshareFlags};
+
+use super::handover::{self, Become, Begun, Confine, Order};
+
+/// Processes and threads that a program may have, all of its user's together.
+const PROCESSES_MAX: u64 = 1024;
+
+/// The size of each file system in memory.
+const HIDDEN_SIZE: &str = "size=64m,nr_inodes=16k,mode=1777";
+
+/// Leaves for namespaces of its own in which sessions meet their target, and where no further ones can be made.
+pub(super) fn separate() -> io::Result<()> {
+    // SAFETY: one thread, which shares nothing with another process that the flags would part.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWUSER | UnshareFlags::NEWNET)? };
+    // Those that a session needs are made in it by whoever comes from outside, which counts there.
+    fs::write("/proc/sys/user/max_user_namespaces", "0")?;
+    loopback_up()
+}
+
+fn loopback_up() -> io::Result<()> {
+    // Any socket will do.
+    let socket = UnixDatagram::unbound()?;
+    // SAFETY: all zeroes is a request without a name; it is a local of the type that both calls expect.
+    unsafe {
+        let mut request: libc::ifreq = std::mem::zeroed();
+        request.ifr_name[..2].copy_from_slice(&[b'l'.cast_signed(), b'o'.cast_signed()]);
+        if libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        request.ifr_ifru.ifru_flags |= libc::IFF_UP as libc::c_short;
+        if libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// What was tried when something failed.
+struct Failed(&'static str, io::Error);
+
+/// Names what is tried, should it fail.
+trait Trying<T> {
+    fn trying(self, what: &'static str) -> Result<T, Failed>;
+}
+
+impl<T, E: Into<io::Error>> Trying<T> for Result<T, E> {
+    fn trying(self, what: &'static str) -> Result<T, Failed> {
+        self.map_err(|error| Failed(what, error.into()))
+    }
+}
+
+/// Starts the program confined, and returns when everybody in its namespaces has ended. `become_it` takes the place of the
+/// process that is to be the program, and returns only if it could not.
+pub(super) fn run(
+    program: &Become,
+    mut placed: Vec<OwnedFd>,
+    suite: UnixStream,
+    become_it: impl FnOnce(&Become, Vec<OwnedFd>) -> io::Error,
+) -> io::Result<c_int> {
+    let confine = program.confine.as_ref().expect("it was asked for");
+    let namespaces = placed.split_off(program.place.len());
+    if let Err(Failed(what, error)) = leave(confine, &namespaces) {
+        return not_confined(&suite, what, &error);
+    }
+    drop(namespaces);
+    // SAFETY: one thread; the child goes on as this process would.
+    match unsafe { libc::fork() } {
+        -1 => not_confined(&suite, "fork an init", &io::Error::last_os_error()),
+        0 => {
+            let status = match init(program, confine, placed, &suite, become_it) {
+                Ok(status) => status,
+                Err(Failed(what, error)) => not_confined(&suite, what, &error).unwrap_or(super::standin::BROKEN),
+            };
+            std::process::exit(status)
+        }
+        pid => {
+            // What is held here as well would hide from the suite that the others have let go of it.
+            drop((placed, suite));
+            close_standard();
+            waitid(Id::Pid(Pid::from_raw(pid)), WaitPidFlag::WEXITED)?;
+            Ok(0)
+        }
+    }
+}
+
+fn not_confined(suite: &UnixStream, what: &str, error: &io::Error) -> io::Result<c_int> {
+    let errno = error.raw_os_error().unwrap_or(libc::EIO);
+    handover::send(suite, &Begun::NotConfined(what.to_owned(), errno), &[])?;
+    Ok(super::standin::BROKEN)
+}
+
+/// Joins the run's namespaces, makes the session's, and lets go of the terminal.
+fn leave(confine: &Confine, namespaces: &[OwnedFd]) -> Result<(), Failed> {
+    for namespace in namespaces {
+        let joined = rustix::thread::move_into_link_name_space(namespace.as_fd(), None::<LinkNameSpaceType>);
+        joined.trying("join a namespace of the run")?;
+    }
+    let own = UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC;
+    // SAFETY: one thread, which shares nothing with another process that the flags would part.
+    unsafe { rustix::thread::unshare_unsafe(own) }.trying("make namespaces")?;
+    if confine.terminal {
+        // The leader that gives its terminal up is told that it hung up.
+        // SAFETY: a disposition of a one-threaded process, and a request without an argument.
+        let given_up = unsafe {
+            libc::signal(libc::SIGHUP, libc::SIG_IGN);
+            libc::ioctl(0, libc::TIOCNOTTY)
+        };
+        if given_up != 0 {
+            return Err(Failed("give up the terminal", io::Error::last_os_error()));
+        }
+    }
+    Ok(())
+}
+
+/// Standard input and outputs lead nowhere from here on.
+fn close_standard() {
+    // SAFETY: closing numbers that nothing of this process uses any more.
+    (0..3).for_each(|number| _ = unsafe { libc::close(number) });
+}
+
+/// Process 1: prepares, starts the program, and stays until the suite is gone.
+fn init(
+    program: &Become,
+    confine: &Confine,
+    placed: Vec<OwnedFd>,
+    suite: &UnixStream,
+    become_it: impl FnOnce(&Become, Vec<OwnedFd>) -> io::Error,
+) -> Result<c_int, Failed> {
+    // The one above ends when the suite ends it, and this one with it.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .trying("be told of an end")?;
+    let mut ends = SigSet::empty();
+    ends.add(Signal::SIGCHLD);
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&ends), None).trying("await children")?;
+    let ends = SignalFd::with_flags(&ends, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).trying("await children")?;
+    change_view(confine)?;
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).trying("be untraceable")?;
+    let (mut executed, failed) = io::pipe().trying("make a pipe")?;
+    // SAFETY: one thread; the child becomes the program or ends.
+    let pid = match unsafe { libc::fork() } {
+        -1 => return Err(Failed("fork", io::Error::last_os_error())),
+        0 => {
+            drop(executed);
+            let error = match restrict(confine) {
+                Ok(()) => become_it(program, placed),
+                Err(Failed(_, error)) => error,
+            };
+            let errno = error.raw_os_error().unwrap_or(libc::EIO);
+            let _ = (&failed).write_all(&errno.to_ne_bytes());
+            std::process::exit(super::standin::BROKEN)
+        }
+        pid => Pid::from_raw(pid),
+    };
+    drop((placed, failed));
+    close_standard();
+    // Watched from before it can have been reaped.
+    let watch = |pid: Pid| {
+        let pid = rustix::process::Pid::from_raw(pid.as_raw()).expect("a process has a number");
+        pidfd_open(pid, PidfdFlags::empty()).trying("let the suite watch")
+    };
+    let (its, own) = (watch(pid)?, watch(Pid::this())?);
+    let mut errno = [0; 4];
+    if executed.read_exact(&mut errno).is_ok() {
+        let told = Begun::NotExecuted(i32::from_ne_bytes(errno));
+        handover::send(suite, &told, &[]).trying("tell of a failure")?;
+        return Ok(super::standin::BROKEN);
+    }
+    let namespace = fs::metadata("/proc/self/ns/pid").trying("name the namespace")?.ino();
+    handover::send(suite, &Begun::Running { namespace }, &[its.as_fd(), own.as_fd()]).trying("tell of the start")?;
+    drop((its, own));
+    serve(pid, suite, &ends).trying("serve the suite")?;
+    Ok(0)
+}
+
+/// Reaps, the program only when it is asked how that ended, until nobody asks any more.
+fn serve(program: Pid, suite: &UnixStream, ends: &SignalFd) -> io::Result<()> {
+    let mut status = None;
+    loop {
+        reap(program, status.is_some())?;
+        let mut awaited = [suite.as_fd(), ends.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        poll(&mut awaited, PollTimeout::NONE)?;
+        if awaited[1].any() == Some(true) {
+            while ends.read_signal()?.is_some() {}
+        }
+        if awaited[0].any() == Some(true) {
+            match handover::receive::<Order>(suite)? {
+                Some((Order::Reap, _)) => {
+                    let raw = raw_status(program)?;
+                    status = Some(raw);
+                    handover::send(suite, &raw, &[])?;
+                }
+                _ => return Ok(()),
+            }
+        }
+    }
+}
+
+/// How the program ended, as the kernel writes it down.
+fn raw_status(program: Pid) -> io::Result<i32> {
+    let mut raw = 0;
+    // SAFETY: a child of this process, and a local for the answer.
+    match unsafe { libc::waitpid(program.as_raw(), &raw mut raw, 0) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(raw),
+    }
+}
+
+/// Reaps whoever has ended, but the program only when that has been asked about.
+fn reap(program: Pid, is_asked: bool) -> io::Result<()> {
+    loop {
+        let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG;
+        let ended = match waitid(Id::All, look | WaitPidFlag::WNOWAIT) {
+            Ok(ended) => ended.pid(),
+            Err(nix::Error::ECHILD) => None,
+            Err(error) => return Err(error.into()),
+        };
+        // The program would come first again and again; the others can wait for it, since they are dead.
+        let Some(pid) = ended.filter(|pid| *pid != program || is_asked) else { return Ok(()) };
+        waitid(Id::Pid(pid), look)?;
+    }
+}
+
+/// Everything is to be read only, some of it empty, and one folder to be written to; processes are those of the session.
+fn change_view(confine: &Confine) -> Result<(), Failed> {
+    mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE).trying("part from other mounts")?;
+    let path = |bytes: &[u8]| Path::new(OsStr::from_bytes(bytes)).to_owned();
+    let copy = |bytes: &Vec<u8>| {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+        let tree = open_tree(rustix::fs::CWD, path(bytes), flags).trying("show a folder")?;
+        Ok((path(bytes), tree))
+    };
+    let shown = confine.shown.iter().map(copy).collect::<Result<Vec<_>, _>>()?;
+    let written = copy(&confine.written)?;
+    make_read_only(rustix::fs::CWD.as_raw_fd(), c"/").trying("make everything read only")?;
+    // Only now: the way to what is shown may be open to the suite's user alone. Nobody can make files as a user that the
+    // namespace does not know. Capabilities stay, since the user that is left is not root here.
+    if let Some(uid) = confine.uid {
+        let (user, group) = (Uid::from_raw(uid), Gid::from_raw(uid));
+        rustix::thread::set_thread_groups(&[]).trying("leave all groups")?;
+        rustix::thread::set_thread_res_gid(group, group, group).trying("change the group")?;
+        rustix::thread::set_thread_res_uid(user, user, user).trying("change the user")?;
+    }
+    for hidden in &confine.hidden {
+        let flags = MountFlags::NOSUID | MountFlags::NODEV;
+        let size = std::ffi::CString::new(HIDDEN_SIZE).expect("no zero in it");
+        mount("tmpfs", path(hidden), "tmpfs", flags, Some(size.as_c_str())).trying("hide a folder")?;
+    }
+    for (path, tree) in &shown {
+        make_read_only(tree.as_raw_fd(), c"").trying("make a folder read only")?;
+        put(tree, path).trying("put a folder into place")?;
+    }
+    put(&written.1, &written.0).trying("put the session's folder into place")?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount("proc", "/proc", "proc", flags, None).trying("show the processes")
+}
+
+/// Mounts a tree where it was, whose folders may be hidden.
+fn put(tree: &OwnedFd, path: &Path) -> io::Result<()> {
+    if !path.exists() {
+        match path.parent() {
+            Some(parent) if !is_file(tree) => fs::create_dir_all(parent).and_then(|()| fs::create_dir(path))?,
+            Some(parent) => {
+                fs::create_dir_all(parent)?;
+                File::create(path)?;
+            }
+            None => {}
+        }
+    }
+    Ok(move_mount(tree, "", rustix::fs::CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+}
+
+fn is_file(tree: &OwnedFd) -> bool {
+    rustix::fs::fstat(tree).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFREG)
+}
+
+/// Every mount of a tree, given by a folder's descriptor and a path from there, or by its own descriptor.
+fn make_read_only(at: RawFd, path: &std::ffi::CStr) -> io::Result<()> {
+    let set = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: 0,
+    };
+    let flags = libc::AT_RECURSIVE | if path.is_empty() { libc::AT_EMPTY_PATH } else { 0 };
+    // SAFETY: the kernel reads a C string, and a struct of the stated size.
+    let done = unsafe {
+        libc::syscall(libc::SYS_mount_setattr, at, path.as_ptr(), flags, &raw const set, size_of::<libc::mount_attr>())
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Gives up what the program is not to have.
+fn restrict(confine: &Confine) -> Result<(), Failed> {
+    // SAFETY: setsid has no arguments; the terminal, if any, is standard input here, and nobody else's.
+    unsafe {
+        if libc::setsid() < 0 {
+            return Err(Failed("begin a session", io::Error::last_os_error()));
+        }
+        if confine.terminal && libc::ioctl(0, libc::TIOCSCTTY, 0) != 0 {
+            return Err(Failed("take the terminal", io::Error::last_os_error()));
+        }
+    }
+    setrlimit(Resource::Nproc, Rlimit { current: Some(PROCESSES_MAX), maximum: Some(PROCESSES_MAX) })
+        .trying("limit the number of processes")?;
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).trying("allow no core files")?;
+    rustix::thread::set_no_new_privs(true).trying("gain no rights")?;
+    let known = (0..64).filter_map(|number| CapabilitySet::from_bits(1 << number));
+    // Whichever this kernel does not know is the first of many.
+    known.take_while(|one| rustix::thread::remove_capability_from_bounding_set(*one).is_ok()).for_each(drop);
+    let none = CapabilitySets {
+        effective: CapabilitySet::empty(),
+        permitted: CapabilitySet::empty(),
+        inheritable: CapabilitySet::empty(),
+    };
+    rustix::thread::set_capabilities(None, none).trying("give up capabilities")
+}

@@ -1,0 +1,58 @@
+//! The init above a confined program, from the suite's side: it tells how the program ended, and its end is everybody's.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use super::handover::{self, Order};
+use super::sandbox::User;
+use crate::event::Status;
+use crate::observe::process::{self, Watch};
+
+/// An init, and all that is below it, until [`Init::end`].
+#[derive(Debug)]
+pub(super) struct Init {
+    control: Mutex<UnixStream>,
+    watch: Watch,
+    /// The stand-in that started it, a child of the suite, which ends when it has ended.
+    starter: i32,
+    /// Nobody else gets it as long as somebody may run.
+    _user: Option<User>,
+}
+
+impl Init {
+    pub(super) fn new(control: UnixStream, pidfd: OwnedFd, starter: i32, user: Option<User>) -> io::Result<Self> {
+        Ok(Init { control: Mutex::new(control), watch: Watch::of(pidfd)?, starter, _user: user })
+    }
+
+    /// How its program ended, which it has. Nobody knows when the init is gone.
+    pub(super) fn reap(&self) -> Option<Status> {
+        let control = self.control.lock().expect("not poisoned");
+        handover::send(&*control, &Order::Reap, &[]).ok()?;
+        Some(Status::from_raw(handover::receive::<i32>(&*control).ok()??.0))
+    }
+
+    /// Ends all of it, and returns when nobody is left.
+    pub(super) async fn end(&self, patience: Duration) -> io::Result<()> {
+        self.watch.kill()?;
+        let starter = Watch::new(self.starter);
+        let ended = async {
+            self.watch.ended().await?;
+            match starter {
+                Ok(starter) => starter.ended().await,
+                Err(_) => Ok(()),
+            }
+        };
+        let ended = tokio::time::timeout(patience, ended).await;
+        process::reap(self.starter);
+        ended.map_err(|_| io::Error::other("a session's namespace did not end after SIGKILL"))?
+    }
+}
+
+impl Drop for Init {
+    fn drop(&mut self) {
+        let _ = self.watch.kill();
+    }
+}

@@ -1,0 +1,316 @@
+//! Tier A from inside and from outside: what a confined program finds, what it cannot do, that nobody of it stays, and that
+//! a pair that conforms is judged as it is in tier C.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::{Bench, fixtures, python_pair, python_path, reference};
+use conformance::event::{Status, Stream, Who, shown};
+use conformance::record::Record;
+use conformance::subject::attend::ServerPlan;
+use conformance::subject::place::RunFolder;
+use conformance::subject::remains::Remain;
+use conformance::subject::session::{Plan, Session};
+
+/// Far more than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A run in tier A, where the machine lets one.
+fn run() -> Option<RunFolder> {
+    match RunFolder::confined(&[Path::new("/bin/sh")]) {
+        Ok(run) => Some(run),
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "{error}: in CI tier A must be there");
+            println!("{error}: not run");
+            None
+        }
+    }
+}
+
+/// What came of a script that ran confined.
+struct Outcome {
+    said: String,
+    complained: String,
+    status: Option<Status>,
+    /// What ran on after it.
+    outlived: Vec<Remain>,
+}
+
+async fn begun(run: &RunFolder, script: &str) -> Session {
+    let plan = Plan {
+        program: "/bin/sh".into(),
+        args: vec!["-c".into(), script.into()],
+        env: Vec::new(),
+        terminal: false,
+        server: ServerPlan::Held(Vec::new()),
+        extra: Vec::new(),
+        deaf_to: Vec::new(),
+        strace: None,
+        who: Who::Watchdog,
+    };
+    let record = Arc::new(Record::default());
+    Session::start(record, run.session().unwrap(), plan, PATIENCE).await.unwrap_or_else(|error| panic!("{error:?}"))
+}
+
+async fn finished(session: &Session) -> Outcome {
+    let status = session.ended(Who::Watchdog).await.expect("it ends");
+    let outlived = session.finish().await.unwrap();
+    let said =
+        |stream| session.record.look(|events| String::from_utf8_lossy(&shown(events, Some(stream))).into_owned());
+    Outcome { said: said(Stream::Stdout), complained: said(Stream::Stderr), status, outlived }
+}
+
+fn confined(run: &RunFolder, script: &str) -> Outcome {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        let session = begun(run, script).await;
+        finished(&session).await
+    })
+}
+
+fn says(run: &RunFolder, script: &str) -> String {
+    let outcome = confined(run, script);
+    assert_eq!(outcome.status, Some(Status::Exited(0)), "{script}: {}{}", outcome.said, outcome.complained);
+    outcome.said
+}
+
+#[test]
+fn a_program_is_never_process_1_and_so_a_default_sigalrm_ends_it() {
+    let Some(run) = run() else { return };
+    let said = says(&run, "echo $$ $PPID");
+    let (own, parent) = said.trim().split_once(' ').unwrap();
+    assert_ne!(own, "1");
+    assert_eq!(parent, "1", "as for whoever's parent has gone");
+    assert_eq!(confined(&run, "kill -ALRM $$").status, Some(Status::Killed(libc::SIGALRM)));
+}
+
+#[test]
+fn a_status_is_told_from_a_signal() {
+    let Some(run) = run() else { return };
+    assert_eq!(confined(&run, "exit 142").status, Some(Status::Exited(142)));
+    assert_eq!(confined(&run, "kill -SEGV $$").status, Some(Status::Killed(libc::SIGSEGV)));
+}
+
+#[test]
+fn only_its_own_processes_are_to_be_seen() {
+    let Some(run) = run() else { return };
+    let seen = says(&run, "ls -d /proc/[0-9]*");
+    assert!(seen.lines().count() <= 3, "{seen}");
+    // Process 1 is there, and says nothing of itself.
+    let closed = says(&run, "cat /proc/1/environ 2>/dev/null || ls /proc/1/fd 2>/dev/null || echo closed");
+    assert_eq!(closed.trim(), "closed");
+    let deaf =
+        says(&run, "kill -KILL 1 2>/dev/null; kill -STOP 1 2>/dev/null; echo $?; kill -0 1 2>/dev/null; echo on");
+    assert!(deaf.ends_with("on\n"));
+}
+
+#[test]
+fn it_has_no_rights_and_can_get_none() {
+    let Some(run) = run() else { return };
+    let status = says(&run, "cat /proc/self/status");
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
+    for rights in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+        assert_eq!(field(rights), "0000000000000000", "{rights}");
+    }
+    assert_eq!(field("NoNewPrivs:"), "1");
+    assert_eq!(field("SigBlk:"), "0000000000000000");
+    assert_eq!(field("SigIgn:"), "0000000000000000");
+    assert_eq!(says(&run, "cat /proc/sys/user/max_user_namespaces").trim(), "0", "no namespaces in namespaces");
+    if rustix::process::geteuid().is_root() {
+        assert!(!field("Uid:").starts_with('0'));
+        assert_eq!(field("Groups:"), "");
+    }
+}
+
+#[test]
+fn two_sessions_at_a_time_are_two_users() {
+    let Some(run) = run() else { return };
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let users = runtime.block_on(async {
+        let sessions = [begun(&run, "id -u; read -r line").await, begun(&run, "id -u; read -r line").await];
+        let mut users = Vec::new();
+        for session in &sessions {
+            session.line("on").await.unwrap();
+            users.push(finished(session).await.said);
+        }
+        users
+    });
+    assert_ne!(users[0], users[1]);
+}
+
+#[test]
+fn it_can_write_where_it_is_and_nowhere_else() {
+    let Some(run) = run() else { return };
+    let said = says(
+        &run,
+        "pwd; echo $HOME; echo kept > here && cat here; ls -A /tmp; echo x > /tmp/private && cat /tmp/private",
+    );
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!(lines[0], lines[1]);
+    // In /tmp there is nothing but the way to its own folder.
+    assert_eq!(lines[2..], ["kept", lines[0].split('/').nth(2).unwrap(), "x"]);
+    assert!(!Path::new("/tmp/private").exists());
+    let open = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    std::fs::set_permissions(open.path(), PermissionsExt::from_mode(0o777)).unwrap();
+    for place in ["/", "/etc", "/usr", "/var/lib", "/proc/sys/kernel", "/sys", open.path().to_str().unwrap()] {
+        assert_ne!(confined(&run, &format!("echo x > {place}/conformance-was-here")).status, Some(Status::Exited(0)));
+    }
+    assert_eq!(open.path().read_dir().unwrap().count(), 0);
+}
+
+#[test]
+fn its_network_is_a_loopback_on_which_the_target_is() {
+    let Some(run) = run() else { return };
+    let devices = says(&run, "cat /proc/net/dev");
+    assert_eq!(devices.lines().skip(2).count(), 1, "{devices}");
+    let outside = std::fs::read_link("/proc/self/ns/net").unwrap();
+    assert_ne!(says(&run, "readlink /proc/self/ns/net").trim(), outside.to_str().unwrap());
+}
+
+#[test]
+fn it_has_no_descriptors_but_its_own() {
+    let Some(run) = run() else { return };
+    // 3 is the folder that is listed.
+    assert_eq!(says(&run, "exec ls /proc/self/fd").split_whitespace().collect::<Vec<_>>(), ["0", "1", "2", "3"]);
+}
+
+#[test]
+fn whoever_hides_is_seen_and_goes_with_the_rest() {
+    let Some(run) = run() else { return };
+    // A session and a parent of its own, no environment, no descriptors, another folder.
+    let hider = "cd /; (setsid env -i sh -c 'exec sleep 1007' </dev/null >/dev/null 2>&1 &)";
+    let outcome = confined(&run, hider);
+    assert_eq!(outcome.outlived.len(), 1, "{:?}", outcome.outlived);
+    assert!(outcome.outlived[0].command.contains("sleep 1007"));
+    assert!(!Path::new(&format!("/proc/{}", outcome.outlived[0].pid)).exists());
+}
+
+#[test]
+fn who_multiplies_faster_than_anybody_can_look_goes_with_the_rest() {
+    let Some(run) = run() else { return };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let namespace = runtime.block_on(async {
+        // Each of these starts another one and ends, so that a number is gone when it has been read.
+        let hopper = "hop() { (hop &) ; exit; }; readlink /proc/self/ns/pid; (hop &); read -r line";
+        let session = begun(&run, hopper).await;
+        let named = |events: &[conformance::event::Event]| {
+            let said = shown(events, Some(Stream::Stdout));
+            said.ends_with(b"\n").then(|| String::from_utf8_lossy(&said).trim().to_owned())
+        };
+        let namespace = session.until(named).await.expect("it is named");
+        session.finish().await.unwrap();
+        namespace
+    });
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let of = |entry: std::fs::DirEntry| std::fs::read_link(entry.path().join("ns/pid")).ok();
+    assert!(!processes.filter_map(of).any(|found| found.to_str() == Some(&namespace)));
+}
+
+#[test]
+fn nobody_outlives_a_judge_that_is_killed() {
+    if run().is_none() {
+        return;
+    }
+    let bench = Bench::new(&std::env::var_os("PATH").unwrap_or_default());
+    let pair = bench.folder().join("pair");
+    std::fs::create_dir(&pair).unwrap();
+    for program in ["watchdog", "server"] {
+        common::write_program(&pair.join(program), "#!/bin/sh\ntrap '' TERM HUP ALRM INT\nsleep 1000 & wait\n");
+    }
+    let mut judge = bench.suite();
+    let mut judge = judge.args(["--tier", "A", "--bin"]).arg(&pair).stdout(Stdio::null()).spawn().unwrap();
+    let id = judge.id().cast_signed();
+    let deadline = Instant::now() + PATIENCE;
+    while descendants(id).iter().filter(|(_, command)| command.contains("sleep")).count() == 0 {
+        assert!(Instant::now() < deadline, "the pair is started");
+        std::thread::yield_now();
+    }
+    let all = descendants(id);
+    judge.kill().unwrap();
+    assert_eq!(judge.wait().unwrap().signal(), Some(libc::SIGKILL));
+    while let Some((pid, command)) = all.iter().find(|(pid, _)| Path::new(&format!("/proc/{pid}")).exists()) {
+        assert!(Instant::now() < deadline, "process {pid}, `{command}`, is still there");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn where_tier_a_cannot_be_nothing_is_run_and_the_setting_is_named() {
+    if run().is_none() {
+        return;
+    }
+    let bench = Bench::new(&std::env::var_os("PATH").unwrap_or_default());
+    let suite = bench.suite();
+    let mut forbidding = Command::new("unshare");
+    forbidding.args(["--user", "--map-root-user", "sh", "-c"]);
+    forbidding.arg("echo 0 > /proc/sys/user/max_user_namespaces; exec \"$@\"").arg("sh").arg(suite.get_program());
+    let refused = forbidding.args(["--tier", "A", "--bin"]).arg(reference()).output().unwrap();
+    let words = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(3), "{words}");
+    assert!(words.contains("/proc/sys/user/max_user_namespaces is 0"), "{words}");
+    assert!(refused.stdout.is_empty());
+}
+
+/// Everybody below a process, with their command lines.
+fn descendants(of: i32) -> Vec<(i32, String)> {
+    let listed = Command::new("ps").args(["-eo", "pid=,ppid=,args="]).output().unwrap();
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let rows: Vec<(i32, i32, String)> = listed
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.collect::<Vec<_>>().join(" ")))
+        })
+        .collect();
+    let mut found = vec![of];
+    let mut below = Vec::new();
+    while let Some(parent) = found.pop() {
+        for (pid, _, command) in rows.iter().filter(|(_, above, _)| *above == parent) {
+            found.push(*pid);
+            below.push((*pid, command.clone()));
+        }
+    }
+    below
+}
+
+/// The verdicts on a pair in both tiers, each with its id.
+fn verdicts(bench: &Bench, pair: &Path, args: &[&str], tier: &str) -> Vec<(String, String)> {
+    let all = [&["--tier", tier][..], args].concat();
+    let run = bench.judge(pair, &all);
+    assert!(run.stdout.contains(&format!("\ntier      {tier}, ")), "{}{}", run.stdout, run.stderr);
+    run.report.requirements.into_iter().map(|entry| (entry.id, entry.verdict)).collect()
+}
+
+#[test]
+fn the_reference_is_judged_alike() {
+    if run().is_none() {
+        return;
+    }
+    let bench = Bench::new(&std::env::var_os("PATH").unwrap_or_default());
+    let profile = fixtures().join("profiles/reference.toml");
+    let args = ["--profile", profile.to_str().unwrap()];
+    let [a, c] = ["A", "C"].map(|tier| verdicts(&bench, &reference(), &args, tier));
+    assert_eq!(a, c);
+    assert!(a.iter().all(|(_, verdict)| verdict == "pass" || verdict == "untestable"), "{a:?}");
+}
+
+#[test]
+fn a_pair_in_another_language_is_judged_alike() {
+    let (Some(_), Some(path)) = (run(), python_path()) else { return };
+    let bench = Bench::new(&path);
+    let profile = bench.folder().join("graded.toml");
+    std::fs::write(&profile, common::graded_only()).unwrap();
+    let args = ["--profile", profile.to_str().unwrap()];
+    let [a, c] = ["A", "C"].map(|tier| verdicts(&bench, &python_pair(), &args, tier));
+    assert_eq!(a, c);
+    assert!(a.iter().filter(|(_, verdict)| verdict == "pass").count() >= 35, "{a:?}");
+}
