@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -126,8 +127,13 @@ pub fn find_pair(bin: &std::path::Path, server: Option<&std::path::Path>) -> Res
     })
 }
 
-/// Runs all of it.
-pub async fn run(options: Options, progress: Progress<'_>) -> Result<Run, Refusal> {
+/// Runs all of it, or up to when it is interrupted. Before any case began nothing comes of it then.
+pub async fn run(
+    options: Options,
+    progress: Progress<'_>,
+    interrupted: impl Future<Output = ()>,
+) -> Result<Option<Run>, Refusal> {
+    tokio::pin!(interrupted);
     let begun = Instant::now();
     let selected = select(&options)?;
     let programs = [options.pair.watchdog.as_path(), options.pair.server.as_path()];
@@ -155,17 +161,24 @@ pub async fn run(options: Options, progress: Progress<'_>) -> Result<Run, Refusa
         replaying: Mutex::default(),
     });
     let learning_suite = suite.clone();
-    let lesson = tokio::spawn(async move { lesson::learn(&learning_suite).await }).await;
+    let mut learning = JoinSet::new();
+    learning.spawn(async move { lesson::learn(&learning_suite).await });
+    let lesson = tokio::select! {
+        lesson = learning.join_next() => lesson.expect("it was begun"),
+        () = &mut interrupted => return Ok(None),
+    };
     let lesson = Arc::new(lesson.map_err(|panic| format!("the first session: {}", cause(panic)))?);
     let learning = begun.elapsed();
     let day = options.past.as_ref().map_or_else(Day::today, Bundle::day);
-    let mut done = cases_of(&suite, &lesson, &options, day, &selected, progress).await;
+    let cases = cases_of(&suite, &lesson, &options, day, &selected, progress, interrupted);
+    let (mut done, is_interrupted) = cases.await;
     let order: Vec<_> = selected.iter().map(|r| r.id.clone()).collect();
     let results: Vec<_> = order.iter().filter_map(|id| done.remove(id)).collect();
-    let answer =
+    let of_results =
         answer(results.iter().map(|judged| (&judged.verdict, judged.graded && !is_excused(&results, &judged.verdict))));
+    let answer = if is_interrupted { Answer::Interrupted } else { of_results };
     let late = suite.lateness.worst_since(begun);
-    Ok(Run {
+    Ok(Some(Run {
         options,
         lesson,
         not_judged: order.len() - results.len(),
@@ -177,7 +190,7 @@ pub async fn run(options: Options, progress: Progress<'_>) -> Result<Run, Refusa
         day,
         late,
         total: begun.elapsed(),
-    })
+    }))
 }
 
 /// What is not reached because of a failure that is expected is excused with it.
@@ -215,7 +228,8 @@ fn select(options: &Options) -> Result<Vec<Requirement>, Refusal> {
     Ok(all.into_iter().filter(|r| chosen.contains(&r.id) && options.profile.selects(r)).collect())
 }
 
-/// Runs the cases, each as soon as what it needs has been judged: all of them, or up to the failure that ends the run.
+/// Runs the cases, each as soon as what it needs has been judged: all of them, or up to the failure that ends the run, or
+/// until it is interrupted, which is said as well.
 async fn cases_of(
     suite: &Arc<Suite>,
     lesson: &Arc<Lesson>,
@@ -223,7 +237,8 @@ async fn cases_of(
     day: Day,
     selected: &[Requirement],
     progress: Progress<'_>,
-) -> HashMap<String, Judged> {
+    mut interrupted: Pin<&mut impl Future<Output = ()>>,
+) -> (HashMap<String, Judged>, bool) {
     let mut done: HashMap<String, Judged> = HashMap::new();
     let slots = Arc::new(Semaphore::new(options.jobs));
     let mut running = JoinSet::new();
@@ -237,7 +252,11 @@ async fn cases_of(
             let settled = settled(&requirement, &done);
             running.spawn(one(suite.clone(), lesson.clone(), slots.clone(), requirement, graded, settled));
         }
-        let judged = running.join_next().await.expect("no requirement comes after itself; the tests hold that");
+        let judged = tokio::select! {
+            judged = running.join_next() => judged,
+            () = &mut interrupted => return (done, true),
+        };
+        let judged = judged.expect("no requirement comes after itself; the tests hold that");
         let mut judged = judged.expect("a case's panic is caught where it runs");
         judged.verdict = options.baseline.apply(&judged.requirement.id, judged.verdict, day);
         progress(done.len() + 1, selected.len(), &judged);
@@ -247,7 +266,7 @@ async fn cases_of(
             break;
         }
     }
-    done
+    (done, false)
 }
 
 /// Judges one requirement, when it is its turn.

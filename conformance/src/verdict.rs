@@ -152,7 +152,7 @@ pub enum Answer {
     Inconclusive = 4,
     /// No case ran.
     NothingRan = 5,
-    /// Ctrl-C or SIGTERM. Not the outcome of a run.
+    /// Ctrl-C or SIGTERM ended the run.
     Interrupted = 130,
 }
 

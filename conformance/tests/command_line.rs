@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::process::Stdio;
 
 use assert_cmd::Command;
-use common::{Bench, Report, fixtures, python_pair, python_path, write_program};
+use common::{Bench, Report, fixtures, python_pair, python_path, reference, write_program};
 use conformance::spec::requirements;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -395,7 +395,41 @@ fn a_log_gets_plain_text() {
     assert!(!judgement.stdout.contains('\x1b') && !judgement.stdout.contains('\r'), "{}", judgement.stdout);
 }
 
-/// Whoever interrupts a run gets neither an answer nor leftovers.
+/// Whoever interrupts a run gets what was judged until then, and that it was not all; no baseline, and no leftovers.
+#[test]
+fn an_interrupted_run_tells_what_it_knows() {
+    let bench = Bench::new(&std::env::var_os("PATH").unwrap_or_default());
+    let pair = bench.copy_of(&reference());
+    std::fs::rename(pair.join("watchdog"), pair.join("real")).unwrap();
+    let up = bench.folder().join("up");
+    nix::unistd::mkfifo(&up, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    // Whoever asks for help waits for ever.
+    let (real, fifo) = (pair.join("real").display().to_string(), up.display());
+    let script =
+        format!("#!/bin/sh\n[ \"$1\" = --help ] && {{ echo up > '{fifo}'; exec sleep 1000; }}\nexec '{real}' \"$@\"\n");
+    write_program(&pair.join("watchdog"), &script);
+    let profile = fixtures().join("profiles/reference.toml");
+    let [json, baseline] = ["report.json", "baseline.toml"].map(|name| bench.folder().join(name));
+    let mut suite = bench.suite();
+    suite.args(["--only", "start.help", "--only", "start.server", "--timeout-scale", "10", "--profile"]).arg(profile);
+    suite.arg("--json").arg(&json).arg("--write-baseline").arg(&baseline).arg("--bin").arg(&pair);
+    let suite = suite.stdout(Stdio::piped()).spawn().unwrap();
+    std::fs::read_to_string(&up).unwrap();
+    nix::sys::signal::kill(Pid::from_raw(suite.id().cast_signed()), Signal::SIGINT).unwrap();
+    let output = suite.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("Somebody ended the run: 1 requirements were not judged"), "{said}");
+    assert!(said.contains("INCOMPLETE"), "{said}");
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    assert_eq!(report["requirements"][0]["id"], "start.server");
+    assert_eq!(report["requirements"][0]["verdict"], "pass");
+    assert_eq!((&report["exit_status"], &report["not_judged"]), (&130.into(), &1.into()));
+    assert_eq!(std::fs::read_to_string(&baseline).unwrap(), "");
+    assert_eq!(bench.left(), Vec::<String>::new());
+}
+
+/// Before any case there is nothing to tell.
 #[test]
 fn an_interrupted_run_leaves_nothing() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {

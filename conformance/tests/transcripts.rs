@@ -29,7 +29,7 @@ fn the_reference_case_by_case() {
         ..Options::default()
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let run = runtime.block_on(run::run(options, &|_, _, _| {})).unwrap();
+    let run = runtime.block_on(run::run(options, &|_, _, _| {}, std::future::pending())).unwrap().unwrap();
 
     let failing =
         |v: &Verdict| !matches!(v, Verdict::Pass | Verdict::Untestable { .. } | Verdict::NotApplicable { .. });

@@ -17,6 +17,7 @@ use conformance::subject::sandbox::Tier;
 use conformance::verdict::Answer;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 /// Judges a watchdog/server pair, sentence by sentence of a written specification.
 ///
@@ -172,24 +173,42 @@ fn perform(cli: &Cli, options: Options) -> Result<Run, (Answer, String)> {
         bar.set_position(done as u64);
         bar.set_message(judged.requirement.id.clone());
     };
+    let (interrupt, interrupted) = oneshot::channel();
+    // What is dropped with the runtime ends the subjects.
     let run = runtime.map_err(|e| fault(e.to_string()))?.block_on(async {
-        tokio::select! {
-            run = run::run(options, &tell) => run.map_err(fault),
-            // What is dropped with the run ends its subjects and its folder.
-            _ = interrupted() => Err((Answer::Interrupted, "interrupted: nothing is said of the pair".to_owned())),
-        }
+        std::thread::spawn(|| watch_for_interrupts(interrupt));
+        let interrupted = async {
+            if interrupted.await.is_err() {
+                // Signals cannot be awaited here: nobody interrupts.
+                std::future::pending::<()>().await;
+            }
+        };
+        run::run(options, &tell, interrupted).await
     });
     bar.finish_and_clear();
-    run
+    let before = || (Answer::Interrupted, "interrupted before any case began: nothing is said of the pair".to_owned());
+    run.map_err(fault)?.ok_or_else(before)
 }
 
-/// Returns when somebody wants the run to end: Ctrl-C or SIGTERM.
-async fn interrupted() {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
+/// Tells of the first Ctrl-C or SIGTERM. Whoever is in more of a hurry than that ends the suite with the second one, whatever
+/// it is doing: so this is a thread of its own.
+fn watch_for_interrupts(first: oneshot::Sender<()>) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+    runtime.block_on(async {
+        let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+        let (Ok(mut interrupt), Ok(mut terminate)) = signals else { return };
+        let mut next = async || {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        };
+        next().await;
+        // A run that is over meanwhile needs no telling.
+        let _ = first.send(());
+        next().await;
+        std::process::exit(Answer::Interrupted as i32);
+    });
 }
 
 /// A line that is redrawn, on a terminal; nothing in a log.
@@ -217,15 +236,21 @@ fn show(cli: &Cli, run: &Run) -> ExitCode {
         eprintln!("conformance: {error}");
         return ExitCode::from(Answer::HarnessFault as u8);
     }
+    // What was not judged is neither expected to fail nor to be judged again.
+    let is_partial = run.answer == Answer::Interrupted;
+    let baseline_file = if is_partial { &None } else { &cli.write_baseline };
     let baseline = Baseline::of(run.results.iter().map(|judged| (judged.requirement.id.as_str(), &judged.verdict)));
     let baseline = toml::to_string_pretty(&baseline).expect("a baseline has a TOML form");
-    let files = [(&cli.json, json::report(run)), (&cli.write_profile, profile), (&cli.write_baseline, baseline)];
+    let files = [(&cli.json, json::report(run)), (&cli.write_profile, profile), (baseline_file, baseline)];
     for (file, content) in files {
         let Some(file) = file else { continue };
         if let Err(error) = std::fs::write(file, content) {
             eprintln!("conformance: {} could not be written: {error}", file.display());
             return ExitCode::from(Answer::HarnessFault as u8);
         }
+    }
+    if is_partial {
+        return ExitCode::from(run.answer as u8);
     }
     if let Some(folder) = &cli.bundle
         && let Err(error) = bundle::keep(run, folder)

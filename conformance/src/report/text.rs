@@ -256,7 +256,8 @@ fn summary(out: &mut String, run: &Run, style: Style) {
         run.late.as_millis()
     );
     if run.not_judged > 0 {
-        let _ = writeln!(out, "The first failure ended the run: {} requirements were not judged", run.not_judged);
+        let by = if run.answer == Answer::Interrupted { "Somebody" } else { "The first failure" };
+        let _ = writeln!(out, "{by} ended the run: {} requirements were not judged", run.not_judged);
     }
     let _ = writeln!(out, "{}", counts(&run.results));
     let open = |v: &Verdict| matches!(v, Verdict::Inconclusive { .. } | Verdict::Blocked { .. });
@@ -264,8 +265,9 @@ fn summary(out: &mut String, run: &Run, style: Style) {
     let words = match run.answer {
         Answer::Conformant => "CONFORMANT".to_owned(),
         Answer::NotConformant => "NOT CONFORMANT".to_owned(),
-        // These two are never a run's answer.
-        Answer::Usage | Answer::Interrupted => String::new(),
+        // Never a run's answer.
+        Answer::Usage => String::new(),
+        Answer::Interrupted => "INCOMPLETE: the run was interrupted, so nothing is said of the pair".to_owned(),
         Answer::HarnessFault => "HARNESS FAULT: the suite failed, so nothing is said of the pair".to_owned(),
         Answer::Inconclusive => format!("INCONCLUSIVE: {graded_open} graded requirements could not be judged"),
         Answer::NothingRan => "NOTHING RAN".to_owned(),
