@@ -168,6 +168,31 @@ fn it_can_write_where_it_is_and_nowhere_else() {
 }
 
 #[test]
+fn what_it_writes_has_a_bound_and_is_gone_with_it() {
+    let Some(run) = run() else { return };
+    let floods =
+        says(&run, "for at in . /tmp; do head -c 100000000 /dev/zero > $at/flood || echo full; rm $at/flood; done");
+    assert_eq!(floods, "full\nfull\n");
+    let many = "touch $(seq 20000) 2>/dev/null || echo full";
+    assert_eq!(says(&run, many), "full\n");
+    // Deep, and closed to its owner.
+    let deep = "pwd; path=$(printf 'f/%.0s' $(seq 1500)); mkdir -p $path && cd $path && chmod 0 . /tmp/.";
+    let folder = says(&run, deep);
+    assert_eq!(
+        Path::new(folder.trim()).read_dir().unwrap().count(),
+        2,
+        "the socket, and what stands in the server's place"
+    );
+}
+
+#[test]
+fn memory_has_a_bound() {
+    let Some(run) = run() else { return };
+    let outcome = confined(&run, "exec head -c 3G /dev/zero | tail -c 3G | wc -c");
+    assert!(outcome.complained.contains("memory"), "{}{}", outcome.said, outcome.complained);
+}
+
+#[test]
 fn its_network_is_a_loopback_on_which_the_target_is() {
     let Some(run) = run() else { return };
     let devices = says(&run, "cat /proc/net/dev");
@@ -282,7 +307,17 @@ fn descendants(of: i32) -> Vec<(i32, String)> {
     below
 }
 
-/// The verdicts on a pair in both tiers, each with its id.
+#[test]
+fn the_command_that_shows_it_again_names_the_tier() {
+    let (Some(_), Some(path)) = (run(), python_path()) else { return };
+    let bench = Bench::new(&path);
+    let pair = common::forgetful(&bench);
+    let run = bench.judge(&pair, &["--tier", "A", "--timeout-scale", "0.2", "--only", "command.url-as-typed"]);
+    assert_eq!(run.status, 1, "{}{}", run.stdout, run.stderr);
+    assert!(run.stdout.contains("pair --tier A --only command.url-as-typed"), "{}", run.stdout);
+}
+
+/// The verdicts on a pair, each with its id.
 fn verdicts(bench: &Bench, pair: &Path, args: &[&str], tier: &str) -> Vec<(String, String)> {
     let all = [&["--tier", tier][..], args].concat();
     let run = bench.judge(pair, &all);

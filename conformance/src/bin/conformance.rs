@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use conformance::baseline::Baseline;
 use conformance::bundle::{self, Bundle};
 use conformance::observe::strace;
@@ -296,6 +296,9 @@ fn repeat(cli: &Cli) -> String {
         [("--bin", &cli.bin), ("--server", &cli.server), ("--profile", &cli.profile), ("--baseline", &cli.baseline)]
     {
         words.extend(path.iter().map(|path| format!("{option} {}", path.display())));
+    }
+    if cli.tier != Tier::default() {
+        words.extend(cli.tier.to_possible_value().map(|tier| format!("--tier {}", tier.get_name())));
     }
     words.join(" ")
 }

@@ -8,11 +8,11 @@
 
 #![expect(unsafe_code, reason = "fork, ioctls of terminal and interface, and mount_setattr have no safe call")]
 
-use std::ffi::{OsStr, c_int};
+use std::ffi::{CStr, OsStr, c_int};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
@@ -33,8 +33,14 @@ use super::handover::{self, Become, Begun, Confine, Order};
 /// Processes and threads that a program may have, all of its user's together.
 const PROCESSES_MAX: u64 = 1024;
 
-/// The size of each file system in memory.
-const HIDDEN_SIZE: &str = "size=64m,nr_inodes=16k,mode=1777";
+/// How each file system in memory is mounted.
+const MEMORY_OPTIONS: &CStr = c"size=64m,nr_inodes=16k,mode=1777";
+
+/// The private memory that each process may write to.
+const DATA_BYTES_MAX: u64 = 2 << 30;
+
+/// In an error number's place: the suite knows already.
+const TOLD: i32 = 0;
 
 /// Leaves for namespaces of its own in which sessions meet their target, and where no further ones can be made.
 pub(super) fn separate() -> io::Result<()> {
@@ -154,14 +160,13 @@ fn init(
     suite: &UnixStream,
     become_it: impl FnOnce(&Become, Vec<OwnedFd>) -> io::Error,
 ) -> Result<c_int, Failed> {
-    // The one above ends when the suite ends it, and this one with it.
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
-        .trying("be told of an end")?;
     let mut ends = SigSet::empty();
     ends.add(Signal::SIGCHLD);
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&ends), None).trying("await children")?;
     let ends = SignalFd::with_flags(&ends, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).trying("await children")?;
     change_view(confine)?;
+    // A change of the user forgets both. The one above ends when the suite ends it, and this one with it.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).trying("end with another")?;
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).trying("be untraceable")?;
     let (mut executed, failed) = io::pipe().trying("make a pipe")?;
     // SAFETY: one thread; the child becomes the program or ends.
@@ -169,11 +174,13 @@ fn init(
         -1 => return Err(Failed("fork", io::Error::last_os_error())),
         0 => {
             drop(executed);
-            let error = match restrict(confine) {
-                Ok(()) => become_it(program, placed),
-                Err(Failed(_, error)) => error,
+            let errno = match restrict(confine) {
+                Ok(()) => become_it(program, placed).raw_os_error().unwrap_or(libc::EIO),
+                Err(Failed(what, error)) => {
+                    let _ = not_confined(suite, what, &error);
+                    TOLD
+                }
             };
-            let errno = error.raw_os_error().unwrap_or(libc::EIO);
             let _ = (&failed).write_all(&errno.to_ne_bytes());
             std::process::exit(super::standin::BROKEN)
         }
@@ -189,8 +196,10 @@ fn init(
     let (its, own) = (watch(pid)?, watch(Pid::this())?);
     let mut errno = [0; 4];
     if executed.read_exact(&mut errno).is_ok() {
-        let told = Begun::NotExecuted(i32::from_ne_bytes(errno));
-        handover::send(suite, &told, &[]).trying("tell of a failure")?;
+        let errno = i32::from_ne_bytes(errno);
+        if errno != TOLD {
+            handover::send(suite, &Begun::NotExecuted(errno), &[]).trying("tell of a failure")?;
+        }
         return Ok(super::standin::BROKEN);
     }
     let namespace = fs::metadata("/proc/self/ns/pid").trying("name the namespace")?.ino();
@@ -202,9 +211,9 @@ fn init(
 
 /// Reaps, the program only when it is asked how that ended, until nobody asks any more.
 fn serve(program: Pid, suite: &UnixStream, ends: &SignalFd) -> io::Result<()> {
-    let mut status = None;
+    let mut is_asked = false;
     loop {
-        reap(program, status.is_some())?;
+        reap(program, is_asked)?;
         let mut awaited = [suite.as_fd(), ends.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         poll(&mut awaited, PollTimeout::NONE)?;
         if awaited[1].any() == Some(true) {
@@ -213,9 +222,8 @@ fn serve(program: Pid, suite: &UnixStream, ends: &SignalFd) -> io::Result<()> {
         if awaited[0].any() == Some(true) {
             match handover::receive::<Order>(suite)? {
                 Some((Order::Reap, _)) => {
-                    let raw = raw_status(program)?;
-                    status = Some(raw);
-                    handover::send(suite, &raw, &[])?;
+                    handover::send(suite, &raw_status(program)?, &[])?;
+                    is_asked = true;
                 }
                 _ => return Ok(()),
             }
@@ -248,7 +256,8 @@ fn reap(program: Pid, is_asked: bool) -> io::Result<()> {
     }
 }
 
-/// Everything is to be read only, some of it empty, and one folder to be written to; processes are those of the session.
+/// Everything is to be read only, some of it empty, and one folder in memory to be written to, which holds what the suite
+/// has put there; processes are those of the session.
 fn change_view(confine: &Confine) -> Result<(), Failed> {
     mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE).trying("part from other mounts")?;
     let path = |bytes: &[u8]| Path::new(OsStr::from_bytes(bytes)).to_owned();
@@ -258,7 +267,11 @@ fn change_view(confine: &Confine) -> Result<(), Failed> {
         Ok((path(bytes), tree))
     };
     let shown = confine.shown.iter().map(copy).collect::<Result<Vec<_>, _>>()?;
-    let written = copy(&confine.written)?;
+    let written = path(&confine.written);
+    let entries = fs::read_dir(&written).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = entries.trying("list the session's folder")?.into_iter();
+    let given = entries.map(|entry| copy(&entry.path().into_os_string().into_vec()));
+    let given = given.collect::<Result<Vec<_>, _>>()?;
     make_read_only(rustix::fs::CWD.as_raw_fd(), c"/").trying("make everything read only")?;
     // Only now: the way to what is shown may be open to the suite's user alone. Nobody can make files as a user that the
     // namespace does not know. Capabilities stay, since the user that is left is not root here.
@@ -268,16 +281,26 @@ fn change_view(confine: &Confine) -> Result<(), Failed> {
         rustix::thread::set_thread_res_gid(group, group, group).trying("change the group")?;
         rustix::thread::set_thread_res_uid(user, user, user).trying("change the user")?;
     }
-    for hidden in &confine.hidden {
+    let in_memory = |path: &Path| {
         let flags = MountFlags::NOSUID | MountFlags::NODEV;
-        let size = std::ffi::CString::new(HIDDEN_SIZE).expect("no zero in it");
-        mount("tmpfs", path(hidden), "tmpfs", flags, Some(size.as_c_str())).trying("hide a folder")?;
+        mount("tmpfs", path, "tmpfs", flags, Some(MEMORY_OPTIONS))
+    };
+    for hidden in &confine.hidden {
+        in_memory(&path(hidden)).trying("hide a folder")?;
     }
     for (path, tree) in &shown {
         make_read_only(tree.as_raw_fd(), c"").trying("make a folder read only")?;
         put(tree, path).trying("put a folder into place")?;
     }
-    put(&written.1, &written.0).trying("put the session's folder into place")?;
+    // What it writes has a bound, and is gone with it, however deep or closed its folders are.
+    fs::create_dir_all(&written).trying("make the session's folder")?;
+    in_memory(&written).trying("empty the session's folder")?;
+    for (path, tree) in &given {
+        if confine.kept.as_deref() != Some(path.as_os_str().as_bytes()) {
+            make_read_only(tree.as_raw_fd(), c"").trying("make what it was given read only")?;
+        }
+        put(tree, path).trying("put what it was given into the session's folder")?;
+    }
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     mount("proc", "/proc", "proc", flags, None).trying("show the processes")
 }
@@ -286,7 +309,7 @@ fn change_view(confine: &Confine) -> Result<(), Failed> {
 fn put(tree: &OwnedFd, path: &Path) -> io::Result<()> {
     if !path.exists() {
         match path.parent() {
-            Some(parent) if !is_file(tree) => fs::create_dir_all(parent).and_then(|()| fs::create_dir(path))?,
+            _ if is_folder(tree) => fs::create_dir_all(path)?,
             Some(parent) => {
                 fs::create_dir_all(parent)?;
                 File::create(path)?;
@@ -297,12 +320,12 @@ fn put(tree: &OwnedFd, path: &Path) -> io::Result<()> {
     Ok(move_mount(tree, "", rustix::fs::CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
 }
 
-fn is_file(tree: &OwnedFd) -> bool {
-    rustix::fs::fstat(tree).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFREG)
+fn is_folder(tree: &OwnedFd) -> bool {
+    rustix::fs::fstat(tree).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFDIR)
 }
 
 /// Every mount of a tree, given by a folder's descriptor and a path from there, or by its own descriptor.
-fn make_read_only(at: RawFd, path: &std::ffi::CStr) -> io::Result<()> {
+fn make_read_only(at: RawFd, path: &CStr) -> io::Result<()> {
     let set = libc::mount_attr {
         attr_set: libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID,
         attr_clr: 0,
@@ -330,6 +353,8 @@ fn restrict(confine: &Confine) -> Result<(), Failed> {
     }
     setrlimit(Resource::Nproc, Rlimit { current: Some(PROCESSES_MAX), maximum: Some(PROCESSES_MAX) })
         .trying("limit the number of processes")?;
+    setrlimit(Resource::Data, Rlimit { current: Some(DATA_BYTES_MAX), maximum: Some(DATA_BYTES_MAX) })
+        .trying("limit memory")?;
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).trying("allow no core files")?;
     rustix::thread::set_no_new_privs(true).trying("gain no rights")?;
     let known = (0..64).filter_map(|number| CapabilitySet::from_bits(1 << number));

@@ -115,8 +115,10 @@ pub struct Confine {
     pub hidden: Vec<Vec<u8>>,
     /// What is shown below them all the same, to be read.
     pub shown: Vec<Vec<u8>>,
-    /// The one folder that it may write to.
+    /// The one folder that it may write to: one in memory, with what lies there, to be read, in it.
     pub written: Vec<u8>,
+    /// What lies there and may be written to, and so outlives it.
+    pub kept: Option<Vec<u8>>,
     /// It gets its standard input as its terminal.
     pub terminal: bool,
 }

@@ -136,20 +136,28 @@ impl Sandbox {
     }
 
     /// How the program of a session is confined, with the descriptors that go along, and the user that it is then; nothing
-    /// in tier C.
-    pub(super) fn confine(&self, folder: &SessionFolder, terminal: bool) -> io::Result<Option<Confined>> {
+    /// in tier C. What it writes to `kept`, a file in its folder, outlives it.
+    pub(super) fn confine(
+        &self,
+        folder: &SessionFolder,
+        terminal: bool,
+        kept: Option<&Path>,
+    ) -> io::Result<Option<Confined>> {
         let Some(namespaces) = &self.0 else { return Ok(None) };
         let user = namespaces.users.as_ref().map(Users::take).transpose()?;
         let bytes = |path: &PathBuf| path.as_os_str().as_bytes().to_vec();
         if let Some(user) = &user {
-            std::os::unix::fs::chown(&**folder, Some(user.1), Some(user.1))?;
-            std::os::unix::fs::chown(folder.join(SOCKET), Some(user.1), Some(user.1))?;
+            // Whoever may write to the socket may connect.
+            for path in [Some(folder.join(SOCKET).as_path()), kept].into_iter().flatten() {
+                std::os::unix::fs::chown(path, Some(user.1), Some(user.1))?;
+            }
         }
         let confine = Confine {
             uid: user.as_ref().map(|user| user.1),
             hidden: namespaces.hidden.iter().map(bytes).collect(),
             shown: namespaces.shown.iter().map(bytes).collect(),
             written: folder.as_os_str().as_bytes().to_vec(),
+            kept: kept.map(|path| path.as_os_str().as_bytes().to_vec()),
             terminal,
         };
         let along = [namespaces.user.try_clone()?, namespaces.network.try_clone()?];

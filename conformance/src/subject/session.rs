@@ -110,12 +110,16 @@ impl Session {
                 ends.push(end.try_clone()?);
             }
         }
+        let trace = folder.join(TRACE);
         let (path, mut argv) = match &plan.strace {
             None => (plan.program.clone(), vec![plan.program.clone().into_os_string()]),
-            Some(strace) => (strace.clone(), traced(strace, &folder.join(TRACE), &plan.program)),
+            Some(strace) => {
+                std::fs::File::create(&trace)?;
+                (strace.clone(), traced(strace, &trace, &plan.program))
+            }
         };
         argv.extend(plan.args);
-        let confined = folder.sandbox.confine(&folder, plan.terminal)?;
+        let confined = folder.sandbox.confine(&folder, plan.terminal, plan.strace.as_ref().map(|_| trace.as_path()))?;
         let (confine, user) = match confined {
             None => (None, None),
             Some(confined) => {
