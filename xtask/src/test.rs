@@ -27,6 +27,7 @@ const IN_PYTHON: &[&str] = &[
     "a_known_failure_does_not_count_and_a_baseline_that_no_longer_fits_does",
     "a_legal_dialect_is_never_failed",
     "a_log_gets_plain_text",
+    "a_pair_in_another_language_is_judged_alike",
     "a_pair_that_cannot_be_tapped_replayed",
     "a_pair_that_does_what_is_asked_conforms",
     "a_pair_with_much_advice_replayed",
@@ -34,6 +35,7 @@ const IN_PYTHON: &[&str] = &[
     "a_report_that_cannot_be_written_is_the_suites_fault",
     "a_review_leaves_what_differs_and_nothing_else",
     "null_programs_pass_nothing_that_judges_them",
+    "the_command_that_shows_it_again_names_the_tier",
     "the_json_report_keeps_its_schema",
     "the_pair_in_python",
     "the_programs_may_be_named_one_by_one",
@@ -49,6 +51,27 @@ const IN_OTHERS: [(&str, &str, &str, &[&str]); 3] = [
     ("C", "cc", "--version", &["the_pair_in_c"]),
     ("Node", "node", "--version", &["the_pair_in_node"]),
     ("Go", "go", "version", &["the_pair_in_go"]),
+];
+
+/// The tests that keep programs apart in namespaces.
+const IN_TIER_A: &[&str] = &[
+    "a_pair_in_another_language_is_judged_alike",
+    "a_program_is_never_process_1_and_so_a_default_sigalrm_ends_it",
+    "a_status_is_told_from_a_signal",
+    "it_can_write_where_it_is_and_nowhere_else",
+    "it_has_no_descriptors_but_its_own",
+    "it_has_no_rights_and_can_get_none",
+    "its_network_is_a_loopback_on_which_the_target_is",
+    "memory_has_a_bound",
+    "nobody_outlives_a_judge_that_is_killed",
+    "only_its_own_processes_are_to_be_seen",
+    "the_command_that_shows_it_again_names_the_tier",
+    "the_reference_is_judged_alike",
+    "two_sessions_at_a_time_are_two_users",
+    "what_it_writes_has_a_bound_and_is_gone_with_it",
+    "where_tier_a_cannot_be_nothing_is_run_and_the_setting_is_named",
+    "who_multiplies_faster_than_anybody_can_look_goes_with_the_rest",
+    "whoever_hides_is_seen_and_goes_with_the_rest",
 ];
 
 /// Something beyond Rust that is not there.
@@ -189,6 +212,12 @@ fn missing() -> Vec<Missing> {
         let said = "strace not found: --strace is not tried. Install strace.".into();
         missing.push(Missing { said, tests: &[] });
     }
+    let namespaces = || Command::new("unshare").args(["--user", "--net", "--map-root-user", "true"]).output();
+    if cfg!(target_os = "linux") && !namespaces().is_ok_and(|output| output.status.success()) {
+        let said = "namespaces cannot be made here: tier A is not tried; \
+                    cargo xtask conformance --tier A names the setting.";
+        missing.push(Missing { said: said.into(), tests: IN_TIER_A });
+    }
     missing
 }
 
@@ -268,10 +297,12 @@ mod tests {
     }
 
     #[test]
-    fn every_test_that_needs_a_language_is_named() {
+    fn every_test_that_needs_something_is_named() {
         let tests = tests();
         let others = IN_OTHERS.map(|(_, tool, _, names)| (format!("is_there(\"{tool}\""), names));
-        for (call, names) in others.into_iter().chain([("python_path()".to_owned(), IN_PYTHON)]) {
+        for (call, names) in
+            others.into_iter().chain([("python_path()".to_owned(), IN_PYTHON), ("tier_a()".to_owned(), IN_TIER_A)])
+        {
             for (name, text) in &tests {
                 let is_named = names.contains(&name.as_str());
                 assert!(is_named || !text.contains(&call), "{name} calls {call} and is not named");
