@@ -11,7 +11,8 @@ use conformance::event::{Who, shown};
 use conformance::record::Record;
 use conformance::subject::attend::ServerPlan;
 use conformance::subject::place::RunFolder;
-use conformance::subject::session::{Plan, Session};
+use conformance::subject::session::Session;
+use conformance::subject::start::Plan;
 use rexpect::process::PtyProcess;
 
 /// The program: it shows what is typed, and ends with its input.

@@ -24,7 +24,8 @@ use crate::subject::attend::{ServerPlan, StartError};
 use crate::subject::handover::Hello;
 use crate::subject::place::{RunFolder, SessionFolder, TAP, environment};
 use crate::subject::remains::Remain;
-use crate::subject::session::{Plan, Session};
+use crate::subject::session::Session;
+use crate::subject::start::Plan;
 
 /// The two programs under test, both absolute.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

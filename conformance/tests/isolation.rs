@@ -18,7 +18,8 @@ use conformance::record::Record;
 use conformance::subject::attend::ServerPlan;
 use conformance::subject::place::RunFolder;
 use conformance::subject::remains::Remain;
-use conformance::subject::session::{Plan, Session};
+use conformance::subject::session::Session;
+use conformance::subject::start::Plan;
 
 /// Far more than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -257,11 +258,11 @@ fn nobody_outlives_a_judge_that_is_killed() {
     let mut judge = judge.args(["--tier", "A", "--bin"]).arg(&pair).stdout(Stdio::null()).spawn().unwrap();
     let id = judge.id().cast_signed();
     let deadline = Instant::now() + PATIENCE;
-    while descendants(id).iter().filter(|(_, command)| command.contains("sleep")).count() == 0 {
+    while below(id).iter().filter(|(_, command)| command.contains("sleep")).count() == 0 {
         assert!(Instant::now() < deadline, "the pair is started");
         std::thread::yield_now();
     }
-    let all = descendants(id);
+    let all = below(id);
     judge.kill().unwrap();
     assert_eq!(judge.wait().unwrap().signal(), Some(libc::SIGKILL));
     while let Some((pid, command)) = all.iter().find(|(pid, _)| Path::new(&format!("/proc/{pid}")).exists()) {
@@ -288,17 +289,9 @@ fn where_tier_a_cannot_be_nothing_is_run_and_the_setting_is_named() {
 }
 
 /// Everybody below a process, with their command lines.
-fn descendants(of: i32) -> Vec<(i32, String)> {
-    let parents: Vec<_> =
-        process::all().unwrap().into_iter().filter_map(|pid| Some((pid, process::parent(pid)?))).collect();
-    let mut found = vec![of];
-    let mut at = 0;
-    while let Some(&above) = found.get(at) {
-        found.extend(parents.iter().filter(|(_, parent)| *parent == above).map(|(pid, _)| *pid));
-        at += 1;
-    }
+fn below(pid: i32) -> Vec<(i32, String)> {
     let command = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    found[1..].iter().map(|pid| (*pid, command(*pid).replace('\0', " "))).collect()
+    process::descendants(pid).into_iter().skip(1).map(|pid| (pid, command(pid).replace('\0', " "))).collect()
 }
 
 #[test]

@@ -230,18 +230,20 @@ fn show(cli: &Cli, run: &Run) -> ExitCode {
     let learned =
         Profile { name: "learned".to_owned(), dialect: Some(run.lesson.learned.dialect.clone()), ..Profile::default() };
     let profile = toml::to_string_pretty(&learned).expect("a profile has a TOML form");
-    if cli.review
+    // Of a part nothing is made that stands for all: what was not judged neither passes nor is expected to fail.
+    let is_whole = run.answer != Answer::Interrupted;
+    if is_whole
+        && cli.review
         && let Err(error) = hold_against_reference(run)
     {
         eprintln!("conformance: {error}");
         return ExitCode::from(Answer::HarnessFault as u8);
     }
-    // What was not judged is neither expected to fail nor to be judged again.
-    let is_partial = run.answer == Answer::Interrupted;
-    let baseline_file = if is_partial { &None } else { &cli.write_baseline };
     let baseline = Baseline::of(run.results.iter().map(|judged| (judged.requirement.id.as_str(), &judged.verdict)));
     let baseline = toml::to_string_pretty(&baseline).expect("a baseline has a TOML form");
-    let files = [(&cli.json, json::report(run)), (&cli.write_profile, profile), (baseline_file, baseline)];
+    let baseline_file = cli.write_baseline.as_ref().filter(|_| is_whole);
+    let files =
+        [(cli.json.as_ref(), json::report(run)), (cli.write_profile.as_ref(), profile), (baseline_file, baseline)];
     for (file, content) in files {
         let Some(file) = file else { continue };
         if let Err(error) = std::fs::write(file, content) {
@@ -249,10 +251,8 @@ fn show(cli: &Cli, run: &Run) -> ExitCode {
             return ExitCode::from(Answer::HarnessFault as u8);
         }
     }
-    if is_partial {
-        return ExitCode::from(run.answer as u8);
-    }
-    if let Some(folder) = &cli.bundle
+    if is_whole
+        && let Some(folder) = &cli.bundle
         && let Err(error) = bundle::keep(run, folder)
     {
         eprintln!("conformance: {} could not be written: {error}", folder.display());

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 use serde::{Deserialize, Serialize};
 
-use super::process;
+use super::process::descendants;
 
 /// A way between two processes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,19 +85,6 @@ fn held(pids: &[i32]) -> Held {
         }
     }
     held
-}
-
-/// A process and all that descend from it.
-fn descendants(of: i32) -> Vec<i32> {
-    let with_parent = |pid| Some((pid, process::parent(pid)?));
-    let parents: Vec<_> = process::all().unwrap_or_default().into_iter().filter_map(with_parent).collect();
-    let mut found = vec![of];
-    let mut at = 0;
-    while let Some(&of) = found.get(at) {
-        found.extend(parents.iter().filter(|(_, parent)| *parent == of).map(|(pid, _)| *pid));
-        at += 1;
-    }
-    found
 }
 
 /// A table of the network, as a process sees it: a line for each socket, after one of headings.

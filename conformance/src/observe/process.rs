@@ -96,3 +96,16 @@ pub fn all() -> io::Result<Vec<i32>> {
     let numbers = std::fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     Ok(numbers.collect())
 }
+
+/// A process, and after it all that descend from it.
+pub fn descendants(of: i32) -> Vec<i32> {
+    let with_parent = |pid| Some((pid, parent(pid)?));
+    let parents: Vec<_> = all().unwrap_or_default().into_iter().filter_map(with_parent).collect();
+    let mut found = vec![of];
+    let mut at = 0;
+    while let Some(&of) = found.get(at) {
+        found.extend(parents.iter().filter(|(_, parent)| *parent == of).map(|(pid, _)| *pid));
+        at += 1;
+    }
+    found
+}

@@ -164,7 +164,8 @@ fn init(
     ends.add(Signal::SIGCHLD);
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&ends), None).trying("await children")?;
     let ends = SignalFd::with_flags(&ends, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).trying("await children")?;
-    change_view(confine)?;
+    let folder = program.folder.as_deref().expect("a confined program has a folder");
+    change_view(confine, Path::new(OsStr::from_bytes(folder)))?;
     // A change of the user forgets both. The one above ends when the suite ends it, and this one with it.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).trying("end with another")?;
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).trying("be untraceable")?;
@@ -256,9 +257,9 @@ fn reap(program: Pid, is_asked: bool) -> io::Result<()> {
     }
 }
 
-/// Everything is to be read only, some of it empty, and one folder in memory to be written to, which holds what the suite
-/// has put there; processes are those of the session.
-fn change_view(confine: &Confine) -> Result<(), Failed> {
+/// Everything is to be read only, some of it empty, and the session's folder one in memory to be written to, which holds
+/// what the suite has put there; processes are those of the session.
+fn change_view(confine: &Confine, folder: &Path) -> Result<(), Failed> {
     mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE).trying("part from other mounts")?;
     let path = |bytes: &[u8]| Path::new(OsStr::from_bytes(bytes)).to_owned();
     let copy = |bytes: &Vec<u8>| {
@@ -267,8 +268,7 @@ fn change_view(confine: &Confine) -> Result<(), Failed> {
         Ok((path(bytes), tree))
     };
     let shown = confine.shown.iter().map(copy).collect::<Result<Vec<_>, _>>()?;
-    let written = path(&confine.written);
-    let entries = fs::read_dir(&written).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     let entries = entries.trying("list the session's folder")?.into_iter();
     let given = entries.map(|entry| copy(&entry.path().into_os_string().into_vec()));
     let given = given.collect::<Result<Vec<_>, _>>()?;
@@ -293,8 +293,8 @@ fn change_view(confine: &Confine) -> Result<(), Failed> {
         put(tree, path).trying("put a folder into place")?;
     }
     // What it writes has a bound, and is gone with it, however deep or closed its folders are.
-    fs::create_dir_all(&written).trying("make the session's folder")?;
-    in_memory(&written).trying("empty the session's folder")?;
+    fs::create_dir_all(folder).trying("make the session's folder")?;
+    in_memory(folder).trying("empty the session's folder")?;
     for (path, tree) in &given {
         if confine.kept.as_deref() != Some(path.as_os_str().as_bytes()) {
             make_read_only(tree.as_raw_fd(), c"").trying("make what it was given read only")?;

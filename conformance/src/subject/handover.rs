@@ -106,7 +106,8 @@ pub enum Begun {
     NotConfined(String, i32),
 }
 
-/// What a program is confined by. The run's user and network namespaces come after the descriptors that are placed.
+/// What a program is confined by. Beside a scratch folder it can write to its own, which is one in memory then, with what lay
+/// there, to be read, in it. The run's user and network namespaces come after the descriptors that are placed.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Confine {
     /// The user and group that it runs as, if not as the suite.
@@ -115,9 +116,7 @@ pub struct Confine {
     pub hidden: Vec<Vec<u8>>,
     /// What is shown below them all the same, to be read.
     pub shown: Vec<Vec<u8>>,
-    /// The one folder that it may write to: one in memory, with what lies there, to be read, in it.
-    pub written: Vec<u8>,
-    /// What lies there and may be written to, and so outlives it.
+    /// The one file of its folder that it may write to, and that so outlives it.
     pub kept: Option<Vec<u8>>,
     /// It gets its standard input as its terminal.
     pub terminal: bool,

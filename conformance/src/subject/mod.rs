@@ -11,6 +11,7 @@ pub mod remains;
 pub mod sandbox;
 pub mod session;
 pub mod standin;
+pub mod start;
 
 /// Device and inode of an open file: the same for both ends of a pipe. Their types differ between systems.
 #[allow(

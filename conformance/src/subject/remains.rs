@@ -24,25 +24,21 @@ pub struct Remain {
 /// Every living process of the session in `folder`.
 pub fn find(folder: &SessionFolder) -> io::Result<Vec<Remain>> {
     let mark = mark(folder);
-    let mut found = Vec::new();
-    for pid in process::all()? {
-        if let Some(realm) = folder.realm.get() {
-            if pid != realm.init && process::namespace(pid) == Some(realm.inode) {
-                found.push(Remain { pid, command: command(pid) });
-            }
-            continue;
-        }
-        // One cheap question first: who is in a session of the system that is older than the run is not ours.
-        if process::system_session(pid).is_none_or(|session| folder.elsewhere.contains(&session)) {
-            continue;
-        }
-        // A process may be gone, or another user's, by the time it is looked at: then it is not ours.
-        let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else { continue };
-        if environment.split(|b| *b == 0).any(|entry| entry == mark) {
-            found.push(Remain { pid, command: command(pid) });
-        }
+    let belongs = |pid: &i32| match folder.realm.get() {
+        Some(realm) => *pid != realm.init && process::namespace(*pid) == Some(realm.inode),
+        None => is_marked(folder, &mark, *pid),
+    };
+    Ok(process::all()?.into_iter().filter(belongs).map(|pid| Remain { pid, command: command(pid) }).collect())
+}
+
+fn is_marked(folder: &SessionFolder, mark: &[u8], pid: i32) -> bool {
+    // One cheap question first: who is in a session of the system that is older than the run is not ours.
+    if process::system_session(pid).is_none_or(|session| folder.elsewhere.contains(&session)) {
+        return false;
     }
-    Ok(found)
+    // A process may be gone, or another user's, by the time it is looked at: then it is not ours.
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment.split(|b| *b == 0).any(|entry| entry == mark)
 }
 
 fn command(pid: i32) -> String {
@@ -85,7 +81,8 @@ pub async fn clear(folder: &SessionFolder, known: &[i32], patience: Duration) ->
     Ok(first)
 }
 
-async fn end(pid: i32, patience: Duration) -> io::Result<()> {
+/// Kills a process, and returns when it has ended.
+pub(super) async fn end(pid: i32, patience: Duration) -> io::Result<()> {
     // Watched before it is killed, so that the number cannot mean another process while we wait.
     let Ok(watch) = Watch::new(pid) else { return Ok(()) };
     signal(pid, Signal::SIGKILL as i32)?;

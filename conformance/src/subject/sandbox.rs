@@ -31,8 +31,8 @@ use super::place::{RunFolder, SessionFolder};
 pub enum Tier {
     /// In namespaces, below an init of ours.
     A,
-    #[default]
     /// Not at all: their process groups are all that is known of them.
+    #[default]
     C,
 }
 
@@ -156,7 +156,6 @@ impl Sandbox {
             uid: user.as_ref().map(|user| user.1),
             hidden: namespaces.hidden.iter().map(bytes).collect(),
             shown: namespaces.shown.iter().map(bytes).collect(),
-            written: folder.as_os_str().as_bytes().to_vec(),
             kept: kept.map(|path| path.as_os_str().as_bytes().to_vec()),
             terminal,
         };

@@ -1,15 +1,11 @@
 //! One session: a watchdog that runs in a terminal or on plain pipes, and whatever it starts as its server.
 //!
-//! A session starts the subjects, feeds the observers' findings into its record, and ends everything. What
-//! a session is for, and what should be seen in it, only its case knows.
+//! A session is driven, asked what there is to be seen, and ended with everything in it; how it starts its program is in
+//! `start`. What a session is for, and what should be seen in it, only its case knows.
 
-use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -17,43 +13,19 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::attend::{Program, ServerPlan, Shared, StartError, Starting, attend, begin};
+use super::attend::{ServerPlan, Shared};
 use super::forks;
-use super::handover::{self, Become, Hello, Order, SOCKET};
+use super::handover::{self, Hello, Order};
 use super::init::Init;
-use super::place::{SessionFolder, environment};
+use super::place::SessionFolder;
 use super::remains::{self, Remain};
-use crate::event::{Event, Status, Stream, What, Who};
-use crate::observe::process::{self, Facts, Watch};
-use crate::observe::strace::traced;
-use crate::observe::terminal::{Input, Terminal, read_into};
+use crate::event::{Event, Status, What, Who};
+use crate::observe::process::{self, Facts};
+use crate::observe::terminal::{Input, Terminal};
 use crate::record::Record;
 
-/// What is to be started, and how.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// The program.
-    pub program: PathBuf,
-    /// Its arguments, without the name.
-    pub args: Vec<OsString>,
-    /// Entries added to the fixed environment.
-    pub env: Vec<OsString>,
-    /// In a terminal, or on three plain pipes.
-    pub terminal: bool,
-    /// What a stand-in in the server's place does.
-    pub server: ServerPlan,
-    /// Descriptors beyond standard input and outputs, with the numbers they are placed under.
-    pub extra: Vec<(i32, Arc<OwnedFd>)>,
-    /// Signals that the program is started with ignored and blocked.
-    pub deaf_to: Vec<i32>,
-    /// The tracer under which the program runs, if any.
-    pub strace: Option<PathBuf>,
-    /// Who the program is, in the record.
-    pub who: Who,
-}
-
 /// The name of a trace in its session's folder.
-const TRACE: &str = "strace";
+pub(super) const TRACE: &str = "strace";
 
 /// A running session.
 pub struct Session {
@@ -63,139 +35,19 @@ pub struct Session {
     pub folder: SessionFolder,
     /// The process id of the program that was started.
     pub pid: i32,
-    patience: Duration,
-    who: Who,
-    input: Mutex<Option<Arc<Input>>>,
-    shared: Arc<Shared>,
-    terminal: Mutex<Option<Terminal>>,
-    readers: Mutex<Vec<JoinHandle<()>>>,
+    pub(super) patience: Duration,
+    pub(super) who: Who,
+    pub(super) input: Mutex<Option<Arc<Input>>>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) terminal: Mutex<Option<Terminal>>,
+    pub(super) readers: Mutex<Vec<JoinHandle<()>>>,
     /// The init above the program, if it is confined.
-    init: Option<Arc<Init>>,
-    finished: AtomicBool,
-    _attending: JoinSet<()>,
+    pub(super) init: Option<Arc<Init>>,
+    pub(super) finished: AtomicBool,
+    pub(super) _attending: JoinSet<()>,
 }
 
 impl Session {
-    /// Starts the program. Every wait in the session lasts `patience` at most.
-    pub async fn start(
-        record: Arc<Record>,
-        folder: SessionFolder,
-        plan: Plan,
-        patience: Duration,
-    ) -> Result<Self, StartError> {
-        let listener = UnixListener::bind(folder.join(SOCKET))?;
-        let who = plan.who;
-        let mut ends = Vec::new();
-        let mut place = Vec::new();
-        let mut readers = Vec::new();
-        let mut input = None;
-        if !plan.terminal {
-            let (stdin, writer) = os_pipe::pipe()?;
-            let (out, stdout) = os_pipe::pipe()?;
-            let (err, stderr) = os_pipe::pipe()?;
-            readers.push(read_into(record.clone(), out.into(), Stream::Stdout)?);
-            readers.push(read_into(record.clone(), err.into(), Stream::Stderr)?);
-            input = Some(Input::new(writer.into())?);
-            ends = vec![stdin.into(), stdout.into(), stderr.into()];
-            place = vec![0, 1, 2];
-        }
-        let own =
-            ends.iter().map(|end| Ok(super::identity(&nix::sys::stat::fstat(end)?))).collect::<io::Result<Vec<_>>>()?;
-        for (number, end) in &plan.extra {
-            // An end that takes the place of standard input or output replaces it.
-            if let Some(at) = place.iter().position(|n| n == number) {
-                ends[at] = end.try_clone()?;
-            } else {
-                place.push(*number);
-                ends.push(end.try_clone()?);
-            }
-        }
-        let trace = folder.join(TRACE);
-        let (path, mut argv) = match &plan.strace {
-            None => (plan.program.clone(), vec![plan.program.clone().into_os_string()]),
-            Some(strace) => {
-                std::fs::File::create(&trace)?;
-                (strace.clone(), traced(strace, &trace, &plan.program))
-            }
-        };
-        argv.extend(plan.args);
-        let confined = folder.sandbox.confine(&folder, plan.terminal, plan.strace.as_ref().map(|_| trace.as_path()))?;
-        let (confine, user) = match confined {
-            None => (None, None),
-            Some(confined) => {
-                ends.extend(confined.along);
-                (Some(confined.confine), confined.user)
-            }
-        };
-        let env = environment(&folder).into_iter().chain(plan.env).map(OsString::into_vec).collect();
-        let order = Become {
-            place,
-            clean: true,
-            deaf_to: plan.deaf_to,
-            new_session: !plan.terminal && confine.is_none(),
-            confine,
-            folder: Some(folder.as_os_str().as_bytes().to_vec()),
-            path: path.as_os_str().as_bytes().to_vec(),
-            argv: argv.into_iter().map(OsString::into_vec).collect(),
-            env,
-        };
-        drop(plan.extra);
-        let shared = Arc::new(Shared {
-            record: record.clone(),
-            server: plan.server,
-            own,
-            starts: Mutex::default(),
-            watching: Mutex::default(),
-        });
-        // The fork and the exec of a small program: short enough to be done in place.
-        let (terminal, started) = forks::starting(|| match plan.terminal {
-            true => Ok((Some(Terminal::start(folder.starter())?), None)),
-            false => Ok((None, Some(start_on_pipes(folder.starter())?))),
-        })?;
-        let mut started = Started(started);
-        let mut master = None;
-        if let Some(terminal) = &terminal {
-            let end = terminal.master()?;
-            readers.push(read_into(record.clone(), end.try_clone()?, Stream::Terminal)?);
-            input = Some(Input::new(end.try_clone()?)?);
-            master = Some(end);
-        }
-        let realm = folder.realm.clone();
-        let starting = Starting { order, ends, master, who, patience, user, realm };
-        let began = {
-            let shared = shared.clone();
-            tokio::task::spawn_blocking(move || (begin(&listener, starting, &shared), listener))
-        };
-        let (began, listener) = began.await.map_err(io::Error::other)?;
-        let Program { pid, init } = match began {
-            Ok(program) => program,
-            Err(error) => {
-                if let Some(pid) = started.0 {
-                    Watch::new(pid)?.ended().await?;
-                }
-                return Err(error);
-            }
-        };
-        // From here on it is the session's.
-        started.0 = None;
-        let mut attending = JoinSet::new();
-        attending.spawn(attend(listener, shared.clone()));
-        Ok(Session {
-            record,
-            folder,
-            pid,
-            patience,
-            who,
-            input: Mutex::new(input.map(Arc::new)),
-            shared,
-            terminal: Mutex::new(terminal),
-            readers: Mutex::new(readers),
-            init,
-            finished: AtomicBool::new(false),
-            _attending: attending,
-        })
-    }
-
     /// A session of another run, as its record tells of it: nothing is started, and whatever is done to it does nothing.
     pub fn past(record: Arc<Record>, folder: SessionFolder, pid: i32, who: Who, patience: Duration) -> Self {
         let shared = Shared {
@@ -460,10 +312,18 @@ impl Session {
             known.insert(0, self.pid);
         }
         self.record.push(What::Finishing);
-        let found = remains::clear(&self.folder, &known, self.patience).await?;
-        if let Some(init) = &self.init {
-            init.end(self.patience).await?;
-        }
+        let found = match &self.init {
+            // Whoever is left ends with the init, however fast they multiply.
+            Some(init) => {
+                for pid in known {
+                    remains::end(pid, self.patience).await?;
+                }
+                let found = remains::find(&self.folder)?;
+                init.end(self.patience).await?;
+                found
+            }
+            None => remains::clear(&self.folder, &known, self.patience).await?,
+        };
         if over {
             outlived.extend(found);
             outlived.sort_by_key(|remain| remain.pid);
@@ -500,21 +360,4 @@ impl Drop for Session {
 fn still_running(events: &[Event]) -> Vec<i32> {
     let running = |(n, pid)| crate::event::ended(events, Who::Server(n)).is_none().then_some(pid);
     crate::event::servers(events).into_iter().enumerate().filter_map(running).collect()
-}
-
-/// A process that no session answers for yet: it ends and is reaped when this is dropped.
-struct Started(Option<i32>);
-
-impl Drop for Started {
-    fn drop(&mut self) {
-        if let Some(pid) = self.0 {
-            let _ = process::signal(pid, Signal::SIGKILL as i32);
-            process::reap(pid);
-        }
-    }
-}
-
-fn start_on_pipes(mut starter: Command) -> io::Result<i32> {
-    starter.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
-    Ok(starter.spawn()?.id().cast_signed())
 }

@@ -1,0 +1,190 @@
+//! How a session starts its program: what it is given, in a terminal or on pipes, and the stand-in that becomes it.
+//!
+//! What is done with the session afterwards is not known here.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tokio::task::JoinSet;
+
+use super::attend::{Program, ServerPlan, Shared, StartError, Starting, attend, begin};
+use super::forks;
+use super::handover::{Become, SOCKET};
+use super::place::{SessionFolder, environment};
+use super::session::{Session, TRACE};
+use crate::event::{Stream, Who};
+use crate::observe::process::{self, Watch};
+use crate::observe::strace::traced;
+use crate::observe::terminal::{Input, Terminal, read_into};
+use crate::record::Record;
+
+/// What is to be started, and how.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments, without the name.
+    pub args: Vec<OsString>,
+    /// Entries added to the fixed environment.
+    pub env: Vec<OsString>,
+    /// In a terminal, or on three plain pipes.
+    pub terminal: bool,
+    /// What a stand-in in the server's place does.
+    pub server: ServerPlan,
+    /// Descriptors beyond standard input and outputs, with the numbers they are placed under.
+    pub extra: Vec<(i32, Arc<OwnedFd>)>,
+    /// Signals that the program is started with ignored and blocked.
+    pub deaf_to: Vec<i32>,
+    /// The tracer under which the program runs, if any.
+    pub strace: Option<PathBuf>,
+    /// Who the program is, in the record.
+    pub who: Who,
+}
+
+impl Session {
+    /// Starts the program. Every wait in the session lasts `patience` at most.
+    pub async fn start(
+        record: Arc<Record>,
+        folder: SessionFolder,
+        plan: Plan,
+        patience: Duration,
+    ) -> Result<Self, StartError> {
+        let listener = UnixListener::bind(folder.join(SOCKET))?;
+        let who = plan.who;
+        let mut ends = Vec::new();
+        let mut place = Vec::new();
+        let mut readers = Vec::new();
+        let mut input = None;
+        if !plan.terminal {
+            let (stdin, writer) = os_pipe::pipe()?;
+            let (out, stdout) = os_pipe::pipe()?;
+            let (err, stderr) = os_pipe::pipe()?;
+            readers.push(read_into(record.clone(), out.into(), Stream::Stdout)?);
+            readers.push(read_into(record.clone(), err.into(), Stream::Stderr)?);
+            input = Some(Input::new(writer.into())?);
+            ends = vec![stdin.into(), stdout.into(), stderr.into()];
+            place = vec![0, 1, 2];
+        }
+        let own =
+            ends.iter().map(|end| Ok(super::identity(&nix::sys::stat::fstat(end)?))).collect::<io::Result<Vec<_>>>()?;
+        for (number, end) in &plan.extra {
+            // An end that takes the place of standard input or output replaces it.
+            if let Some(at) = place.iter().position(|n| n == number) {
+                ends[at] = end.try_clone()?;
+            } else {
+                place.push(*number);
+                ends.push(end.try_clone()?);
+            }
+        }
+        let trace = folder.join(TRACE);
+        let (path, mut argv) = match &plan.strace {
+            None => (plan.program.clone(), vec![plan.program.clone().into_os_string()]),
+            Some(strace) => {
+                std::fs::File::create(&trace)?;
+                (strace.clone(), traced(strace, &trace, &plan.program))
+            }
+        };
+        argv.extend(plan.args);
+        let confined = folder.sandbox.confine(&folder, plan.terminal, plan.strace.as_ref().map(|_| trace.as_path()))?;
+        let (confine, user) = match confined {
+            None => (None, None),
+            Some(confined) => {
+                ends.extend(confined.along);
+                (Some(confined.confine), confined.user)
+            }
+        };
+        let env = environment(&folder).into_iter().chain(plan.env).map(OsString::into_vec).collect();
+        let order = Become {
+            place,
+            clean: true,
+            deaf_to: plan.deaf_to,
+            new_session: !plan.terminal && confine.is_none(),
+            confine,
+            folder: Some(folder.as_os_str().as_bytes().to_vec()),
+            path: path.as_os_str().as_bytes().to_vec(),
+            argv: argv.into_iter().map(OsString::into_vec).collect(),
+            env,
+        };
+        drop(plan.extra);
+        let shared = Arc::new(Shared {
+            record: record.clone(),
+            server: plan.server,
+            own,
+            starts: Mutex::default(),
+            watching: Mutex::default(),
+        });
+        // The fork and the exec of a small program: short enough to be done in place.
+        let (terminal, started) = forks::starting(|| match plan.terminal {
+            true => Ok((Some(Terminal::start(folder.starter())?), None)),
+            false => Ok((None, Some(start_on_pipes(folder.starter())?))),
+        })?;
+        let mut started = Started(started);
+        let mut master = None;
+        if let Some(terminal) = &terminal {
+            let end = terminal.master()?;
+            readers.push(read_into(record.clone(), end.try_clone()?, Stream::Terminal)?);
+            input = Some(Input::new(end.try_clone()?)?);
+            master = Some(end);
+        }
+        let realm = folder.realm.clone();
+        let starting = Starting { order, ends, master, who, patience, user, realm };
+        let began = {
+            let shared = shared.clone();
+            tokio::task::spawn_blocking(move || (begin(&listener, starting, &shared), listener))
+        };
+        let (began, listener) = began.await.map_err(io::Error::other)?;
+        let Program { pid, init } = match began {
+            Ok(program) => program,
+            Err(error) => {
+                if let Some(pid) = started.0 {
+                    Watch::new(pid)?.ended().await?;
+                }
+                return Err(error);
+            }
+        };
+        // From here on it is the session's.
+        started.0 = None;
+        let mut attending = JoinSet::new();
+        attending.spawn(attend(listener, shared.clone()));
+        Ok(Session {
+            record,
+            folder,
+            pid,
+            patience,
+            who,
+            input: Mutex::new(input.map(Arc::new)),
+            shared,
+            terminal: Mutex::new(terminal),
+            readers: Mutex::new(readers),
+            init,
+            finished: AtomicBool::new(false),
+            _attending: attending,
+        })
+    }
+}
+
+/// A process that no session answers for yet: it ends and is reaped when this is dropped.
+struct Started(Option<i32>);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0 {
+            let _ = process::signal(pid, Signal::SIGKILL as i32);
+            process::reap(pid);
+        }
+    }
+}
+
+fn start_on_pipes(mut starter: Command) -> io::Result<i32> {
+    starter.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
+    Ok(starter.spawn()?.id().cast_signed())
+}
