@@ -8,7 +8,7 @@ use super::steps::{
     alone, both_end, ended_within, exits_with, idle, must_end, reached, ready, server_asleep, server_pid, shows, state,
 };
 use crate::event::{Event, Status, What, Who};
-use crate::observe::process::{Facts, corpse};
+use crate::observe::process::{Facts, corpse, is_in_foreground};
 use crate::observe::rogue::{Manner, Rogue};
 use crate::outcome::{Outcome, Stop};
 use crate::stage::{Run, Stage, Watchdog};
@@ -232,19 +232,19 @@ async fn sigalrm_twice(stage: &Stage) -> Outcome {
     alarm(&run, "for the second time").await
 }
 
-/// Stops the server, and comes back when it stands still: a signal to go on would else take the other back.
-pub(super) async fn stop(run: &Run) -> Result<(), Stop> {
-    run.signal(Who::Server(0), Signal::SIGSTOP)?;
-    match run.stopped(Who::Server(0)).await {
+/// Stops a subject, and comes back when it stands still: a signal to go on would else take the other back.
+pub(super) async fn stop(run: &Run, who: Who) -> Result<(), Stop> {
+    run.signal(who, Signal::SIGSTOP)?;
+    match run.stopped(who).await {
         true => Ok(()),
-        false => Err(Stop::Missing("the server was not seen to stop".into())),
+        false => Err(Stop::Missing(format!("the {who} was not seen to stop"))),
     }
 }
 
 /// A server that was stopped and continued goes on.
 async fn stopped(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
-    stop(&run).await?;
+    stop(&run, Who::Server(0)).await?;
     run.line(&format!("doreq POST {}/while-stopped {{}}", run.url)).await?;
     run.signal(Who::Server(0), Signal::SIGCONT)?;
     match super::steps::arrival(&run, "while-stopped").await {
@@ -299,7 +299,20 @@ async fn ctrl_c(stage: &Stage) -> Outcome {
 /// Ctrl-C reaches the server through the watchdog alone.
 async fn ctrl_c_once(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
+    // A watchdog that stands still does nothing about its server, so that it does not depend on who is faster how that ends.
+    stop(&run, Who::Watchdog).await?;
     run.write(b"\x03").await?;
+    if !run.pending(Who::Watchdog, Signal::SIGINT).await {
+        return Err(Stop::Missing("the terminal's SIGINT did not reach the watchdog, which stood still".into()));
+    }
+    if let Some(pid) = server_pid(&run)
+        && run.record.answer("the server has the terminal's signals too", || is_in_foreground(pid)) != Some(false)
+        && ended_within(&run, Who::Server(0), run.patience() / 20).await.is_none()
+    {
+        // One that dies of it does not sleep before it is dead.
+        run.asleep(pid, Instant::now() + run.patience()).await;
+    }
+    run.signal(Who::Watchdog, Signal::SIGCONT)?;
     both_end(&run, "Ctrl-C").await?;
     match status_of_server(&run).await? {
         Some(Status::Killed(libc::SIGINT)) => {

@@ -313,7 +313,7 @@ async fn sigalrm_early(stage: &Stage) -> Outcome {
 /// A server that was stopped ends when it gets SIGALRM and is continued.
 async fn sigalrm_stopped(stage: &Stage) -> Outcome {
     let (client, _) = alone(stage).await?;
-    super::end::stop(&client.run).await?;
+    super::end::stop(&client.run, Who::Server(0)).await?;
     for signal in [Signal::SIGALRM, Signal::SIGCONT] {
         client.run.signal(Who::Server(0), signal)?;
     }
@@ -454,7 +454,7 @@ async fn pipe_ends_early(stage: &Stage) -> Outcome {
 /// A server whose pipe ends while it is stopped exits with status 0 when it is continued.
 async fn pipe_ends_stopped(stage: &Stage) -> Outcome {
     let (mut client, _) = alone(stage).await?;
-    super::end::stop(&client.run).await?;
+    super::end::stop(&client.run, Who::Server(0)).await?;
     client.close();
     client.run.signal(Who::Server(0), Signal::SIGCONT)?;
     exits_well(&client, "the end of its pipe while it was stopped").await

@@ -270,7 +270,7 @@ async fn no_deadlock(stage: &Stage) -> Outcome {
     let lines: Vec<String> = (0..REQUESTS).map(|n| format!("doreq POST {}/n{n} {body}\n", run.url)).collect();
     let lines = lines.concat().into_bytes();
     // The watchdog is to have much to write when the first answers come: so they come late.
-    super::end::stop(&run).await?;
+    super::end::stop(&run, Who::Server(0)).await?;
     let taken = run.fill(&lines).await?;
     run.signal(Who::Server(0), Signal::SIGCONT)?;
     run.write(&lines[taken..]).await?;

@@ -20,7 +20,7 @@ mod system;
 #[path = "process/kqueue.rs"]
 mod system;
 
-pub use system::{Watch, corpse, facts, namespace, number, parent, peer, reads, waited};
+pub use system::{Watch, corpse, facts, is_in_foreground, namespace, number, parent, peer, reads, waited};
 
 /// What the system says of a living process, where it says it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +42,7 @@ impl Facts {
     }
 }
 
-/// Waits until every thread of a process sleeps, and says whether that came before `deadline`.
+/// Waits until every thread of a process sleeps or has ended, and says whether that came before `deadline`.
 pub async fn asleep(pid: i32, deadline: Instant) -> bool {
     is_so(|| system::sleeps(pid), deadline).await
 }
@@ -52,7 +52,12 @@ pub async fn stopped(pid: i32, deadline: Instant) -> bool {
     is_so(|| system::is_stopped(pid), deadline).await
 }
 
-/// Nobody tells when a process goes to sleep or stops, so this looks again and again, and lets everything else run in
+/// Waits until a process that stands still has been sent a signal, and says whether that came before `deadline`.
+pub async fn pending(pid: i32, signal: i32, deadline: Instant) -> bool {
+    is_so(|| system::is_pending(pid, signal), deadline).await
+}
+
+/// Nobody tells when a process goes to sleep, stops or is sent a signal, so this looks again and again, and lets everything else run in
 /// between.
 async fn is_so(look: impl Fn() -> bool, deadline: Instant) -> bool {
     while !look() {

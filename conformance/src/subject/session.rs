@@ -187,12 +187,20 @@ impl Session {
         self.record.ask(&format!("the {who} stands still"), process::stopped(pid, deadline)).await
     }
 
+    /// Waits until a subject that stands still has been sent a signal, and says whether that came in time.
+    pub async fn pending(&self, who: Who, signal: Signal) -> bool {
+        let Ok(pid) = self.pid_of(who) else { return false };
+        let deadline = Instant::now() + self.patience;
+        let pending = process::pending(pid, signal as i32, deadline);
+        self.record.ask(&format!("{signal} has reached the {who}"), pending).await
+    }
+
     /// What the system says of a process of this session.
     pub fn facts(&self, pid: i32) -> Option<Facts> {
         self.record.answer(&format!("the state of process {pid}"), || process::facts(pid))
     }
 
-    /// Waits until every thread of a process of this session sleeps, and says whether that came before `deadline`.
+    /// Waits until every thread of a process of this session sleeps or has ended, and says whether that came before `deadline`.
     pub async fn asleep(&self, pid: i32, deadline: Instant) -> bool {
         self.record.ask(&format!("process {pid} sleeps"), process::asleep(pid, deadline)).await
     }

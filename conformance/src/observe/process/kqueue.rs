@@ -86,6 +86,16 @@ pub(super) fn is_stopped(_pid: i32) -> bool {
     true
 }
 
+/// Nobody tells.
+pub(super) fn is_pending(_pid: i32, _signal: i32) -> bool {
+    true
+}
+
+/// Nobody tells.
+pub fn is_in_foreground(_pid: i32) -> Option<bool> {
+    None
+}
+
 /// This system does not tell.
 pub fn corpse(_: i32) -> Option<Status> {
     None

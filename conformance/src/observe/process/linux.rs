@@ -143,20 +143,34 @@ pub fn parent(pid: i32) -> Option<i32> {
     stat(pid)?.get(1)?.parse().ok()
 }
 
+/// Whether what is typed to stop or to end the programs of a terminal reaches this process too.
+pub fn is_in_foreground(pid: i32) -> Option<bool> {
+    let stat = stat(pid)?;
+    // Its group, and after its session and terminal the group that the terminal has in the foreground.
+    Some(stat.get(2)? == stat.get(5)?)
+}
+
 /// What /proc says of a process in one line, from its state on: its name in brackets, before that, may hold anything.
 fn stat(pid: i32) -> Option<Vec<String>> {
     let line = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     Some(line.rsplit_once(") ")?.1.split_whitespace().map(str::to_owned).collect())
 }
 
-/// Every thread of the process sleeps.
+/// Every thread of the process sleeps, or has ended.
 pub(super) fn sleeps(pid: i32) -> bool {
-    all_are(pid, "S")
+    all_are(pid, "S") || stat(pid).is_none_or(|stat| stat.first().is_some_and(|state| state == "Z"))
 }
 
 /// Every thread of the process was stopped by a signal.
 pub(super) fn is_stopped(pid: i32) -> bool {
     all_are(pid, "T")
+}
+
+/// The signal was sent to the process, which has not taken it yet.
+pub(super) fn is_pending(pid: i32, signal: i32) -> bool {
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else { return false };
+    let of_all = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+    of_all.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// Every thread is in this state at the same time: threads are looked at one after another, and two that wake each other
@@ -187,6 +201,23 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+
+    #[test]
+    fn what_a_process_that_stands_still_was_sent_is_pending() {
+        let mut child = Command::new("sh").args(["-c", "kill -STOP $$; :"]).spawn().unwrap();
+        let pid = child.id().cast_signed();
+        while !is_stopped(pid) {
+            std::thread::yield_now();
+        }
+        assert!(!is_pending(pid, libc::SIGINT));
+        super::super::signal(pid, libc::SIGINT).unwrap();
+        assert!(is_pending(pid, libc::SIGINT) && !is_pending(pid, libc::SIGALRM));
+        // It shares its group with its parent.
+        assert_eq!(is_in_foreground(pid), is_in_foreground(std::process::id().cast_signed()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!is_pending(pid, libc::SIGINT) && sleeps(pid), "nobody is there");
+    }
 
     #[tokio::test]
     async fn a_corpse_tells_how_it_ended_until_somebody_asks() {
