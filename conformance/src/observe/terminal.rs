@@ -24,6 +24,7 @@ use super::readiness::register;
 use super::unread::unread;
 use crate::event::{Stream, What};
 use crate::record::Record;
+use crate::subject::forks;
 
 /// The suite's side of a pseudo terminal, and the process that was started in it.
 pub struct Terminal {
@@ -141,19 +142,39 @@ impl AsFd for Input {
     }
 }
 
+/// What notes all that comes out of an end.
+#[derive(Debug)]
+pub struct Reader {
+    /// It is over when the end is closed on the other side.
+    pub reading: JoinHandle<()>,
+    end: Arc<AsyncFd<OwnedFd>>,
+}
+
+impl Reader {
+    /// Closes the end: whoever writes to it from now on finds it broken.
+    pub async fn close(self) {
+        self.reading.abort();
+        // It holds the end as well, until it is gone.
+        let _ = self.reading.await;
+        forks::close(self.end);
+    }
+}
+
 /// Reads an end until it is closed, and notes what comes. A terminal whose other side is gone says EIO.
-pub fn read_into(record: Arc<Record>, end: OwnedFd, stream: Stream) -> io::Result<JoinHandle<()>> {
+pub fn read_into(record: Arc<Record>, end: OwnedFd, stream: Stream) -> io::Result<Reader> {
     unblock(&end)?;
-    let end = register(end, Interest::READABLE)?;
-    Ok(tokio::spawn(async move {
+    let end = Arc::new(register(end, Interest::READABLE)?);
+    let from = end.clone();
+    let reading = tokio::spawn(async move {
         let mut buffer = vec![0; 64 << 10];
-        while let Ok(n @ 1..) = end.async_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, &mut buffer)?)).await {
+        while let Ok(n @ 1..) = from.async_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, &mut buffer)?)).await {
             if !record.keep(What::Shown { stream, bytes: buffer[..n].to_vec() }, n) {
                 std::future::pending::<()>().await;
             }
         }
         record.push(What::ShownAll { stream });
-    }))
+    });
+    Ok(Reader { reading, end })
 }
 
 /// Makes reads and writes of a descriptor return at once.

@@ -138,6 +138,7 @@ impl Client {
             reader.reading.abort();
             // It holds the end as well, until it is gone.
             let _ = reader.reading.await;
+            forks::close(reader.end);
         }
         self.run.record.push(What::Closed { to: Who::Watchdog, fd: self.fd_write.unwrap_or(self.fd_read) });
     }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 
 use super::attend::{ServerPlan, Shared};
 use super::forks;
@@ -21,7 +21,7 @@ use super::place::SessionFolder;
 use super::remains::{self, Remain};
 use crate::event::{Event, Status, What, Who};
 use crate::observe::process::{self, Facts};
-use crate::observe::terminal::{Input, Terminal};
+use crate::observe::terminal::{Input, Reader, Terminal};
 use crate::record::Record;
 
 /// The name of a trace in its session's folder.
@@ -40,7 +40,7 @@ pub struct Session {
     pub(super) input: Mutex<Option<Arc<Input>>>,
     pub(super) shared: Arc<Shared>,
     pub(super) terminal: Mutex<Option<Terminal>>,
-    pub(super) readers: Mutex<Vec<JoinHandle<()>>>,
+    pub(super) readers: Mutex<Vec<Reader>>,
     /// The init above the program, if it is confined.
     pub(super) init: Option<Arc<Init>>,
     pub(super) finished: AtomicBool,
@@ -136,9 +136,7 @@ impl Session {
     pub async fn close_output(&self) {
         let readers: Vec<_> = self.readers.lock().expect("not poisoned").drain(..).collect();
         for reader in readers {
-            reader.abort();
-            // It holds the end until it is gone.
-            let _ = reader.await;
+            reader.close().await;
         }
     }
 
@@ -151,7 +149,7 @@ impl Session {
             let readers: Vec<_> = self.readers.lock().expect("not poisoned").drain(..).collect();
             let all = async {
                 for reader in readers {
-                    let _ = reader.await;
+                    let _ = reader.reading.await;
                 }
             };
             tokio::time::timeout(self.patience, all).await.is_ok()
@@ -340,8 +338,9 @@ impl Session {
         // The end of the terminal's last user ends the reading; a pipe that something still holds does not.
         let readers: Vec<_> = self.readers.lock().expect("not poisoned").drain(..).collect();
         for mut reader in readers {
-            if self.record.is_flooded() || tokio::time::timeout(Duration::from_secs(1), &mut reader).await.is_err() {
-                reader.abort();
+            let is_over = tokio::time::timeout(Duration::from_secs(1), &mut reader.reading);
+            if self.record.is_flooded() || is_over.await.is_err() {
+                reader.reading.abort();
             }
         }
         self.shared.starts.lock().expect("not poisoned").clear();
