@@ -65,6 +65,11 @@ pub enum What {
         /// Why.
         error: String,
     },
+    /// Somebody who is not the stand-in in the server's place connected to the suite as if it were.
+    Posed {
+        /// Its process.
+        pid: i32,
+    },
     /// Bytes passed through a pipe between the two subjects.
     Passed {
         /// Towards whom.
@@ -202,29 +207,21 @@ pub fn signal_name(signal: i32) -> String {
 
 /// All bytes that went `to` one side through the pipe that the server knows as `fd`.
 pub fn passed(events: &[Event], to: Who, fd: i32) -> Vec<u8> {
-    let mut all = Vec::new();
-    for event in events {
-        if let What::Passed { to: t, fd: f, bytes } = &event.what
-            && *t == to
-            && *f == fd
-        {
-            all.extend_from_slice(bytes);
-        }
-    }
-    all
+    let pieces = events.iter().filter_map(|event| match &event.what {
+        What::Passed { to: t, fd: f, bytes } if *t == to && *f == fd => Some(bytes.as_slice()),
+        _ => None,
+    });
+    // In memory of just its size, since it may be much.
+    pieces.collect::<Vec<_>>().concat()
 }
 
 /// All that the subjects showed, in one stream or in all of them.
 pub fn shown(events: &[Event], only: Option<Stream>) -> Vec<u8> {
-    let mut all = Vec::new();
-    for event in events {
-        if let What::Shown { stream, bytes } = &event.what
-            && only.is_none_or(|o| o == *stream)
-        {
-            all.extend_from_slice(bytes);
-        }
-    }
-    all
+    let pieces = events.iter().filter_map(|event| match &event.what {
+        What::Shown { stream, bytes } if only.is_none_or(|o| o == *stream) => Some(bytes.as_slice()),
+        _ => None,
+    });
+    pieces.collect::<Vec<_>>().concat()
 }
 
 /// The requests that reached the target, in order.

@@ -7,6 +7,7 @@ pub mod cases;
 pub mod dialect;
 pub mod escape;
 pub mod event;
+pub mod journal;
 pub mod observe;
 pub mod outcome;
 pub mod probe;

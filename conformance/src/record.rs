@@ -73,6 +73,8 @@ impl Record {
     /// Appends what a subject said. `false` when no more is kept: then the observer stops listening, and whoever floods
     /// it has to wait.
     pub fn keep(&self, what: What, bytes: usize) -> bool {
+        // What is said a byte at a time takes more than its bytes.
+        let bytes = bytes + size_of::<Event>();
         let before = self.kept_bytes.fetch_add(bytes, Ordering::AcqRel);
         if before > KEPT_BYTES_MAX {
             return false;
@@ -211,6 +213,11 @@ impl Record {
     /// Everything, for those who play no part in it.
     pub fn all(&self) -> Vec<Event> {
         self.lock().clone()
+    }
+
+    /// Has somebody read all of it, who is no case: that is no look.
+    pub fn read<T>(&self, read: impl FnOnce(&[Event]) -> T) -> T {
+        read(&self.lock())
     }
 }
 

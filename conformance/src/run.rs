@@ -15,14 +15,18 @@ use crate::baseline::{Baseline, Day};
 use crate::bundle::Bundle;
 use crate::cases::{self, Case};
 use crate::event::What;
+use crate::journal::{Entry, Journal};
 use crate::observe::lateness::Lateness;
+use crate::observe::strace;
 use crate::observe::target::Target;
 use crate::outcome::{Outcome, Stop};
 use crate::probe::lesson;
 use crate::profile::{Profile, matches};
 use crate::record::{Misfit, Record};
+use crate::report::transcript::timeline;
 use crate::spec::{Platform, Requirement, requirements};
 use crate::stage::{Acts, Lesson, Pair, Stage, Suite};
+use crate::subject::limits::Limits;
 use crate::subject::place::RunFolder;
 use crate::subject::remains::Remain;
 use crate::subject::sandbox::Tier;
@@ -43,6 +47,10 @@ pub struct Options {
     pub patience: Duration,
     /// How far the programs are kept apart from everything else.
     pub tier: Tier,
+    /// Folders in which they see nothing but what is their own, in tier A.
+    pub hide: Vec<PathBuf>,
+    /// What they may use, in tier A.
+    pub limits: Limits,
     /// Whether the first graded MUST that does not hold ends the run.
     pub fail_fast: bool,
     /// The failures that are expected.
@@ -51,6 +59,10 @@ pub struct Options {
     pub strace: Option<PathBuf>,
     /// A run that is judged again instead.
     pub past: Option<Bundle>,
+    /// Whether everything that was recorded is there when the run is over, which may be much.
+    pub keeps_records: bool,
+    /// Where each verdict is kept as soon as it is there, and those that are not to be judged again.
+    pub journal: Option<Arc<Journal>>,
 }
 
 /// Everything that came of a run.
@@ -75,6 +87,8 @@ pub struct Run {
     pub day: Day,
     /// How late the suite itself was at worst.
     pub late: Duration,
+    /// How long the slowest end of a session took, until nobody was left in its sandbox; nothing in tier C.
+    pub slowest_end: Duration,
     /// How long all of it took.
     pub total: Duration,
 }
@@ -87,19 +101,50 @@ pub struct Judged {
     pub graded: bool,
     /// What became of it.
     pub verdict: Verdict,
-    /// What was done for it, and seen.
+    /// What was done for it, and seen, if records are kept.
     pub acts: Acts,
+    /// What was seen in each session, as a text, of what does not hold.
+    pub evidence: Vec<String>,
     /// What still ran when its case was over and had to be killed.
     pub remains: Vec<Remain>,
-    /// The system calls of each session when it ran once more, traced.
-    pub traces: Vec<Vec<u8>>,
+    /// The last system calls of each session when it ran once more, traced.
+    pub traces: Vec<Vec<String>>,
     /// How long its case took.
     pub took: Duration,
     /// Something was waited for that did not come before its deadline.
     pub waited: bool,
 }
 
-/// Why a run could not begin.
+impl Judged {
+    /// Judged without its case.
+    fn without_a_case(requirement: Requirement, graded: bool, verdict: Verdict) -> Self {
+        Judged {
+            requirement,
+            graded,
+            verdict,
+            acts: Acts::default(),
+            evidence: Vec::new(),
+            remains: Vec::new(),
+            traces: Vec::new(),
+            took: Duration::ZERO,
+            waited: false,
+        }
+    }
+
+    /// Judged by the run that this one goes on with.
+    fn kept(requirement: Requirement, graded: bool, kept: Entry) -> Self {
+        Judged {
+            took: kept.took(),
+            waited: kept.waited,
+            remains: kept.remains,
+            evidence: kept.evidence,
+            traces: kept.traces,
+            ..Judged::without_a_case(requirement, graded, kept.verdict)
+        }
+    }
+}
+
+/// Why a run could not begin, or not go on.
 pub type Refusal = String;
 
 /// Tells how far a run is, when each requirement is judged.
@@ -139,7 +184,7 @@ pub async fn run(
     let programs = [options.pair.watchdog.as_path(), options.pair.server.as_path()];
     let folder = match options.tier {
         // Nothing is started in a run that is judged again.
-        Tier::A if options.past.is_none() => RunFolder::confined(&programs),
+        Tier::A if options.past.is_none() => RunFolder::confined(&programs, &options.hide, options.limits),
         _ => RunFolder::new(),
     };
     let folder = folder.map_err(|e| e.to_string())?;
@@ -167,11 +212,18 @@ pub async fn run(
         lesson = learning.join_next() => lesson.expect("it was begun"),
         () = &mut interrupted => return Ok(None),
     };
-    let lesson = Arc::new(lesson.map_err(|panic| format!("the first session: {}", cause(panic)))?);
+    let mut lesson = lesson.map_err(|panic| format!("the first session: {}", cause(panic)))?;
+    if !options.keeps_records {
+        lesson.acts = Acts::default();
+    }
+    if let Some(journal) = &options.journal {
+        journal.learned(&lesson.dialect)?;
+    }
+    let lesson = Arc::new(lesson);
     let learning = begun.elapsed();
     let day = options.past.as_ref().map_or_else(Day::today, Bundle::day);
     let cases = cases_of(&suite, &lesson, &options, day, &selected, progress, interrupted);
-    let (mut done, is_interrupted) = cases.await;
+    let (mut done, is_interrupted) = cases.await?;
     let order: Vec<_> = selected.iter().map(|r| r.id.clone()).collect();
     let results: Vec<_> = order.iter().filter_map(|id| done.remove(id)).collect();
     let of_results =
@@ -189,6 +241,7 @@ pub async fn run(
         begun,
         day,
         late,
+        slowest_end: suite.folder.sandbox.slowest_end(),
         total: begun.elapsed(),
     }))
 }
@@ -238,7 +291,7 @@ async fn cases_of(
     selected: &[Requirement],
     progress: Progress<'_>,
     mut interrupted: Pin<&mut impl Future<Output = ()>>,
-) -> (HashMap<String, Judged>, bool) {
+) -> Result<(HashMap<String, Judged>, bool), Refusal> {
     let mut done: HashMap<String, Judged> = HashMap::new();
     let slots = Arc::new(Semaphore::new(options.jobs));
     let mut running = JoinSet::new();
@@ -249,15 +302,27 @@ async fn cases_of(
         waiting = later;
         for requirement in ready {
             let graded = options.profile.grades(&requirement);
+            let kept = options.journal.as_ref().and_then(|journal| journal.kept(&requirement.id));
+            if let Some(kept) = kept.cloned() {
+                running.spawn(async move { Judged::kept(requirement, graded, kept) });
+                continue;
+            }
             let settled = settled(&requirement, &done);
-            running.spawn(one(suite.clone(), lesson.clone(), slots.clone(), requirement, graded, settled));
+            let keeps_records = options.keeps_records;
+            let (suite, lesson, slots) = (suite.clone(), lesson.clone(), slots.clone());
+            running.spawn(one(suite, lesson, slots, requirement, graded, settled, keeps_records));
         }
         let judged = tokio::select! {
             judged = running.join_next() => judged,
-            () = &mut interrupted => return (done, true),
+            () = &mut interrupted => return Ok((done, true)),
         };
         let judged = judged.expect("no requirement comes after itself; the tests hold that");
         let mut judged = judged.expect("a case's panic is caught where it runs");
+        if let Some(journal) = &options.journal
+            && journal.kept(&judged.requirement.id).is_none()
+        {
+            journal.keep(&judged).await.map_err(|error| format!("the journal: {error}"))?;
+        }
         judged.verdict = options.baseline.apply(&judged.requirement.id, judged.verdict, day);
         progress(done.len() + 1, selected.len(), &judged);
         let ends_it = options.fail_fast && matches!(judged.verdict, Verdict::Fail(_));
@@ -266,7 +331,7 @@ async fn cases_of(
             break;
         }
     }
-    (done, false)
+    Ok((done, false))
 }
 
 /// Judges one requirement, when it is its turn.
@@ -277,23 +342,15 @@ async fn one(
     requirement: Requirement,
     graded: bool,
     settled: Option<Verdict>,
+    keeps_records: bool,
 ) -> Judged {
     if let Some(verdict) = settled {
-        return Judged {
-            requirement,
-            graded,
-            verdict,
-            acts: Acts::default(),
-            remains: vec![],
-            traces: vec![],
-            took: Duration::ZERO,
-            waited: false,
-        };
+        return Judged::without_a_case(requirement, graded, verdict);
     }
     let slot = slots.acquire().await.expect("the semaphore is never closed");
     let case = cases::of(&requirement.id).expect("the tests hold that each has one");
     let (patience, begun) = (suite.patience, Instant::now());
-    let attended = attend(suite.clone(), lesson, requirement, graded, case);
+    let attended = attend(suite.clone(), lesson, requirement, graded, case, keeps_records);
     tokio::pin!(attended);
     if let Ok(judged) = tokio::time::timeout(patience / 10, &mut attended).await {
         return judged;
@@ -323,6 +380,7 @@ async fn attend(
     requirement: Requirement,
     graded: bool,
     case: &'static Case,
+    keeps_records: bool,
 ) -> Judged {
     let begun = Instant::now();
     let mut remains = Vec::new();
@@ -336,6 +394,8 @@ async fn attend(
         }
     };
     let verdict = judge(requirement.level, graded, outcome);
+    let acts = stage.acts();
+    let evidence = if verdict.has_evidence() { evidence(&acts, &lesson) } else { Vec::new() };
     let traces = match (&suite.strace, &verdict) {
         (Some(strace), Verdict::Fail(_) | Verdict::Warn(_)) => {
             let stage = Stage::new(suite.clone(), lesson, case.id).traced(strace.clone());
@@ -343,7 +403,17 @@ async fn attend(
         }
         _ => Vec::new(),
     };
-    Judged { requirement, graded, verdict, acts: stage.acts(), remains, traces, took: begun.elapsed(), waited }
+    let traces = traces.iter().map(|trace| strace::shown(trace)).collect();
+    let acts = if keeps_records { acts } else { Acts::default() };
+    Judged { requirement, graded, verdict, acts, evidence, remains, traces, took: begun.elapsed(), waited }
+}
+
+/// What was seen, session by session. A case without a session of its own judged the first one.
+fn evidence(acts: &Acts, lesson: &Lesson) -> Vec<String> {
+    match acts.records() {
+        records if records.is_empty() => vec![lesson.record.read(timeline)],
+        records => records.iter().map(|record| record.read(timeline)).collect(),
+    }
 }
 
 /// A machine that was too slow to tell may be in time when a case is tried again; one that is not so often never is.

@@ -413,11 +413,19 @@ impl Stage {
         let sessions: Vec<_> = self.sessions.lock().expect("not poisoned").drain(..).collect();
         let mut records = Vec::new();
         let mut remains = Vec::new();
+        let mut failed = None;
         for session in sessions {
             if self.suite.past.is_none() {
-                remains.extend(session.finish().await?);
+                // One that cannot be ended in order is no reason to leave the others.
+                match session.finish().await {
+                    Ok(left) => remains.extend(left),
+                    Err(error) => failed = failed.or(Some(error)),
+                }
             }
             records.push(session.record.clone());
+        }
+        if let Some(error) = failed {
+            return Err(error.into());
         }
         if let Some(acts) = self.suite.past.as_ref().and_then(|past| past.acts.get(self.id)) {
             remains = acts.remains.clone();

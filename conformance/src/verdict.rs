@@ -5,13 +5,13 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::outcome::{Outcome, Stop};
 use crate::spec::Level;
 
 /// What became of a requirement in a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "verdict")]
 pub enum Verdict {
     /// It holds.
@@ -65,7 +65,7 @@ pub enum Verdict {
 }
 
 /// What was expected and what was seen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// What the requirement makes one expect.
     pub expected: String,
@@ -108,6 +108,14 @@ impl Verdict {
                 | Verdict::Blocked { .. }
                 | Verdict::Inconclusive { .. }
                 | Verdict::HarnessFault { .. }
+        )
+    }
+
+    /// Whoever reads of it wants to see what it was told from.
+    pub fn has_evidence(&self) -> bool {
+        !matches!(
+            self,
+            Verdict::Pass | Verdict::NotApplicable { .. } | Verdict::Untestable { .. } | Verdict::Blocked { .. }
         )
     }
 

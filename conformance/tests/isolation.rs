@@ -12,10 +12,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{Bench, fixtures, python_pair, python_path, reference};
-use conformance::event::{Status, Stream, Who, shown};
+use conformance::event::{Event, Status, Stream, What, Who, shown};
 use conformance::observe::process;
 use conformance::record::Record;
 use conformance::subject::attend::ServerPlan;
+use conformance::subject::handover::SOCKET;
+use conformance::subject::limits::Limits;
 use conformance::subject::place::RunFolder;
 use conformance::subject::remains::Remain;
 use conformance::subject::session::Session;
@@ -26,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A run in tier A, where the machine lets one.
 fn tier_a() -> Option<RunFolder> {
-    match RunFolder::confined(&[Path::new("/bin/sh")]) {
+    match RunFolder::confined(&[Path::new("/bin/sh")], &[], Limits::default()) {
         Ok(run) => Some(run),
         Err(error) => {
             // `cargo xtask test` leaves these tests out by their names where it finds no namespaces.
@@ -220,6 +222,70 @@ fn whoever_hides_is_seen_and_goes_with_the_rest() {
     assert_eq!(outcome.outlived.len(), 1, "{:?}", outcome.outlived);
     assert!(outcome.outlived[0].command.contains("sleep 1007"));
     assert!(!Path::new(&format!("/proc/{}", outcome.outlived[0].pid)).exists());
+}
+
+#[test]
+fn of_a_hidden_folder_only_its_own_is_seen() {
+    if tier_a().is_none() {
+        return;
+    }
+    let all = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(all.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let [own, other] = ["own", "other"].map(|name| all.path().join(name));
+    [&own, &other].iter().for_each(|folder| std::fs::create_dir(folder).unwrap());
+    std::fs::write(other.join("secret"), "secret").unwrap();
+    std::os::unix::fs::symlink("/bin/sh", own.join("watchdog")).unwrap();
+    std::fs::write(own.join("part"), "part").unwrap();
+    let all = all.path().canonicalize().unwrap();
+    let run = RunFolder::confined(&[&all.join("own/watchdog")], std::slice::from_ref(&all), Limits::default()).unwrap();
+    let seen = says(&run, &format!("cd {}; ls; cat own/part; touch x 2>/dev/null || echo closed", all.display()));
+    assert_eq!(seen, "own\npartclosed\n");
+}
+
+#[test]
+fn limits_are_those_that_were_asked_for() {
+    if tier_a().is_none() {
+        return;
+    }
+    let limits = Limits { max_processes: 50, max_memory: 100, max_scratch: 3, max_files: 99, max_cpu: 77 };
+    let run = RunFolder::confined(&[Path::new("/bin/sh")], &[], limits).unwrap();
+    let said = says(&run, "cat /proc/self/limits");
+    let most = |name: &str| {
+        let line = said.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}: {said}"));
+        let both: Vec<u64> = line.split_whitespace().take(2).map(|limit| limit.parse().unwrap()).collect();
+        assert_eq!(both[0], both[1], "{name}");
+        both[0]
+    };
+    let names = ["processes", "data size", "file size", "open files", "cpu time", "core file size"];
+    assert_eq!(names.map(|name| most(&format!("Max {name}"))), [50, 100 << 20, 3 << 20, 99, 77, 0]);
+    let full = confined(&run, "head -c 4M /dev/zero > x; wc -c < x");
+    assert!(full.said.trim().parse::<u64>().unwrap() <= 3 << 20, "{}", full.said);
+}
+
+#[test]
+fn whoever_is_found_at_no_look_is_known_to_be_there() {
+    let Some(run) = tier_a() else { return };
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        let session = begun(&run, "hop() { hop & exit; }; hop & exit").await;
+        session.ended(Who::Watchdog).await.expect("it ends");
+        for _ in 0..50 {
+            assert!(!session.left().unwrap().is_empty());
+        }
+        session.finish().await.unwrap();
+    });
+}
+
+#[test]
+fn whoever_poses_as_the_servers_stand_in_is_told_from_it() {
+    let Some(run) = tier_a() else { return };
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        let session = begun(&run, "read -r line").await;
+        let _posing = std::os::unix::net::UnixStream::connect(session.folder.join(SOCKET)).unwrap();
+        let posed = |events: &[Event]| events.iter().find(|event| matches!(event.what, What::Posed { .. })).map(drop);
+        session.until(posed).await.expect("it is seen");
+        session.line("on").await.unwrap();
+        assert!(finished(&session).await.outlived.is_empty());
+    });
 }
 
 #[test]

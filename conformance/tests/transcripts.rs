@@ -26,6 +26,7 @@ fn the_reference_case_by_case() {
         // A quarter of it is for the positions at which messages are cut off: many times what all of them take, since the
         // snapshots hold each.
         patience: Duration::from_secs(120),
+        keeps_records: true,
         ..Options::default()
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();

@@ -7,6 +7,10 @@ mod bench;
 mod conformance;
 #[cfg(unix)]
 mod faults;
+#[cfg(target_os = "linux")]
+mod hostile;
+#[cfg(target_os = "linux")]
+mod kills;
 #[cfg(unix)]
 mod mutants;
 #[cfg(unix)]
@@ -67,6 +71,19 @@ enum Command {
         #[arg(long, value_name = "K/N")]
         slice: Option<mutants::Slice>,
     },
+    /// Judge the programs that nobody should trust: all, or those whose name contains one of the words
+    #[cfg(target_os = "linux")]
+    Hostile(hostile::Options),
+    /// Kill the suite again and again in the middle of a run, which goes on from its journal
+    #[cfg(target_os = "linux")]
+    Kills(kills::Options),
+    /// One hostile program, in a process of its own
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    HostileJob {
+        /// What it is
+        job: PathBuf,
+    },
     /// Judge a pair again and again; the status is 1 when a verdict changes
     #[cfg(unix)]
     Stability(stability::Options),
@@ -83,6 +100,12 @@ fn main() -> ExitCode {
         Command::Mutants { slice } => mutants::run(slice),
         #[cfg(unix)]
         Command::Spec { check } => spec::run(check),
+        #[cfg(target_os = "linux")]
+        Command::Hostile(options) => hostile::run(&options),
+        #[cfg(target_os = "linux")]
+        Command::Kills(options) => kills::run(&options),
+        #[cfg(target_os = "linux")]
+        Command::HostileJob { job } => hostile::run_job(&job),
         #[cfg(unix)]
         Command::Stability(options) => stability::run(&options),
     }

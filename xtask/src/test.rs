@@ -62,8 +62,10 @@ const IN_TIER_A: &[&str] = &[
     "it_has_no_descriptors_but_its_own",
     "it_has_no_rights_and_can_get_none",
     "its_network_is_a_loopback_on_which_the_target_is",
+    "limits_are_those_that_were_asked_for",
     "memory_has_a_bound",
     "nobody_outlives_a_judge_that_is_killed",
+    "of_a_hidden_folder_only_its_own_is_seen",
     "only_its_own_processes_are_to_be_seen",
     "the_command_that_shows_it_again_names_the_tier",
     "the_reference_is_judged_alike",
@@ -72,6 +74,8 @@ const IN_TIER_A: &[&str] = &[
     "where_tier_a_cannot_be_nothing_is_run_and_the_setting_is_named",
     "who_multiplies_faster_than_anybody_can_look_goes_with_the_rest",
     "whoever_hides_is_seen_and_goes_with_the_rest",
+    "whoever_is_found_at_no_look_is_known_to_be_there",
+    "whoever_poses_as_the_servers_stand_in_is_told_from_it",
 ];
 
 /// Something beyond Rust that is not there.
@@ -155,6 +159,12 @@ fn steps(cargo_test_args: Vec<OsString>, left_out: &[&str]) -> Vec<Step> {
             ("stability", stability("10", "0"), Some(SLICES_WITHIN)),
             ("under load", stability("4", "4"), Some(SLICES_WITHIN)),
         ];
+        if cfg!(target_os = "linux") && has_namespaces() {
+            if python().is_ok() && is_there("cc", "--version") {
+                further.push(("hostile", vec!["hostile", "--slots", "8"], None));
+            }
+            further.push(("kills", vec!["kills", "--points", "10"], None));
+        }
         if has_mutants() {
             further.push(("mutants", vec!["mutants", "--slice", &slice], Some(SLICES_WITHIN)));
         }
@@ -170,7 +180,7 @@ fn steps(cargo_test_args: Vec<OsString>, left_out: &[&str]) -> Vec<Step> {
 
 /// All mutants take half an hour, so each commit has the next slice of them.
 fn slice_of_mutants() -> String {
-    const SLICES: u64 = 12;
+    const SLICES: u64 = 20;
     let output = Command::new("git").args(["rev-list", "--count", "HEAD"]).current_dir(crate::workspace()).output();
     let count = output.ok().and_then(|output| String::from_utf8(output.stdout).ok()?.trim().parse::<u64>().ok());
     format!("{}/{SLICES}", count.unwrap_or(0) % SLICES)
@@ -181,6 +191,16 @@ pub(crate) fn has_mutants() -> bool {
     cfg!(target_os = "linux") && cargo(["mutants", "--version"]).output().is_ok_and(|output| output.status.success())
 }
 
+fn is_there(tool: &str, argument: &str) -> bool {
+    Command::new(tool).arg(argument).output().is_ok_and(|output| output.status.success())
+}
+
+/// Whether programs can be kept apart here.
+fn has_namespaces() -> bool {
+    let made = Command::new("unshare").args(["--user", "--net", "--map-root-user", "true"]).output();
+    made.is_ok_and(|output| output.status.success())
+}
+
 /// Whether nobody is watching who could install what is missing.
 fn is_ci() -> bool {
     env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
@@ -188,13 +208,12 @@ fn is_ci() -> bool {
 
 /// What the tests need beyond Rust and is not there.
 fn missing() -> Vec<Missing> {
-    let is_there = |tool: &str, argument: &str| {
-        Command::new(tool).arg(argument).output().is_ok_and(|output| output.status.success())
-    };
     let mut missing = Vec::new();
     if let Err(problem) = python() {
         let (_, minor) = PYTHON_MIN;
-        let said = format!("{problem}: neither are its faults tried. Install Python 3.{minor} or later.");
+        let said = format!(
+            "{problem}: neither are its faults tried, nor hostile programs. Install Python 3.{minor} or later."
+        );
         missing.push(Missing { said, tests: IN_PYTHON });
     }
     for (language, tool, argument, tests) in IN_OTHERS {
@@ -212,9 +231,8 @@ fn missing() -> Vec<Missing> {
         let said = "strace not found: --strace is not tried. Install strace.".into();
         missing.push(Missing { said, tests: &[] });
     }
-    let namespaces = || Command::new("unshare").args(["--user", "--net", "--map-root-user", "true"]).output();
-    if cfg!(target_os = "linux") && !namespaces().is_ok_and(|output| output.status.success()) {
-        let said = "namespaces cannot be made here: tier A is not tried; \
+    if cfg!(target_os = "linux") && !has_namespaces() {
+        let said = "namespaces cannot be made here: neither tier A nor hostile programs are tried; \
                     cargo xtask conformance --tier A names the setting.";
         missing.push(Missing { said: said.into(), tests: IN_TIER_A });
     }

@@ -3,16 +3,19 @@
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use conformance::baseline::Baseline;
 use conformance::bundle::{self, Bundle};
+use conformance::journal::Journal;
 use conformance::observe::strace;
 use conformance::profile::{Profile, matches};
 use conformance::report::{json, review, text};
 use conformance::run::{self, Judged, Options, Run};
 use conformance::spec::{Requirement, requirements};
+use conformance::subject::limits::Limits;
 use conformance::subject::sandbox::Tier;
 use conformance::verdict::Answer;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -55,6 +58,11 @@ struct Cli {
     /// How far the programs are kept apart from everything else
     #[arg(long, value_name = "TIER", value_enum, default_value_t)]
     tier: Tier,
+    /// In tier A, hide a folder from the programs but for their own folders in it; may be given more than once
+    #[arg(long, value_name = "FOLDER")]
+    hide: Vec<PathBuf>,
+    #[command(flatten, next_help_heading = "Limits of what the programs may use, in tier A")]
+    limits: Limits,
     /// Write the report as JSON
     #[arg(long, value_name = "FILE", global = true)]
     json: Option<PathBuf>,
@@ -70,6 +78,12 @@ struct Cli {
     /// Keep everything that was recorded in this new folder; `conformance replay` judges it again
     #[arg(long, value_name = "FOLDER")]
     bundle: Option<PathBuf>,
+    /// Keep each verdict in this new file as soon as it is there
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["bundle", "review"])]
+    journal: Option<PathBuf>,
+    /// Go on with the run whose journal this is, and judge what it had not judged
+    #[arg(long, requires = "journal")]
+    resume: bool,
     /// Write a baseline that expects what fails now
     #[arg(long, value_name = "FILE")]
     write_baseline: Option<PathBuf>,
@@ -139,19 +153,27 @@ fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
     let pair = run::find_pair(bin, cli.server.as_deref()).map_err(usage)?;
     let profile = cli.profile.as_deref().map_or_else(|| Ok(Profile::default()), Profile::read).map_err(usage)?;
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
-    let options = Options {
+    let mut options = Options {
         pair,
         profile,
         only: cli.only.clone(),
         jobs: cli.jobs.map_or(processors * 4, usize::from),
         patience: PATIENCE.mul_f64(cli.timeout_scale),
         tier: cli.tier,
+        hide: hidden(cli).map_err(usage)?,
+        limits: cli.limits,
         fail_fast: cli.fail_fast,
         baseline: cli.baseline.as_deref().map_or_else(|| Ok(Baseline::default()), Baseline::read).map_err(usage)?,
         strace: if cli.strace { Some(strace::find().ok_or_else(|| usage(NO_STRACE.to_owned()))?) } else { None },
         past: None,
+        keeps_records: false,
+        journal: None,
     };
     run::check(&options).map_err(usage)?;
+    if let Some(path) = &cli.journal {
+        let open = if cli.resume { Journal::resume } else { Journal::begin };
+        options.journal = Some(Arc::new(open(path, &options).map_err(usage)?));
+    }
     // What could not be kept in the end is better known before the run.
     for file in [&cli.json, &cli.write_profile, &cli.write_baseline].into_iter().flatten() {
         let opened = std::fs::OpenOptions::new().create(true).append(true).open(file);
@@ -160,8 +182,21 @@ fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
     perform(cli, options)
 }
 
+/// The folders to be hidden, where they really are.
+fn hidden(cli: &Cli) -> Result<Vec<PathBuf>, String> {
+    if cli.tier == Tier::C && !cli.hide.is_empty() {
+        return Err("--hide: nothing can be hidden in tier C; use --tier A".to_owned());
+    }
+    let found = |folder: &PathBuf| {
+        let path = folder.canonicalize().map_err(|e| format!("--hide {}: {e}", folder.display()))?;
+        if path.is_dir() { Ok(path) } else { Err(format!("--hide {}: expected a folder", folder.display())) }
+    };
+    cli.hide.iter().map(found).collect()
+}
+
 /// Runs it, with a progress line, until it is over or somebody wants it to end.
-fn perform(cli: &Cli, options: Options) -> Result<Run, (Answer, String)> {
+fn perform(cli: &Cli, mut options: Options) -> Result<Run, (Answer, String)> {
+    options.keeps_records = cli.bundle.is_some() || cli.review;
     if let Some(folder) = cli.bundle.as_ref().filter(|folder| folder.exists()) {
         return Err((Answer::Usage, format!("--bundle {}: expected a folder that is not there yet", folder.display())));
     }
@@ -227,6 +262,11 @@ fn show(cli: &Cli, run: &Run) -> ExitCode {
         colour: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
     };
     print(&text::report(run, style, &repeat(cli)));
+    if run.answer == Answer::Interrupted
+        && let Some(journal) = &cli.journal
+    {
+        print(&format!("Go on with: {} --journal {} --resume\n", repeat(cli), journal.display()));
+    }
     let learned =
         Profile { name: "learned".to_owned(), dialect: Some(run.lesson.learned.dialect.clone()), ..Profile::default() };
     let profile = toml::to_string_pretty(&learned).expect("a profile has a TOML form");

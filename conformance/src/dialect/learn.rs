@@ -110,8 +110,12 @@ struct Aligned {
     rest: Vec<u8>,
 }
 
+/// Whoever sends more than this in a session of a few lines sends something else, which would take much memory to look into.
+const STREAM_BYTES_MAX: usize = 64 << 10;
+
 /// Tries every end symbol that the stream suggests; the first that gives each line its message wins.
 fn align(stream: &[u8], lines: &[Line]) -> Option<Aligned> {
+    let stream = &stream[..stream.len().min(STREAM_BYTES_MAX)];
     let mut candidates: Vec<Vec<u8>> = [&b"#\r\n"[..], b"#\n", b"#", b"\r\n", b"\n", b"\0"].map(<[u8]>::to_vec).into();
     candidates.extend(stream.last().map(|last| vec![*last]));
     let tried: Vec<_> = candidates.into_iter().map(|end| try_end(stream, lines, Symbol(end))).collect();

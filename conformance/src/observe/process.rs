@@ -6,6 +6,7 @@
 use std::io;
 use std::time::Instant;
 
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
@@ -20,7 +21,7 @@ mod system;
 #[path = "process/kqueue.rs"]
 mod system;
 
-pub use system::{Watch, corpse, facts, is_in_foreground, namespace, number, parent, peer, reads, waited};
+pub use system::{Watch, corpse, facts, is_in_foreground, namespace, number, parent, peer, reads, runs, waited};
 
 /// What the system says of a living process, where it says it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +87,13 @@ pub fn reap(pid: i32) -> Option<Status> {
         Ok(WaitStatus::Signaled(_, signal, _)) => Some(Status::Killed(signal as i32)),
         _ => None,
     }
+}
+
+/// The most memory that this process itself had in use.
+pub fn own_memory_kib() -> u64 {
+    let used = getrusage(UsageWho::RUSAGE_SELF).map_or(0, |used| u64::try_from(used.max_rss()).unwrap_or(0));
+    // Only Linux counts in KiB.
+    if cfg!(target_os = "linux") { used } else { used >> 10 }
 }
 
 /// The session of the operating system, as setsid makes one, that a process is in.

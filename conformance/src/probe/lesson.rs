@@ -41,7 +41,8 @@ pub async fn learn(suite: &Arc<Suite>) -> Lesson {
     if let Err(stop) = &outcome {
         lesson.failed = Some(stop.clone());
     }
-    if lesson.failed.is_none() {
+    // Of a pair that says more than is kept nothing more is learned.
+    if lesson.failed.is_none() && !lesson.record.is_flooded() {
         for further in [second(&stage, &mut lesson).await, third(&stage, &mut lesson).await] {
             if let Err(Stop::Harness(error)) = further {
                 lesson.failed = Some(Stop::Harness(error));

@@ -3,8 +3,8 @@
 
 use serde::Serialize;
 
-use super::transcript::timeline;
 use crate::dialect::Dialect;
+use crate::observe::process;
 use crate::run::Run;
 use crate::spec::{Level, Source};
 use crate::subject::sandbox::Tier;
@@ -27,6 +27,10 @@ struct Report<'a> {
     total_ms: u128,
     learning_ms: u128,
     late_ms: u128,
+    /// How long the slowest end of a session took, until nobody was left in its sandbox.
+    emptied_ms: u128,
+    /// The most memory that the suite itself had in use.
+    memory_kib: u64,
     /// How many requirements `--fail-fast` left out.
     not_judged: usize,
     dialect: &'a Dialect,
@@ -48,7 +52,7 @@ struct Entry<'a> {
     /// Processes that the suite had to end.
     left: Vec<String>,
     /// The evidence, one text a session; only for what does not hold.
-    transcripts: Vec<String>,
+    transcripts: &'a [String],
 }
 
 /// The whole run as JSON, with a line end.
@@ -56,22 +60,17 @@ struct Entry<'a> {
 /// # Panics
 /// Never: every value here has a JSON form.
 pub fn report(run: &Run) -> String {
-    let entries = run.results.iter().map(|judged| {
-        let holds =
-            matches!(judged.verdict, Verdict::Pass | Verdict::NotApplicable { .. } | Verdict::Untestable { .. });
-        let records = if holds { Vec::new() } else { judged.acts.records() };
-        Entry {
-            id: &judged.requirement.id,
-            level: judged.requirement.level,
-            source: judged.requirement.source.clone(),
-            graded: judged.graded,
-            sentence: &judged.requirement.sentence,
-            verdict: &judged.verdict,
-            took_ms: judged.took.as_millis(),
-            waited: judged.waited,
-            left: judged.remains.iter().map(|r| r.command.clone()).collect(),
-            transcripts: records.iter().map(|r| timeline(&r.all())).collect(),
-        }
+    let entries = run.results.iter().map(|judged| Entry {
+        id: &judged.requirement.id,
+        level: judged.requirement.level,
+        source: judged.requirement.source.clone(),
+        graded: judged.graded,
+        sentence: &judged.requirement.sentence,
+        verdict: &judged.verdict,
+        took_ms: judged.took.as_millis(),
+        waited: judged.waited,
+        left: judged.remains.iter().map(|r| r.command.clone()).collect(),
+        transcripts: &judged.evidence,
     });
     let report = Report {
         schema: SCHEMA,
@@ -86,6 +85,8 @@ pub fn report(run: &Run) -> String {
         total_ms: run.total.as_millis(),
         learning_ms: run.learning.as_millis(),
         late_ms: run.late.as_millis(),
+        emptied_ms: run.slowest_end.as_millis(),
+        memory_kib: process::own_memory_kib(),
         not_judged: run.not_judged,
         dialect: &run.lesson.dialect,
         requirements: entries.collect(),

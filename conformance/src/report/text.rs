@@ -4,10 +4,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::transcript::timeline;
 use crate::dialect::payload::Form;
 use crate::dialect::{Dialect, Inside, Symbol};
-use crate::observe::strace;
 use crate::run::{Judged, Run};
 use crate::verdict::{Answer, Finding, Verdict};
 
@@ -29,7 +27,7 @@ pub fn report(run: &Run, style: Style, repeat: &str) -> String {
     learned(&mut out, run);
     table(&mut out, run, style);
     for judged in &run.results {
-        finding(&mut out, run, judged, style, repeat);
+        finding(&mut out, judged, style, repeat);
     }
     summary(&mut out, run, style);
     out
@@ -182,7 +180,7 @@ fn painted(verdict: &Verdict, style: Style) -> String {
 }
 
 /// A finding with its evidence and the command that shows it again.
-fn finding(out: &mut String, run: &Run, judged: &Judged, style: Style, repeat: &str) {
+fn finding(out: &mut String, judged: &Judged, style: Style, repeat: &str) {
     let found = |Finding { expected, seen }: &Finding| format!("  expected  {expected}\n  seen      {seen}");
     let (told, evidence) = match &judged.verdict {
         Verdict::Fail(finding) | Verdict::Warn(finding) => (found(finding), true),
@@ -207,20 +205,13 @@ fn finding(out: &mut String, run: &Run, judged: &Judged, style: Style, repeat: &
     let _ = writeln!(out, "{told}");
     if evidence {
         let _ = writeln!(out, "  why       {}", r.rationale);
-        // A case without a session of its own judged the first one.
-        let mut records = judged.acts.records();
-        if records.is_empty() {
-            records.push(&run.lesson.record);
-        }
-        for record in records {
-            for line in timeline(&record.all()).lines() {
-                let _ = writeln!(out, "    {line}");
-            }
+        for line in judged.evidence.iter().flat_map(|seen| seen.lines()) {
+            let _ = writeln!(out, "    {line}");
         }
         for trace in &judged.traces {
             let _ =
                 writeln!(out, "  system calls of the same case, once more (each after so many seconds, by process):");
-            for line in strace::shown(trace) {
+            for line in trace {
                 let _ = writeln!(out, "    {line}");
             }
         }

@@ -40,6 +40,8 @@ pub(super) struct Shared {
     pub(super) record: Arc<Record>,
     pub(super) server: ServerPlan,
     pub(super) own: Vec<(u64, u64)>,
+    /// What every stand-in runs.
+    pub(super) standin: PathBuf,
     pub(super) starts: Mutex<Vec<Start>>,
     pub(super) watching: Mutex<JoinSet<()>>,
 }
@@ -154,10 +156,16 @@ pub(super) async fn attend(listener: UnixListener, shared: Arc<Shared>) {
     };
     while let Ok((stream, _)) = listener.accept().await {
         let Ok(stream) = stream.into_std() else { continue };
+        let peer = process::peer(&stream);
+        // Whoever else connects only says that it is one.
+        if let Some(pid) = peer.filter(|pid| process::runs(*pid, &shared.standin) == Some(false)) {
+            shared.record.push(What::Posed { pid });
+            continue;
+        }
         let greeted = tokio::task::spawn_blocking(move || {
             stream.set_nonblocking(false)?;
             let mut greeting = handover::receive::<Hello>(&stream)?;
-            if let (Some((hello, _)), Some(pid)) = (&mut greeting, process::peer(&stream)) {
+            if let (Some((hello, _)), Some(pid)) = (&mut greeting, peer) {
                 // It may go by another number where it is.
                 hello.pid = pid;
             }

@@ -8,7 +8,7 @@
 
 #![expect(unsafe_code, reason = "fork, ioctls of terminal and interface, and mount_setattr have no safe call")]
 
-use std::ffi::{CStr, OsStr, c_int};
+use std::ffi::{CStr, CString, OsStr, c_int};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -25,19 +25,16 @@ use nix::unistd::Pid;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount, mount_change, move_mount, open_tree,
 };
-use rustix::process::{PidfdFlags, Resource, Rlimit, pidfd_open, setrlimit};
+use rustix::process::{PidfdFlags, Resource, Rlimit, getrlimit, pidfd_open, setrlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets, Gid, LinkNameSpaceType, Uid, UnshareFlags};
 
 use super::handover::{self, Become, Begun, Confine, Order};
 
-/// Processes and threads that a program may have, all of its user's together.
-const PROCESSES_MAX: u64 = 1024;
+/// Files and folders in each file system in memory, for each MiB of it.
+const FILES_PER_MIB: u64 = 256;
 
-/// How each file system in memory is mounted.
-const MEMORY_OPTIONS: &CStr = c"size=64m,nr_inodes=16k,mode=1777";
-
-/// The private memory that each process may write to.
-const DATA_BYTES_MAX: u64 = 2 << 30;
+/// Of keyctl: begin another session keyring.
+const JOIN_SESSION_KEYRING: libc::c_long = 1;
 
 /// In an error number's place: the suite knows already.
 const TOLD: i32 = 0;
@@ -226,6 +223,11 @@ fn serve(program: Pid, suite: &UnixStream, ends: &SignalFd) -> io::Result<()> {
                     handover::send(suite, &raw_status(program)?, &[])?;
                     is_asked = true;
                 }
+                Some((Order::Alone, _)) => {
+                    reap(program, is_asked)?;
+                    let anybody = waitid(Id::All, WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT);
+                    handover::send(suite, &(anybody == Err(nix::Error::ECHILD)), &[])?;
+                }
                 _ => return Ok(()),
             }
         }
@@ -281,19 +283,30 @@ fn change_view(confine: &Confine, folder: &Path) -> Result<(), Failed> {
         rustix::thread::set_thread_res_gid(group, group, group).trying("change the group")?;
         rustix::thread::set_thread_res_uid(user, user, user).trying("change the user")?;
     }
+    let mib = confine.limits.max_scratch;
+    let options = CString::new(format!("size={mib}m,nr_inodes={},mode=1777", mib * FILES_PER_MIB)).expect("no NUL");
     let in_memory = |path: &Path| {
         let flags = MountFlags::NOSUID | MountFlags::NODEV;
-        mount("tmpfs", path, "tmpfs", flags, Some(MEMORY_OPTIONS))
+        mount("tmpfs", path, "tmpfs", flags, Some(options.as_c_str()))
     };
-    for hidden in &confine.hidden {
-        in_memory(&path(hidden)).trying("hide a folder")?;
+    for hidden in confine.scratch.iter().chain(&confine.hidden).map(|bytes| path(bytes)) {
+        // It may be in one that is empty by now.
+        fs::create_dir_all(&hidden).and_then(|()| Ok(in_memory(&hidden)?)).trying("hide a folder")?;
     }
     for (path, tree) in &shown {
         make_read_only(tree.as_raw_fd(), c"").trying("make a folder read only")?;
         put(tree, path).trying("put a folder into place")?;
     }
-    // What it writes has a bound, and is gone with it, however deep or closed its folders are.
-    fs::create_dir_all(folder).trying("make the session's folder")?;
+    // What it writes has a bound, and is gone with it, however deep or closed its folders are. Of other sessions there is
+    // nothing to be seen.
+    let run = folder.parent().expect("a session's folder is in that of its run");
+    fs::create_dir_all(run).trying("make the run's folder")?;
+    in_memory(run).trying("hide other sessions")?;
+    fs::create_dir(folder).trying("make the session's folder")?;
+    for hidden in confine.hidden.iter().map(Vec::as_slice).chain([run.as_os_str().as_bytes()]) {
+        let hidden = CString::new(hidden).expect("a path holds no NUL");
+        make_read_only(rustix::fs::CWD.as_raw_fd(), &hidden).trying("make a hidden folder read only")?;
+    }
     in_memory(folder).trying("empty the session's folder")?;
     for (path, tree) in &given {
         if confine.kept.as_deref() != Some(path.as_os_str().as_bytes()) {
@@ -351,11 +364,22 @@ fn restrict(confine: &Confine) -> Result<(), Failed> {
             return Err(Failed("take the terminal", io::Error::last_os_error()));
         }
     }
-    setrlimit(Resource::Nproc, Rlimit { current: Some(PROCESSES_MAX), maximum: Some(PROCESSES_MAX) })
-        .trying("limit the number of processes")?;
-    setrlimit(Resource::Data, Rlimit { current: Some(DATA_BYTES_MAX), maximum: Some(DATA_BYTES_MAX) })
-        .trying("limit memory")?;
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).trying("allow no core files")?;
+    let limits = &confine.limits;
+    for (resource, most, what) in [
+        (Resource::Nproc, limits.max_processes, "limit the number of processes"),
+        (Resource::Data, limits.max_memory << 20, "limit memory"),
+        (Resource::Fsize, limits.max_scratch << 20, "limit the size of files"),
+        (Resource::Nofile, limits.max_files, "limit the number of open files"),
+        (Resource::Cpu, limits.max_cpu, "limit processor time"),
+        (Resource::Core, 0, "allow no core files"),
+    ] {
+        // Nobody may raise what is lower already.
+        let most = getrlimit(resource).maximum.map_or(most, |before| before.min(most));
+        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) }).trying(what)?;
+    }
+    // What whoever started the suite has for itself is not for the program. A kernel may know of no keys at all.
+    // SAFETY: a system call without pointers that lead anywhere.
+    unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) };
     rustix::thread::set_no_new_privs(true).trying("gain no rights")?;
     let known = (0..64).filter_map(|number| CapabilitySet::from_bits(1 << number));
     // Whichever this kernel does not know is the first of many.

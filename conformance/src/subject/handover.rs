@@ -14,6 +14,8 @@ use rustix::net::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::limits::Limits;
+
 /// The most descriptors that one message carries.
 pub const DESCRIPTORS_MAX: usize = 64;
 
@@ -88,6 +90,8 @@ pub enum Order {
     Separate,
     /// Bind a socket to a free port of the loopback; answer with an error number, or 0 and the socket.
     Bind,
+    /// Say whether nobody is left but the init.
+    Alone,
     /// Ask how the confined program ended, which it has, and answer with the raw status.
     Reap,
 }
@@ -112,7 +116,9 @@ pub enum Begun {
 pub struct Confine {
     /// The user and group that it runs as, if not as the suite.
     pub uid: Option<u32>,
-    /// Folders that are empty for it, each a file system in memory of its own.
+    /// Folders that are empty for it, each a file system in memory of its own that it may write to.
+    pub scratch: Vec<Vec<u8>>,
+    /// Folders that are empty for it, and stay so.
     pub hidden: Vec<Vec<u8>>,
     /// What is shown below them all the same, to be read.
     pub shown: Vec<Vec<u8>>,
@@ -120,6 +126,8 @@ pub struct Confine {
     pub kept: Option<Vec<u8>>,
     /// It gets its standard input as its terminal.
     pub terminal: bool,
+    /// What it may use.
+    pub limits: Limits,
 }
 
 /// The program that a stand-in becomes.

@@ -11,6 +11,10 @@ use super::sandbox::User;
 use crate::event::Status;
 use crate::observe::process::{self, Watch};
 
+/// All processes of a namespace end after SIGKILL, which takes the longer the more there are: a thousand and more on a
+/// machine with other things to do.
+const ALL_END_WITHIN: Duration = Duration::from_secs(60);
+
 /// An init, and all that is below it, until [`Init::end`].
 #[derive(Debug)]
 pub(super) struct Init {
@@ -19,12 +23,12 @@ pub(super) struct Init {
     /// The stand-in that started it, a child of the suite, which ends when it has ended.
     starter: i32,
     /// Nobody else gets it as long as somebody may run.
-    _user: Option<User>,
+    user: Option<User>,
 }
 
 impl Init {
     pub(super) fn new(control: UnixStream, pidfd: OwnedFd, starter: i32, user: Option<User>) -> io::Result<Self> {
-        Ok(Init { control: Mutex::new(control), watch: Watch::of(pidfd)?, starter, _user: user })
+        Ok(Init { control: Mutex::new(control), watch: Watch::of(pidfd)?, starter, user })
     }
 
     /// How its program ended, which it has. Nobody knows when the init is gone.
@@ -34,8 +38,21 @@ impl Init {
         Some(Status::from_raw(handover::receive::<i32>(&*control).ok()??.0))
     }
 
+    /// Whether nobody is left but the init itself: whoever is orphaned is its child, so this is no look that could miss
+    /// somebody. Nobody can be left either when the init is gone.
+    pub(super) fn is_alone(&self) -> bool {
+        let control = self.control.lock().expect("not poisoned");
+        let asked = handover::send(&*control, &Order::Alone, &[]);
+        let answer = asked.and_then(|()| handover::receive::<bool>(&*control));
+        answer.ok().flatten().is_none_or(|(is_alone, _)| is_alone)
+    }
+
     /// Ends all of it, and returns when nobody is left.
-    pub(super) async fn end(&self, patience: Duration) -> io::Result<()> {
+    pub(super) async fn end(&self) -> io::Result<()> {
+        if let Some(user) = &self.user {
+            // A thousand processes have to have their turn once more to die, beside a thousand others that want theirs.
+            let _ = rustix::process::setpriority_user(user.id(), -20);
+        }
         self.watch.kill()?;
         let starter = Watch::new(self.starter);
         let ended = async {
@@ -45,7 +62,7 @@ impl Init {
                 Err(_) => Ok(()),
             }
         };
-        let ended = tokio::time::timeout(patience, ended).await;
+        let ended = tokio::time::timeout(ALL_END_WITHIN, ended).await;
         process::reap(self.starter);
         ended.map_err(|_| io::Error::other("a session's namespace did not end after SIGKILL"))?
     }

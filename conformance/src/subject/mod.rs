@@ -6,6 +6,7 @@ mod confine;
 pub mod forks;
 pub mod handover;
 mod init;
+pub mod limits;
 pub mod place;
 pub mod remains;
 pub mod sandbox;

@@ -3,16 +3,21 @@
 
 use std::collections::HashSet;
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::ops::Deref;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use rustix::fs::FlockOperation;
+use rustix::process::geteuid;
 use tempfile::TempDir;
 
+use super::limits::Limits;
 use super::sandbox::Sandbox;
 use crate::observe::process;
 
@@ -31,6 +36,8 @@ pub struct RunFolder {
     elsewhere: Arc<HashSet<i32>>,
     /// What its sessions are kept in.
     pub sandbox: Arc<Sandbox>,
+    /// Locked as long as the run lives, however it ends.
+    _held: File,
 }
 
 /// The folder of one session. It is gone when its run is.
@@ -39,7 +46,7 @@ pub struct SessionFolder {
     path: PathBuf,
     /// The sessions of the operating system that were there before the run: no subject can join one of them.
     pub(super) elsewhere: Arc<HashSet<i32>>,
-    standin: PathBuf,
+    pub(super) standin: PathBuf,
     pub(super) sandbox: Arc<Sandbox>,
     /// The session's process namespace, once there is one.
     pub(super) realm: Arc<OnceLock<Realm>>,
@@ -70,6 +77,40 @@ impl Deref for SessionFolder {
     }
 }
 
+/// How the name of a run's folder begins.
+const PREFIX: &str = "conf-";
+
+/// The file in it that its run holds locked.
+const LOCK: &str = "lock";
+
+/// Locks a run's folder. The lock has its name only when it is held, so that nobody finds it open.
+fn held(folder: &Path) -> io::Result<File> {
+    let unnamed = folder.join("lock.new");
+    let file = File::create(&unnamed)?;
+    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    std::fs::rename(unnamed, folder.join(LOCK))?;
+    Ok(file)
+}
+
+/// Removes the folders of this user's runs that were killed. What cannot be removed stays for another time.
+fn sweep(place: &Path) {
+    for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
+        let is_run = entry.file_name().as_bytes().starts_with(PREFIX.as_bytes());
+        let is_ours = entry.metadata().is_ok_and(|about| about.is_dir() && about.uid() == geteuid().as_raw());
+        let Some(lock) = (is_run && is_ours).then(|| File::open(entry.path().join(LOCK)).ok()).flatten() else {
+            continue;
+        };
+        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            // The lock last: whoever is killed meanwhile leaves it to another.
+            let others = std::fs::read_dir(entry.path()).into_iter().flatten().flatten();
+            for other in others.filter(|other| other.file_name() != LOCK) {
+                let _ = std::fs::remove_dir_all(other.path()).or_else(|_| std::fs::remove_file(other.path()));
+            }
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 impl RunFolder {
     /// Makes the folder and puts one copy of the stand-in into it, found beside the running program.
     pub fn new() -> io::Result<Self> {
@@ -87,25 +128,23 @@ impl RunFolder {
                     beside.display()
                 ))
             })?;
-        let folder = tempfile::Builder::new().prefix("conf-").tempdir()?;
+        sweep(&std::env::temp_dir());
+        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
+        let held = held(folder.path())?;
         // Everybody may pass through: a subject that drops its rights still finds its files.
         std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         let standin = folder.path().join(STARTER);
         std::fs::copy(built, &standin)?;
         let elsewhere = Arc::new(process::all()?.into_iter().filter_map(process::system_session).collect());
-        Ok(RunFolder { folder, standin, sessions: AtomicUsize::new(0), elsewhere, sandbox: Arc::new(Sandbox::none()) })
+        let sandbox = Arc::new(Sandbox::none());
+        Ok(RunFolder { folder, standin, sessions: AtomicUsize::new(0), elsewhere, sandbox, _held: held })
     }
 
-    /// The same, for these programs, in tier A.
-    pub fn confined(programs: &[&Path]) -> io::Result<Self> {
+    /// The same, for these programs, in tier A. They do not see what is in the folders to `hide`.
+    pub fn confined(programs: &[&Path], hide: &[PathBuf], limits: Limits) -> io::Result<Self> {
         let mut run = Self::new()?;
-        run.sandbox = Arc::new(Sandbox::namespaces(&run, programs)?);
+        run.sandbox = Arc::new(Sandbox::namespaces(&run, programs, hide, limits)?);
         Ok(run)
-    }
-
-    /// Where it is.
-    pub(super) fn path(&self) -> &Path {
-        self.folder.path()
     }
 
     /// A new folder for a session, with the stand-in for its server in it.
@@ -144,4 +183,26 @@ pub fn environment(folder: &Path) -> Vec<OsString> {
 /// Marks every process of a session, wherever it went: its environment holds this entry.
 pub fn mark(folder: &Path) -> Vec<u8> {
     [b"HOME=", folder.as_os_str().as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_run_left_goes_and_what_others_hold_stays() {
+        let place = tempfile::tempdir().unwrap();
+        let run = |name: &str| {
+            let folder = place.path().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            folder
+        };
+        let (killed, living, beginning, other) = (run("conf-a"), run("conf-b"), run("conf-c"), run("other"));
+        drop(held(&killed).unwrap());
+        drop(held(&other).unwrap());
+        let _held = held(&living).unwrap();
+        sweep(place.path());
+        assert!(!killed.exists());
+        assert!(living.exists() && beginning.exists() && other.exists());
+    }
 }

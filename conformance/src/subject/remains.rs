@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
+use super::init::Init;
 use super::place::{SessionFolder, mark};
 use crate::observe::process::{self, Watch, reap, signal};
 
 /// A process that outlived its session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remain {
-    /// Its process id.
+    /// Its process id; 0 of whoever is known to be there and was not found.
     pub pid: i32,
     /// Its command line, as far as it can be read.
     pub command: String,
@@ -46,12 +47,25 @@ fn command(pid: i32) -> String {
     String::from_utf8_lossy(&command).trim_end_matches('\0').replace('\0', " ")
 }
 
+/// The same, and whoever is there and not found, by what the init says.
+pub(super) fn all(folder: &SessionFolder, init: Option<&Init>) -> io::Result<Vec<Remain>> {
+    let mut found = find(folder)?;
+    if found.is_empty() && init.is_some_and(|init| !init.is_alone()) {
+        found.push(Remain { pid: 0, command: "a process that is another one at every look".to_owned() });
+    }
+    Ok(found)
+}
+
 /// Those that do not end by themselves within `patience`.
-pub async fn last(folder: &SessionFolder, patience: Duration) -> io::Result<Vec<Remain>> {
+pub(super) async fn last(folder: &SessionFolder, init: Option<&Init>, patience: Duration) -> io::Result<Vec<Remain>> {
     let deadline = tokio::time::Instant::now() + patience;
     loop {
-        let found = find(folder)?;
+        let found = all(folder, init)?;
         let Some(first) = found.first() else { return Ok(found) };
+        if first.pid == 0 && tokio::time::Instant::now() > deadline {
+            return Ok(found);
+        }
+        tokio::task::yield_now().await;
         // What is gone by now is no longer found.
         let Ok(watch) = Watch::new(first.pid) else { continue };
         match tokio::time::timeout_at(deadline, watch.ended()).await {

@@ -14,6 +14,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::attend::greeted;
 use super::forks;
 use super::handover::{self, Confine, Order, SOCKET};
+use super::limits::Limits;
 use super::place::{RunFolder, SessionFolder};
 
 /// How far subjects are kept apart from everything else.
@@ -57,8 +59,12 @@ struct Namespaces {
     network: OwnedFd,
     /// The users that sessions run as, if not as the suite.
     users: Option<Arc<Users>>,
+    scratch: Vec<PathBuf>,
     hidden: Vec<PathBuf>,
     shown: Vec<PathBuf>,
+    limits: Limits,
+    /// Microseconds that the slowest end of a session took, until nobody was left.
+    slowest_end: AtomicU64,
 }
 
 /// The process that holds the namespaces. It ends when this is dropped, or the suite gone.
@@ -80,6 +86,12 @@ struct Users {
 /// The user of one session, who is free for another one when this is dropped.
 #[derive(Debug)]
 pub(super) struct User(Arc<Users>, u32);
+
+impl User {
+    pub(super) fn id(&self) -> rustix::process::Uid {
+        rustix::process::Uid::from_raw(self.1)
+    }
+}
 
 impl Drop for User {
     fn drop(&mut self) {
@@ -103,24 +115,28 @@ impl Sandbox {
     }
 
     /// Tier A, for a run of these programs. An error says what the machine does not allow.
-    pub fn namespaces(run: &RunFolder, programs: &[&Path]) -> io::Result<Self> {
+    pub fn namespaces(run: &RunFolder, programs: &[&Path], hide: &[PathBuf], limits: Limits) -> io::Result<Self> {
         if !cfg!(target_os = "linux") {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "tier A: there are namespaces on Linux alone"));
         }
         let holder = Holder::start(run)?;
         let users = rustix::process::geteuid().is_root().then(Users::claim).transpose()?.map(Arc::new);
         holder.map(users.as_deref())?;
-        let mut scratch: BTreeSet<_> = SCRATCH.iter().filter_map(|path| Path::new(path).canonicalize().ok()).collect();
-        // The folders of other sessions.
-        scratch.insert(run.path().canonicalize()?);
-        let (shown, hidden) = view(&needed(programs), scratch, users.is_some());
+        let scratch: BTreeSet<_> = SCRATCH.iter().filter_map(|path| Path::new(path).canonicalize().ok()).collect();
+        let (shown, hidden) = view(&needed(programs), &scratch, hide, users.is_some())?;
+        // Within what it may write to as well, nothing is written beside what is its own.
+        let closed = hidden.iter().filter(|folder| !scratch.contains(*folder)).chain(hide);
+        let closed: BTreeSet<_> = closed.cloned().collect();
         Ok(Sandbox(Some(Namespaces {
             user: File::open(holder.about("ns/user"))?.into(),
             network: File::open(holder.about("ns/net"))?.into(),
             holder,
             users,
-            hidden,
+            scratch: hidden.into_iter().filter(|folder| scratch.contains(folder)).collect(),
+            hidden: closed.into_iter().collect(),
             shown,
+            limits,
+            slowest_end: AtomicU64::new(0),
         })))
     }
 
@@ -133,6 +149,19 @@ impl Sandbox {
                 socket.ok_or_else(|| io::Error::other("the holder sent no socket"))
             }
         }
+    }
+
+    /// A session's sandbox was empty so long after it was ended.
+    pub(super) fn emptied_in(&self, took: Duration) {
+        if let Some(namespaces) = &self.0 {
+            let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            namespaces.slowest_end.fetch_max(took, Ordering::Relaxed);
+        }
+    }
+
+    /// How long the slowest end of a session took, until nobody was left; nothing in tier C.
+    pub fn slowest_end(&self) -> Duration {
+        Duration::from_micros(self.0.as_ref().map_or(0, |namespaces| namespaces.slowest_end.load(Ordering::Relaxed)))
     }
 
     /// How the program of a session is confined, with the descriptors that go along, and the user that it is then; nothing
@@ -154,10 +183,12 @@ impl Sandbox {
         }
         let confine = Confine {
             uid: user.as_ref().map(|user| user.1),
+            scratch: namespaces.scratch.iter().map(bytes).collect(),
             hidden: namespaces.hidden.iter().map(bytes).collect(),
             shown: namespaces.shown.iter().map(bytes).collect(),
             kept: kept.map(|path| path.as_os_str().as_bytes().to_vec()),
             terminal,
+            limits: namespaces.limits,
         };
         let along = [namespaces.user.try_clone()?, namespaces.network.try_clone()?];
         Ok(Some(Confined { confine, along, user }))
@@ -287,11 +318,17 @@ fn settings() -> String {
     }
 }
 
-/// What is hidden: where anybody may write, and, from another user, what only some may enter on the way to what is needed.
-/// And what is shown in it all the same: whatever lies directly there and holds what is needed, since a program often has
-/// its parts in a folder beside its own.
-fn view(needed: &BTreeSet<PathBuf>, scratch: BTreeSet<PathBuf>, is_another: bool) -> (Vec<PathBuf>, Vec<PathBuf>) {
-    let mut hidden = scratch;
+/// What is hidden: where anybody may write, what is asked for, and, from another user, what only some may enter on the way
+/// to what is needed. And what is shown in it all the same: whatever lies directly there and holds what is needed, since a
+/// program often has its parts in a folder beside its own; where that would show what is asked to be hidden, its own folder.
+fn view(
+    needed: &BTreeSet<PathBuf>,
+    scratch: &BTreeSet<PathBuf>,
+    asked: &[PathBuf],
+    is_another: bool,
+) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    let mut hidden = scratch.clone();
+    hidden.extend(asked.iter().cloned());
     if is_another {
         let above = needed.iter().flat_map(|path| path.ancestors().skip(1));
         hidden.extend(above.filter(|folder| !is_open_to_all(folder)).map(Path::to_owned));
@@ -299,12 +336,27 @@ fn view(needed: &BTreeSet<PathBuf>, scratch: BTreeSet<PathBuf>, is_another: bool
     // One that lies in another is hidden with it.
     let is_outermost = |path: &&PathBuf| !path.ancestors().skip(1).any(|above| hidden.contains(above));
     let outermost: Vec<_> = hidden.iter().filter(is_outermost).cloned().collect();
-    let shown_in = |hidden: &PathBuf| {
-        let directly = |path: &PathBuf| Some(hidden.join(path.strip_prefix(hidden).ok()?.components().next()?));
-        needed.iter().filter_map(directly).collect::<Vec<_>>()
-    };
-    let shown: BTreeSet<_> = outermost.iter().flat_map(shown_in).collect();
-    (shown.into_iter().collect(), outermost)
+    let mut shown = BTreeSet::new();
+    for hidden in &outermost {
+        for path in needed {
+            let Some(first) = path.strip_prefix(hidden).ok().and_then(|below| below.components().next()) else {
+                continue;
+            };
+            let (directly, own) =
+                (hidden.join(first), if path.is_dir() { path } else { path.parent().unwrap_or(path) });
+            let shows = |folder: &Path| asked.iter().find(|asked| asked.starts_with(folder));
+            let is_below_asked = asked.iter().any(|asked| path.starts_with(asked));
+            let folder = if is_below_asked || shows(&directly).is_some() { own } else { &directly };
+            if let Some(secret) = shows(folder) {
+                let (secret, own) = (secret.display(), own.display());
+                return Err(io::Error::other(format!(
+                    "{secret} cannot be hidden: what runs is in {own}, which holds it"
+                )));
+            }
+            shown.insert(folder.to_owned());
+        }
+    }
+    Ok((shown.into_iter().collect(), outermost))
 }
 
 /// The programs and the folders of the search path, where they really are.
@@ -332,9 +384,11 @@ mod tests {
     fn what_is_needed_is_shown_where_something_above_is_hidden() {
         let (shown, hidden) = view(
             &paths(&["/tmp/solution/bin/server", "/usr/bin", "/tmp"]),
-            paths(&["/tmp", "/tmp/conf-x", "/var/tmp"]),
+            &paths(&["/tmp", "/tmp/conf-x", "/var/tmp"]),
+            &[],
             false,
-        );
+        )
+        .unwrap();
         assert_eq!(shown, [PathBuf::from("/tmp/solution")]);
         assert_eq!(hidden, [PathBuf::from("/tmp"), PathBuf::from("/var/tmp")]);
     }
@@ -348,10 +402,24 @@ mod tests {
         std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o711)).unwrap();
         std::fs::set_permissions(folder.join("home"), PermissionsExt::from_mode(0o700)).unwrap();
         let needed = BTreeSet::from([program]);
-        assert_eq!(view(&needed, BTreeSet::new(), false), (vec![], vec![]));
+        assert_eq!(view(&needed, &BTreeSet::new(), &[], false).unwrap(), (vec![], vec![]));
         assert_eq!(
-            view(&needed, BTreeSet::new(), true),
+            view(&needed, &BTreeSet::new(), &[], true).unwrap(),
             (vec![folder.join("home/solution")], vec![folder.join("home")])
         );
+    }
+
+    #[test]
+    fn of_what_is_asked_to_be_hidden_only_a_programs_own_folder_is_shown() {
+        let seen = |asked: &[&str]| {
+            let asked: Vec<_> = asked.iter().map(PathBuf::from).collect();
+            view(&paths(&["/tmp/all/one/bin/server"]), &paths(&["/tmp"]), &asked, false)
+        };
+        let own = (vec![PathBuf::from("/tmp/all/one/bin")], vec![PathBuf::from("/tmp")]);
+        assert_eq!(seen(&["/tmp/all"]).unwrap(), own);
+        assert_eq!(seen(&["/tmp/all/two"]).unwrap(), own);
+        assert_eq!(seen(&["/srv/other"]).unwrap().0, [PathBuf::from("/tmp/all")]);
+        let refused = seen(&["/tmp/all/one/bin/secrets"]).unwrap_err().to_string();
+        assert!(refused.contains("/tmp/all/one/bin, which holds it"), "{refused}");
     }
 }

@@ -6,6 +6,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -54,6 +55,7 @@ impl Session {
             record: record.clone(),
             server: ServerPlan::Held(Vec::new()),
             own: Vec::new(),
+            standin: PathBuf::new(),
             starts: Mutex::default(),
             watching: Mutex::default(),
         };
@@ -205,13 +207,14 @@ impl Session {
 
     /// Every living process of this session.
     pub fn left(&self) -> io::Result<Vec<Remain>> {
-        let left = || remains::find(&self.folder).map_err(|error| error.to_string());
+        let left = || remains::all(&self.folder, self.init.as_deref()).map_err(|error| error.to_string());
         self.record.answer("what is running", left).map_err(io::Error::other)
     }
 
     /// Every process of this session that does not end by itself in time.
     pub async fn left_for_long(&self) -> io::Result<Vec<Remain>> {
-        let left = async { remains::last(&self.folder, self.patience).await.map_err(|error| error.to_string()) };
+        let init = self.init.as_deref();
+        let left = async { remains::last(&self.folder, init, self.patience).await.map_err(|error| error.to_string()) };
         self.record.ask("what goes on running", left).await.map_err(io::Error::other)
     }
 
@@ -322,10 +325,13 @@ impl Session {
             // Whoever is left ends with the init, however fast they multiply.
             Some(init) => {
                 for pid in known {
-                    remains::end(pid, self.patience).await?;
+                    // So that its end is seen; one that is slow to go goes with all others.
+                    let _ = remains::end(pid, self.patience).await;
                 }
-                let found = remains::find(&self.folder)?;
-                init.end(self.patience).await?;
+                let found = remains::all(&self.folder, Some(init))?;
+                let begun = Instant::now();
+                init.end().await?;
+                self.folder.sandbox.emptied_in(begun.elapsed());
                 found
             }
             None => remains::clear(&self.folder, &known, self.patience).await?,

@@ -119,6 +119,7 @@ impl Session {
             record: record.clone(),
             server: plan.server,
             own,
+            standin: folder.standin.clone(),
             starts: Mutex::default(),
             watching: Mutex::default(),
         });

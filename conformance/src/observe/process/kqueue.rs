@@ -4,6 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 use tokio::io::Interest;
@@ -63,6 +64,11 @@ pub fn number(_: &OwnedFd) -> Option<i32> {
 
 /// A process has one number here, which it can tell itself.
 pub fn peer(_: &UnixStream) -> Option<i32> {
+    None
+}
+
+/// This system does not tell.
+pub fn runs(_: i32, _: &Path) -> Option<bool> {
     None
 }
 

@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use tokio::io::unix::AsyncFd;
@@ -97,6 +98,13 @@ pub fn number(pidfd: &OwnedFd) -> Option<i32> {
 /// The number that whoever connected a socket has here.
 pub fn peer(socket: &UnixStream) -> Option<i32> {
     Some(rustix::net::sockopt::socket_peercred(socket).ok()?.pid.as_raw_nonzero().get())
+}
+
+/// Whether a process runs this program, wherever that stands for it.
+pub fn runs(pid: i32, program: &Path) -> Option<bool> {
+    let file = |path: &Path| std::fs::metadata(path).ok().map(|about| (about.dev(), about.ino()));
+    let its = file(Path::new(&format!("/proc/{pid}/exe")));
+    Some(its.is_some() && its == file(program))
 }
 
 /// The inode of a process's namespace of processes.

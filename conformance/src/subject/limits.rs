@@ -1,0 +1,31 @@
+//! What the programs of a session may use, as options of the command line and as the stand-in is told. How it is enforced is
+//! not known here.
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+/// What the programs of a session may use at most, in tier A.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Args)]
+pub struct Limits {
+    /// Processes and threads of a session
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(8..))]
+    pub max_processes: u64,
+    /// Private memory that each process may write to, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 2048, value_parser = clap::value_parser!(u64).range(16..=1 << 30))]
+    pub max_memory: u64,
+    /// What a session may write to its folder and to each scratch folder, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub max_scratch: u64,
+    /// Open files of each process
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(64..))]
+    pub max_files: u64,
+    /// Processor time of each process, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_cpu: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { max_processes: 256, max_memory: 2048, max_scratch: 64, max_files: 4096, max_cpu: 300 }
+    }
+}
