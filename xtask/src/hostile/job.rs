@@ -58,6 +58,8 @@ type Verdicts = BTreeMap<String, String>;
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Finding {
     pub(super) complaints: Vec<String>,
+    /// Verdicts that are not as expected, of a machine that was too slow to say more.
+    pub(super) unsure: Vec<String>,
     pub(super) seconds: f64,
     pub(super) neighbour_alike: bool,
     pub(super) verdicts_ms: Vec<u64>,
@@ -72,6 +74,7 @@ pub(super) struct Finding {
 pub(super) struct Report {
     requirements: Vec<Entry>,
     exit_status: u8,
+    late_ms: u64,
     memory_kib: u64,
     emptied_ms: u64,
 }
@@ -82,12 +85,21 @@ struct Entry {
     verdict: String,
     took_ms: u64,
     #[serde(default)]
+    too_slow: bool,
+    #[serde(default)]
     expected: Option<String>,
     #[serde(default)]
     seen: Option<String>,
 }
 
+/// A suite that was woken so late is no judge of what came in time.
+const LATE_MS: u64 = 100;
+
 impl Report {
+    fn is_too_slow(&self) -> bool {
+        self.late_ms > LATE_MS || self.requirements.iter().any(|entry| entry.too_slow)
+    }
+
     fn verdicts(&self) -> Verdicts {
         self.requirements.iter().map(|entry| (entry.id.clone(), entry.verdict.clone())).collect()
     }
@@ -166,12 +178,18 @@ impl Job {
         let mut finding = Finding { seconds: begun.elapsed().as_secs_f64(), ..Finding::default() };
         match neighbour {
             Ok(report) if report.verdicts() == self.neighbour.verdicts() => finding.neighbour_alike = true,
-            Ok(report) => complaints.extend(different(&self.neighbour.verdicts(), &report)),
+            Ok(report) => {
+                let said = if report.is_too_slow() { &mut finding.unsure } else { &mut complaints };
+                said.extend(different(&self.neighbour.verdicts(), &report));
+            }
             Err(problem) => complaints.push(format!("the neighbour: {problem}")),
         }
         match judge {
             Ok(report) => {
-                complaints.extend(self.judged_wrongly(&report, &secret).map_err(told)?);
+                let said = if report.is_too_slow() { &mut finding.unsure } else { &mut complaints };
+                let shown = self.shown().map_err(told)?;
+                said.extend(self.judged_wrongly(&report, &shown));
+                complaints.extend(self.kept_wrongly(&report, &shown, &secret).map_err(told)?);
                 finding.verdicts_ms = report.requirements.iter().map(|entry| entry.took_ms).collect();
                 (finding.emptied_ms, finding.memory_kib) = (report.emptied_ms, report.memory_kib);
             }
@@ -222,8 +240,18 @@ impl Job {
         Ok(())
     }
 
-    /// What is wrong with the report, and with what was kept.
-    fn judged_wrongly(&self, report: &Report, secret: &str) -> std::io::Result<Vec<String>> {
+    /// What the program showed, or what is told of it.
+    fn shown(&self) -> std::io::Result<String> {
+        if self.program.floods {
+            return fs::read_to_string(self.folder.join("judge/report.json"));
+        }
+        let mut shown = String::new();
+        gather(&self.folder.join("judge/bundle"), &mut shown)?;
+        Ok(shown)
+    }
+
+    /// What is wrong with the verdicts, and with how far the program came.
+    fn judged_wrongly(&self, report: &Report, shown: &str) -> Vec<String> {
         let mut complaints = Vec::new();
         let holds = |entry: &Entry| !matches!(entry.verdict.as_str(), "fail" | "warn" | "advice");
         for id in JUDGED {
@@ -243,6 +271,16 @@ impl Job {
                 (true, false) => {}
             }
         }
+        if !shown.contains(&self.program.shows) {
+            let shows = &self.program.shows;
+            complaints.push(format!("expected {shows:?} among what it showed: it did not come to what it is for"));
+        }
+        complaints
+    }
+
+    /// What is wrong with the rest of the report, and with what was kept.
+    fn kept_wrongly(&self, report: &Report, shown: &str, secret: &str) -> std::io::Result<Vec<String>> {
+        let mut complaints = Vec::new();
         if report.exit_status == 3 {
             complaints.push("the suite itself failed".to_owned());
         }
@@ -251,22 +289,12 @@ impl Job {
         {
             complaints.push(format!("{} took {} ms", slow.id, slow.took_ms));
         }
-        let mut shown = String::new();
         if self.program.floods {
             let most = self.neighbour.memory_kib + u64::from(JOBS) * (KEPT_KIB_MAX + 1024);
             if report.memory_kib > most {
                 let used = report.memory_kib;
                 complaints.push(format!("the judge had {used} KiB in use, at most {most} KiB are promised"));
             }
-            shown = fs::read_to_string(self.folder.join("judge/report.json"))?;
-        } else {
-            gather(&self.folder.join("judge/bundle"), &mut shown)?;
-        }
-        if !shown.contains(&self.program.shows) {
-            complaints.push(format!(
-                "expected {:?} among what it showed: it did not come to what it is for",
-                self.program.shows
-            ));
         }
         complaints
             .extend(shown.match_indices("ESCAPED").map(|(at, _)| shown[at..].chars().take(120).collect()).take(3));

@@ -217,14 +217,14 @@ mod tests {
         while !is_stopped(pid) {
             std::thread::yield_now();
         }
-        assert!(!is_pending(pid, libc::SIGINT));
-        super::super::signal(pid, libc::SIGINT).unwrap();
-        assert!(is_pending(pid, libc::SIGINT) && !is_pending(pid, libc::SIGALRM));
+        assert!(!is_pending(pid, libc::SIGUSR1));
+        super::super::signal(pid, libc::SIGUSR1).unwrap();
+        assert!(is_pending(pid, libc::SIGUSR1) && !is_pending(pid, libc::SIGALRM));
         // It shares its group with its parent.
         assert_eq!(is_in_foreground(pid), is_in_foreground(std::process::id().cast_signed()));
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(!is_pending(pid, libc::SIGINT) && sleeps(pid), "nobody is there");
+        assert!(!is_pending(pid, libc::SIGUSR1) && sleeps(pid), "nobody is there");
     }
 
     #[tokio::test]
