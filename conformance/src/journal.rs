@@ -22,7 +22,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::dialect::Dialect;
 use crate::run::{Judged, Options};
+use crate::subject::limits::Limits;
 use crate::subject::remains::Remain;
+use crate::subject::sandbox::Tier;
 use crate::verdict::Verdict;
 
 /// The format's version.
@@ -47,7 +49,9 @@ struct Head {
     profile: serde_json::Value,
     only: Vec<String>,
     patience_ms: u64,
-    tier: serde_json::Value,
+    tier: Tier,
+    hide: Vec<PathBuf>,
+    limits: Limits,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -61,7 +65,7 @@ pub struct Entry {
     id: String,
     #[serde(flatten)]
     pub(crate) verdict: Verdict,
-    pub(crate) took_us: u64,
+    took_us: u64,
     pub(crate) waited: bool,
     pub(crate) remains: Vec<Remain>,
     pub(crate) evidence: Vec<String>,
@@ -82,7 +86,9 @@ impl Head {
             profile: serde_json::to_value(&options.profile)?,
             only: options.only.clone(),
             patience_ms: u64::try_from(options.patience.as_millis()).unwrap_or(u64::MAX),
-            tier: serde_json::to_value(options.tier)?,
+            tier: options.tier,
+            hide: options.hide.clone(),
+            limits: options.limits,
         })
     }
 }
@@ -204,6 +210,8 @@ fn differences(before: &Head, now: &Head) -> String {
         ("what is selected", before.only != now.only),
         ("--timeout-scale", before.patience_ms != now.patience_ms),
         ("the tier", before.tier != now.tier),
+        ("--hide", before.hide != now.hide),
+        ("the limits", before.limits != now.limits),
     ];
     let differ: Vec<_> = named.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect();
     differ.join(", ")

@@ -1,12 +1,14 @@
 //! The conformance suite: drives any watchdog/server pair as a black box and says, sentence by sentence of
 //! a written specification, what conforms and what does not.
 
+mod attempt;
 pub mod baseline;
 pub mod bundle;
 pub mod cases;
 pub mod dialect;
 pub mod escape;
 pub mod event;
+mod forks;
 pub mod journal;
 pub mod observe;
 pub mod outcome;
@@ -18,4 +20,5 @@ pub mod run;
 pub mod spec;
 pub mod stage;
 pub mod subject;
+pub mod timeline;
 pub mod verdict;

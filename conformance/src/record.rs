@@ -52,7 +52,7 @@ impl Default for Record {
 }
 
 /// How much of what subjects say is kept in one record. No case needs more than a part of it.
-const KEPT_BYTES_MAX: usize = 4 << 20;
+pub const KEPT_BYTES_MAX: usize = 4 << 20;
 
 impl Record {
     /// Of a session that is over.

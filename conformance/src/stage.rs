@@ -50,6 +50,8 @@ pub struct Suite {
     pub patience: Duration,
     /// How late the suite itself was.
     pub lateness: Lateness,
+    /// Whether what was recorded is kept when its case is over.
+    pub keeps_records: bool,
     /// The tracer, if a case that fails is to be traced.
     pub strace: Option<PathBuf>,
     /// Another run, which takes place again on paper.

@@ -50,6 +50,21 @@ pub(crate) fn built_directory() -> Result<PathBuf, String> {
     Ok(this.parent().expect("a program stands in a directory").to_owned())
 }
 
+/// Copies built programs into a folder, so that a build meanwhile does not put others in their place.
+pub(crate) fn copy_built(programs: &[&str], built: &Path, folder: &Path) -> Result<(), String> {
+    for program in programs {
+        let copied = std::fs::copy(built.join(program), folder.join(program));
+        copied.map_err(|error| format!("{}: {error}", built.join(program).display()))?;
+    }
+    Ok(())
+}
+
+/// What a pair is judged with.
+pub(crate) const SUITE: [&str; 2] = ["conformance", "conformance-standin"];
+
+/// The pair that is judged by default.
+pub(crate) const REFERENCE: [&str; 2] = ["watchdog", "server"];
+
 pub(crate) fn reference_profile() -> PathBuf {
     crate::workspace().join("fixtures").join("profiles").join("reference.toml")
 }

@@ -121,11 +121,7 @@ impl Bench {
         let built = suite::built_directory()?;
         let folder = built.parent().unwrap_or(&built).join("faults");
         let workshop = Mutex::new(Workshop::new(&workspace(), &folder)?);
-        // A copy, so that a build meanwhile does not put another suite in its place.
-        for program in ["conformance", "conformance-standin"] {
-            let copied = std::fs::copy(built.join(program), folder.join(program));
-            copied.map_err(|error| format!("{}: {error}", built.join(program).display()))?;
-        }
+        suite::copy_built(&suite::SUITE, &built, &folder)?;
         Ok(Self { suite: folder.join("conformance"), path: path_with_python(), folder, workshop })
     }
 

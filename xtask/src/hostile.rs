@@ -66,11 +66,8 @@ fn judged(options: &Options) -> Result<Figures, String> {
     let folder = built.parent().unwrap_or(&built).join("hostile");
     let told = |error: std::io::Error| format!("{}: {error}", folder.display());
     std::fs::create_dir_all(&folder).map_err(told)?;
-    // A copy, so that a build meanwhile does not put others in their place.
-    for program in ["conformance", "conformance-standin", "watchdog", "server"] {
-        let copied = std::fs::copy(built.join(program), folder.join(program));
-        copied.map_err(|error| format!("{}: {error}", built.join(program).display()))?;
-    }
+    suite::copy_built(&suite::SUITE, &built, &folder)?;
+    suite::copy_built(&suite::REFERENCE, &built, &folder)?;
     let all = corpus::read(&workspace().join("fixtures/hostile"))?;
     let is_chosen = |program: &&Program| {
         options.names.is_empty() || options.names.iter().any(|name| program.name.contains(name.as_str()))
@@ -131,7 +128,7 @@ struct Figures {
     complaints: u64,
     verdicts: Vec<u64>,
     emptied: Vec<u64>,
-    grown_kib: u64,
+    memory_kib: u64,
     neighbours: u64,
     neighbours_alike: u64,
     seconds: f64,
@@ -154,7 +151,7 @@ impl Figures {
         // One that a slow machine could not judge is counted when it is judged again.
         self.neighbours += u64::from(finding.neighbour_alike || finding.unsure.is_empty());
         self.neighbours_alike += u64::from(finding.neighbour_alike);
-        self.grown_kib = self.grown_kib.max(finding.memory_kib);
+        self.memory_kib = self.memory_kib.max(finding.memory_kib);
         self.verdicts.extend(finding.verdicts_ms);
         self.emptied.push(finding.emptied_ms);
     }
@@ -176,7 +173,7 @@ impl Figures {
             self.neighbours_alike,
             self.neighbours,
             self.verdicts.len(),
-            self.grown_kib,
+            self.memory_kib,
         )
     }
 }

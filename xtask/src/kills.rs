@@ -5,15 +5,19 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::Deserialize;
 
 use crate::conformance as suite;
+use crate::files::read_json;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -53,10 +57,9 @@ struct Entry {
 
 type Verdicts = BTreeMap<String, String>;
 
-/// The suite, which judges the reference in this folder.
+/// The folder in which copies of the suite and the reference are, and the suite judges the other.
 struct Bench {
     folder: PathBuf,
-    built: PathBuf,
 }
 
 fn killed(points: u64) -> Result<(String, Vec<String>), String> {
@@ -69,22 +72,21 @@ fn killed(points: u64) -> Result<(String, Vec<String>), String> {
     }
     std::fs::create_dir_all(folder.join("tmp")).map_err(told)?;
     nix::sys::prctl::set_child_subreaper(true).map_err(std::io::Error::from).map_err(told)?;
-    let bench = Bench { folder, built };
+    suite::copy_built(&suite::SUITE, &built, &folder)?;
+    suite::copy_built(&suite::REFERENCE, &built, &folder)?;
+    let bench = Bench { folder };
     let begun = Instant::now();
-    bench.start(false)?.wait().map_err(told)?;
+    bench.start()?.wait().map_err(told)?;
     let (undisturbed, whole) = (begun.elapsed(), bench.verdicts()?);
 
     let (mut kills, mut runs, mut complaints, mut gone) = (0, 0, Vec::new(), Vec::new());
     while kills < points {
         let _ = std::fs::remove_file(bench.journal());
-        let mut is_first = true;
         loop {
             let after = undisturbed.mul_f64(fraction());
-            let mut judge = bench.start(!is_first)?;
-            is_first = false;
-            let deadline = Instant::now() + after;
-            let ended = kills < points && !ends_before(&mut judge, deadline).map_err(told)?;
-            if !ended {
+            let mut judge = bench.start()?;
+            let is_over = kills == points || ends_before(&judge, Instant::now() + after).map_err(told)?;
+            if is_over {
                 judge.wait().map_err(told)?;
                 break;
             }
@@ -130,10 +132,12 @@ impl Bench {
         self.folder.join("report.json")
     }
 
-    fn start(&self, resumes: bool) -> Result<std::process::Child, String> {
+    /// Starts a run, or goes on with one that had begun a journal when it was killed.
+    fn start(&self) -> Result<Child, String> {
+        let resumes = self.journal().exists();
         let _ = std::fs::remove_file(self.json());
-        let mut command = Command::new(self.built.join("conformance"));
-        command.args(["--tier", "A", "--bin"]).arg(&self.built).arg("--profile").arg(suite::reference_profile());
+        let mut command = Command::new(self.folder.join("conformance"));
+        command.args(["--tier", "A", "--bin"]).arg(&self.folder).arg("--profile").arg(suite::reference_profile());
         command.arg("--json").arg(self.json()).arg("--journal").arg(self.journal());
         command.args(resumes.then_some("--resume")).env("TMPDIR", self.folder.join("tmp"));
         command.stdin(Stdio::null()).stdout(Stdio::null());
@@ -141,7 +145,7 @@ impl Bench {
     }
 
     fn verdicts(&self) -> Result<Verdicts, String> {
-        let report: Report = parsed(&self.json())?;
+        let report: Report = read_json(&self.json())?;
         Ok(report.requirements.into_iter().map(|entry| (entry.id, entry.verdict)).collect())
     }
 
@@ -159,19 +163,9 @@ impl Bench {
     }
 }
 
-fn parsed<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, String> {
-    let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let bytes = std::fs::read(path).map_err(|error| told(&error))?;
-    serde_json::from_slice(&bytes).map_err(|error| told(&error))
-}
-
 /// Whether a child ends by itself before a moment comes.
-fn ends_before(child: &mut std::process::Child, moment: Instant) -> std::io::Result<bool> {
-    use std::os::fd::AsFd;
-
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    let pid = rustix::process::Pid::from_child(child);
-    let watch = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
+fn ends_before(child: &Child, moment: Instant) -> std::io::Result<bool> {
+    let watch = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
     let left = moment.saturating_duration_since(Instant::now());
     let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
     Ok(poll(&mut [PollFd::new(watch.as_fd(), PollFlags::POLLIN)], timeout)? > 0)

@@ -7,6 +7,8 @@ mod bench;
 mod conformance;
 #[cfg(unix)]
 mod faults;
+#[cfg(unix)]
+mod files;
 #[cfg(target_os = "linux")]
 mod hostile;
 #[cfg(target_os = "linux")]

@@ -186,10 +186,9 @@ struct Slice {
 impl Slice {
     fn prepare(folder: PathBuf, built: &Path, pair: &Pair) -> Result<Self, String> {
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        let reference = if pair.bin.is_none() { &["watchdog", "server"][..] } else { &[] };
-        for program in ["conformance", "conformance-standin"].iter().chain(reference) {
-            let copied = std::fs::copy(built.join(program), folder.join(program));
-            copied.map_err(|error| format!("{}: {error}", built.join(program).display()))?;
+        suite::copy_built(&suite::SUITE, built, &folder)?;
+        if pair.bin.is_none() {
+            suite::copy_built(&suite::REFERENCE, built, &folder)?;
         }
         let profile = match &pair.profile {
             Some(path) => {

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use conformance::bundle::Bundle;
 use conformance::event::Event;
-use conformance::report::transcript::timeline;
+use conformance::timeline::timeline;
 use libfuzzer_sys::fuzz_target;
 
 const HEAD: &str = r#"{"format": 2, "family": "watchdog", "system": "linux", "pair": {"watchdog": "w", "server": "s"},

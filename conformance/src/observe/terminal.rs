@@ -23,8 +23,8 @@ use super::process;
 use super::readiness::register;
 use super::unread::unread;
 use crate::event::{Stream, What};
+use crate::forks;
 use crate::record::Record;
-use crate::subject::forks;
 
 /// The suite's side of a pseudo terminal, and the process that was started in it.
 pub struct Terminal {
@@ -147,7 +147,8 @@ impl AsFd for Input {
 pub struct Reader {
     /// It is over when the end is closed on the other side.
     pub reading: JoinHandle<()>,
-    end: Arc<AsyncFd<OwnedFd>>,
+    /// It stays open when the reading is over, or aborted.
+    pub end: Arc<AsyncFd<OwnedFd>>,
 }
 
 impl Reader {

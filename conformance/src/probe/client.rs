@@ -13,13 +13,13 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::JoinHandle;
 
 use crate::event::{What, Who};
+use crate::forks;
 use crate::observe::process;
 use crate::observe::readiness::register;
-use crate::observe::terminal::Input;
+use crate::observe::terminal::{self, Input};
 use crate::outcome::Stop;
 use crate::record::Record;
 use crate::stage::{Alone, Run, Stage};
-use crate::subject::forks;
 use crate::subject::handover::{Descriptor, Hello, Kind};
 
 /// A server without a watchdog.
@@ -35,8 +35,7 @@ pub struct Client {
 
 /// What notes a server's words: the end that it reads stays open, also when it was told to read no more.
 struct Reader {
-    reading: JoinHandle<()>,
-    end: Arc<AsyncFd<OwnedFd>>,
+    of: terminal::Reader,
     fd: i32,
 }
 
@@ -65,9 +64,10 @@ impl Client {
         let run = stage.server(Alone { like: Some(hello), ends: wires.theirs, slot: Some(slot) }).await?;
         let mut readers = Vec::new();
         for (fd, output) in wires.outputs {
-            crate::observe::terminal::unblock(&output)?;
+            terminal::unblock(&output)?;
             let end = Arc::new(register(output, Interest::READABLE)?);
-            readers.push(Reader { reading: read_replies(run.record.clone(), end.clone(), fd), end, fd });
+            let reading = read_replies(run.record.clone(), end.clone(), fd);
+            readers.push(Reader { of: terminal::Reader { reading, end }, fd });
         }
         let client = Client {
             run,
@@ -116,29 +116,26 @@ impl Client {
     /// From here on nobody reads what the server writes; its pipe stays open.
     pub fn stop_reading(&self) {
         for reader in &self.readers {
-            reader.reading.abort();
+            reader.of.reading.abort();
         }
     }
 
     /// From here on what it writes is read again.
     pub fn read_again(&mut self) {
         for reader in &mut self.readers {
-            reader.reading = read_replies(self.run.record.clone(), reader.end.clone(), reader.fd);
+            reader.of.reading = read_replies(self.run.record.clone(), reader.of.end.clone(), reader.fd);
         }
     }
 
     /// How many bytes of replies wait to be read.
     pub fn waiting(&self) -> u64 {
-        self.readers.iter().filter_map(|reader| rustix::io::ioctl_fionread(&reader.end).ok()).sum()
+        self.readers.iter().filter_map(|reader| rustix::io::ioctl_fionread(&reader.of.end).ok()).sum()
     }
 
     /// Closes the pipes that its replies come through, and nothing else: whoever writes to them finds them broken.
     pub async fn close_replies(&mut self) {
         for reader in self.readers.drain(..) {
-            reader.reading.abort();
-            // It holds the end as well, until it is gone.
-            let _ = reader.reading.await;
-            forks::close(reader.end);
+            reader.of.close().await;
         }
         self.run.record.push(What::Closed { to: Who::Watchdog, fd: self.fd_write.unwrap_or(self.fd_read) });
     }

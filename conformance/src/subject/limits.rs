@@ -4,28 +4,31 @@
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+/// Enough for every runtime that pairs are written in.
+const DEFAULT: Limits = Limits { max_processes: 256, max_memory: 2048, max_scratch: 64, max_files: 4096, max_cpu: 300 };
+
 /// What the programs of a session may use at most, in tier A.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Args)]
 pub struct Limits {
     /// Processes and threads of a session
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(8..))]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT.max_processes, value_parser = clap::value_parser!(u64).range(8..))]
     pub max_processes: u64,
     /// Private memory that each process may write to, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 2048, value_parser = clap::value_parser!(u64).range(16..=1 << 30))]
+    #[arg(long, value_name = "MIB", default_value_t = DEFAULT.max_memory, value_parser = clap::value_parser!(u64).range(16..=1 << 30))]
     pub max_memory: u64,
     /// What a session may write to its folder and to each scratch folder, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    #[arg(long, value_name = "MIB", default_value_t = DEFAULT.max_scratch, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     pub max_scratch: u64,
     /// Open files of each process
-    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(64..))]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT.max_files, value_parser = clap::value_parser!(u64).range(64..))]
     pub max_files: u64,
     /// Processor time of each process, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT.max_cpu, value_parser = clap::value_parser!(u64).range(1..))]
     pub max_cpu: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { max_processes: 256, max_memory: 2048, max_scratch: 64, max_files: 4096, max_cpu: 300 }
+        DEFAULT
     }
 }

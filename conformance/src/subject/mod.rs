@@ -3,7 +3,6 @@
 pub mod attend;
 #[cfg(target_os = "linux")]
 mod confine;
-pub mod forks;
 pub mod handover;
 mod init;
 pub mod limits;

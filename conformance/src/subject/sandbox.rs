@@ -22,10 +22,10 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::attend::greeted;
-use super::forks;
 use super::handover::{self, Confine, Order, SOCKET};
 use super::limits::Limits;
 use super::place::{RunFolder, SessionFolder};
+use crate::forks;
 
 /// How far subjects are kept apart from everything else.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]

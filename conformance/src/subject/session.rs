@@ -15,12 +15,12 @@ use nix::sys::signal::Signal;
 use tokio::task::JoinSet;
 
 use super::attend::{ServerPlan, Shared};
-use super::forks;
 use super::handover::{self, Hello, Order};
 use super::init::Init;
 use super::place::SessionFolder;
 use super::remains::{self, Remain};
 use crate::event::{Event, Status, What, Who};
+use crate::forks;
 use crate::observe::process::{self, Facts};
 use crate::observe::terminal::{Input, Reader, Terminal};
 use crate::record::Record;

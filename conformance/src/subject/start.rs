@@ -17,11 +17,11 @@ use nix::sys::signal::Signal;
 use tokio::task::JoinSet;
 
 use super::attend::{Program, ServerPlan, Shared, StartError, Starting, attend, begin};
-use super::forks;
 use super::handover::{Become, SOCKET};
 use super::place::{SessionFolder, environment};
 use super::session::{Session, TRACE};
 use crate::event::{Stream, Who};
+use crate::forks;
 use crate::observe::process::{self, Watch};
 use crate::observe::strace::traced;
 use crate::observe::terminal::{Input, Terminal, read_into};

@@ -11,13 +11,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use conformance::record::KEPT_BYTES_MAX;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use serde::{Deserialize, Serialize};
 
 use super::corpus::Program;
 use super::keys;
 use super::traces::Traces;
-use crate::workspace;
+use crate::files::read_json;
+use crate::{conformance as suite, workspace};
 
 /// What is judged of a hostile program.
 const JUDGED: [&str; 5] =
@@ -29,9 +31,6 @@ const JUDGED_OF_NEIGHBOUR: [&str; 7] =
 
 /// Cases at a time.
 const JOBS: u16 = 4;
-
-/// As much as the suite keeps of what the programs of a session say.
-const KEPT_KIB_MAX: u64 = 4096;
 
 /// A fifth of the usual patience: much of what happens here is waiting for what never comes.
 const TIMEOUT_SCALE: &str = "0.2";
@@ -128,9 +127,7 @@ impl Job {
     }
 
     pub(super) fn read(path: &Path) -> Result<Self, String> {
-        let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-        let bytes = fs::read(path).map_err(|error| told(&error))?;
-        serde_json::from_slice(&bytes).map_err(|error| told(&error))
+        read_json(path)
     }
 
     /// Performs it in this process.
@@ -146,10 +143,7 @@ impl Job {
         self.lay_out(&secret, port).map_err(told)?;
         let before = Traces::now(&self.folder.join("guarded"));
 
-        let neighbour =
-            Judge::start(&self.suite, &self.suite, &JUDGED_OF_NEIGHBOUR, &self.folder.join("beside"), |suite| {
-                suite.args(["--profile".as_ref(), crate::conformance::reference_profile().as_os_str()]);
-            })?;
+        let neighbour = Judge::start_on_neighbour(&self.suite, &self.folder.join("beside"))?;
         let pair = self.folder.join("guarded/submissions/this");
         let secrets = self.folder.join("guarded/secrets");
         let judge = Judge::start(&self.suite, &pair, &JUDGED, &self.folder.join("judge"), |suite| {
@@ -250,7 +244,7 @@ impl Job {
         Ok(shown)
     }
 
-    /// What is wrong with the verdicts, and with how far the program came.
+    /// What is wrong with the verdicts, with when they came, and with how far the program came.
     fn judged_wrongly(&self, report: &Report, shown: &str) -> Vec<String> {
         let mut complaints = Vec::new();
         let holds = |entry: &Entry| !matches!(entry.verdict.as_str(), "fail" | "warn" | "advice");
@@ -271,6 +265,11 @@ impl Job {
                 (true, false) => {}
             }
         }
+        if let Some(slow) =
+            report.requirements.iter().find(|entry| u128::from(entry.took_ms) > VERDICT_WITHIN.as_millis())
+        {
+            complaints.push(format!("{} took {} ms", slow.id, slow.took_ms));
+        }
         if !shown.contains(&self.program.shows) {
             let shows = &self.program.shows;
             complaints.push(format!("expected {shows:?} among what it showed: it did not come to what it is for"));
@@ -284,13 +283,8 @@ impl Job {
         if report.exit_status == 3 {
             complaints.push("the suite itself failed".to_owned());
         }
-        if let Some(slow) =
-            report.requirements.iter().find(|entry| u128::from(entry.took_ms) > VERDICT_WITHIN.as_millis())
-        {
-            complaints.push(format!("{} took {} ms", slow.id, slow.took_ms));
-        }
         if self.program.floods {
-            let most = self.neighbour.memory_kib + u64::from(JOBS) * (KEPT_KIB_MAX + 1024);
+            let most = self.neighbour.memory_kib + u64::from(JOBS) * (KEPT_BYTES_MAX as u64 / 1024 + 1024);
             if report.memory_kib > most {
                 let used = report.memory_kib;
                 complaints.push(format!("the judge had {used} KiB in use, at most {most} KiB are promised"));
@@ -319,13 +313,17 @@ pub(super) fn neighbour(suite: &Path, folder: &Path) -> Result<Report, String> {
     if folder.exists() {
         fs::remove_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }
-    let judge = Judge::start(suite, suite, &JUDGED_OF_NEIGHBOUR, folder, |suite| {
-        suite.args(["--profile".as_ref(), crate::conformance::reference_profile().as_os_str()]);
-    })?;
-    judge.report()
+    Judge::start_on_neighbour(suite, folder)?.report()
 }
 
 impl Judge {
+    /// Starts to judge the reference, which stands beside the suite.
+    fn start_on_neighbour(suite: &Path, folder: &Path) -> Result<Self, String> {
+        Judge::start(suite, suite, &JUDGED_OF_NEIGHBOUR, folder, |judge| {
+            judge.arg("--profile").arg(suite::reference_profile());
+        })
+    }
+
     /// Starts to judge a pair in tier A, with whatever `more` adds; the folder keeps what comes of it.
     fn start(
         suite: &Path,

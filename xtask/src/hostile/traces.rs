@@ -87,6 +87,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_corpus_has_the_same_mark() {
+        let shared = std::fs::read_to_string(crate::workspace().join("fixtures/hostile/hostile.py")).unwrap();
+        assert!(shared.contains(&format!("MARK = {MARK:?}")));
+    }
+
+    #[test]
     fn what_is_made_changed_or_gone_is_seen() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::files::read_json;
+
 /// So often every case runs; after that those that take long are left out.
 pub(super) const ROUNDS_WITH_SLOW: u64 = 100;
 
@@ -114,9 +116,7 @@ impl Counted {
 
     /// What a file says of whatever contents.
     pub(super) fn read_any(file: &Path) -> Result<Self, String> {
-        let told = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-        let bytes = std::fs::read(file).map_err(|error| told(&error))?;
-        serde_json::from_slice(&bytes).map_err(|error| told(&error))
+        read_json(file)
     }
 
     /// Puts itself in the file's place all at once: whoever ends us in between leaves the old file or the new one.

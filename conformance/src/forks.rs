@@ -7,7 +7,7 @@ use std::sync::{PoisonError, RwLock};
 static FORKS: RwLock<()> = RwLock::new(());
 
 /// Starts a program, and returns when it runs.
-pub fn starting<T>(start: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+pub(crate) fn starting<T>(start: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let _under_way = FORKS.read().unwrap_or_else(PoisonError::into_inner);
     let (mut end, copied) = os_pipe::pipe()?;
     let started = start();
@@ -18,7 +18,7 @@ pub fn starting<T>(start: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
 }
 
 /// Closes an end of a pipe while no program is being started: whoever reads from it finds its end from here on.
-pub fn close<T>(end: T) {
+pub(crate) fn close<T>(end: T) {
     let _none_under_way = FORKS.write().unwrap_or_else(PoisonError::into_inner);
     drop(end);
 }

@@ -1,0 +1,195 @@
+//! One case: performed, once more where the machine was too slow to tell, and judged; and what is kept of it.
+//!
+//! Which case runs when is not known here, and what an outcome is worth is decided in `verdict`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinError;
+
+use crate::cases::Case;
+use crate::event::What;
+use crate::observe::strace;
+use crate::outcome::{Outcome, Stop};
+use crate::record::{Misfit, Record};
+use crate::run::Judged;
+use crate::spec::Requirement;
+use crate::stage::{Acts, Lesson, Stage, Suite};
+use crate::subject::remains::Remain;
+use crate::timeline::timeline;
+use crate::verdict::{Verdict, judge};
+
+/// Performs a requirement's case, as often as it takes, and judges what came of it.
+pub(crate) async fn attend(
+    suite: Arc<Suite>,
+    lesson: Arc<Lesson>,
+    requirement: Requirement,
+    graded: bool,
+    case: &'static Case,
+) -> Judged {
+    let begun = Instant::now();
+    let mut remains = Vec::new();
+    let mut attempts = 0;
+    let Attempt { stage, outcome, waited } = loop {
+        attempts += 1;
+        let (attempt, left) = attempt(&suite, &lesson, case).await;
+        remains.extend(left);
+        if !is_tried_again(&attempt.outcome, attempts, suite.past.is_some()) {
+            break attempt;
+        }
+    };
+    let verdict = judge(requirement.level, graded, outcome);
+    let acts = stage.acts();
+    let evidence = if verdict.has_evidence() { evidence(&acts, &lesson) } else { Vec::new() };
+    let traces = match (&suite.strace, &verdict) {
+        (Some(strace), Verdict::Fail(_) | Verdict::Warn(_)) => {
+            let stage = Stage::new(suite.clone(), lesson, case.id).traced(strace.clone());
+            traced(case, stage, suite.patience).await
+        }
+        _ => Vec::new(),
+    };
+    let traces = traces.iter().map(|trace| strace::shown(trace)).collect();
+    let acts = if suite.keeps_records { acts } else { Acts::default() };
+    Judged { requirement, graded, verdict, acts, evidence, remains, traces, took: begun.elapsed(), waited }
+}
+
+/// What was seen, session by session. A case without a session of its own judged the first one.
+fn evidence(acts: &Acts, lesson: &Lesson) -> Vec<String> {
+    match acts.records() {
+        records if records.is_empty() => vec![lesson.record.read(timeline)],
+        records => records.iter().map(|record| record.read(timeline)).collect(),
+    }
+}
+
+/// A machine that was too slow to tell may be in time when a case is tried again; one that is not so often never is.
+const ATTEMPTS: usize = 3;
+
+/// Whether a case is performed again after so many attempts. Of a run that is judged again the one that counted is kept.
+fn is_tried_again(outcome: &Outcome, attempts: usize, is_past: bool) -> bool {
+    matches!(outcome, Err(Stop::TooSlow(_))) && attempts < ATTEMPTS && !is_past
+}
+
+/// A case that came to its end.
+struct Attempt {
+    stage: Arc<Stage>,
+    outcome: Outcome,
+    /// Something did not come before its deadline.
+    waited: bool,
+}
+
+/// Performs a case in sessions of its own, which are over afterwards; and what still ran then.
+async fn attempt(suite: &Arc<Suite>, lesson: &Arc<Lesson>, case: &'static Case) -> (Attempt, Vec<Remain>) {
+    let begun = Instant::now();
+    let stage = Arc::new(Stage::new(suite.clone(), lesson.clone(), case.id));
+    let mut outcome = perform(case, stage.clone(), suite.patience).await;
+    if outcome.is_ok() {
+        outcome = stage.settle().await;
+    }
+    let late_us = || u64::try_from(suite.lateness.worst_since(begun).as_micros()).unwrap_or(u64::MAX);
+    let late = Duration::from_micros(stage.notes.answer("how late the suite was, in microseconds", late_us));
+    let (outcome, records, remains) = match stage.finish().await {
+        Ok((records, remains)) => (outcome, records, remains),
+        Err(stop) => (Err(stop), vec![], vec![]),
+    };
+    let waited = records.iter().any(|record| record.has_run_out());
+    let outcome = excuse(blame(outcome, &records), waited, late, suite.patience);
+    (Attempt { stage, outcome, waited }, remains)
+}
+
+/// Runs a case once more for its system calls; what comes of it counts for nothing.
+async fn traced(case: &'static Case, stage: Stage, patience: Duration) -> Vec<Vec<u8>> {
+    let stage = Arc::new(stage);
+    let _ = perform(case, stage.clone(), patience).await;
+    stage.finish_traced().await.unwrap_or_default()
+}
+
+/// What did not hold under a tap that failed is the suite's own fault.
+fn blame(outcome: Outcome, records: &[Arc<Record>]) -> Outcome {
+    let failed = |what: &What| match what {
+        What::TapFailed { error } => Some(error.clone()),
+        _ => None,
+    };
+    let failure = records.iter().find_map(|r| r.read(|events| events.iter().find_map(|e| failed(&e.what))));
+    match (outcome, failure) {
+        (Err(Stop::Failure { .. } | Stop::Missing(_)), Some(error)) => {
+            Err(Stop::Harness(format!("the tap failed: {error}")))
+        }
+        (outcome, _) => outcome,
+    }
+}
+
+/// What did not come in time says nothing of the subject when the suite itself was not in time.
+fn excuse(outcome: Outcome, waited: bool, late: Duration, patience: Duration) -> Outcome {
+    match outcome {
+        Err(Stop::Failure { expected: what, .. } | Stop::Missing(what)) if late > patience / 10 && waited => {
+            let late_ms = late.as_millis();
+            Err(Stop::TooSlow(format!(
+                "to judge what has to come in time ({what}), since the suite itself was woken {late_ms} ms late"
+            )))
+        }
+        outcome => outcome,
+    }
+}
+
+/// Why a task came to no end of its own.
+pub(crate) fn cause(panic: JoinError) -> String {
+    let words = panic.to_string();
+    let misfit = panic.try_into_panic().ok().and_then(|payload| payload.downcast::<Misfit>().ok());
+    match misfit {
+        Some(misfit) => format!(
+            "the bundle was kept by another suite, or changed since: {}; whatever kept it can replay it",
+            misfit.0
+        ),
+        None => format!("it panicked: {words}"),
+    }
+}
+
+/// Runs a case in a task of its own, so that its panic is a harness fault, and within bounds: a pair that is slow at every
+/// step is no reason to stay for ever.
+async fn perform(case: &'static Case, stage: Arc<Stage>, patience: Duration) -> Outcome {
+    let task = tokio::spawn((case.run)(stage));
+    match tokio::time::timeout(patience * 20, task).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(panic)) => Err(Stop::Harness(cause(panic))),
+        // One step after the other came in time, and there were very many of them.
+        Err(_) => Err(Stop::Missing(format!("the end of the case, within {} s", (patience * 20).as_secs()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record in which something was waited for in vain.
+    async fn in_vain() -> Arc<Record> {
+        let record = Arc::new(Record::default());
+        assert_eq!(record.until(Instant::now(), |_| None::<()>).await, None);
+        record
+    }
+
+    #[test]
+    fn only_where_the_machine_was_too_slow_a_case_is_performed_again_and_not_for_ever() {
+        let slow = Err(Stop::TooSlow("for a reply".into()));
+        assert!((1..ATTEMPTS).all(|attempts| is_tried_again(&slow, attempts, false)));
+        assert!(!is_tried_again(&slow, ATTEMPTS, false));
+        assert!(!is_tried_again(&slow, 1, true));
+        for other in [Ok(()), Err(Stop::Missing("a reply".into())), Err(Stop::failure("a", "b"))] {
+            assert!(!is_tried_again(&other, 1, false), "{other:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_failure_that_depends_on_time_is_excused_and_only_by_a_slow_machine() {
+        let patience = Duration::from_secs(10);
+        let (late, in_time) = (Duration::from_secs(2), Duration::from_millis(50));
+        let failure = || Err(Stop::failure("a", "b"));
+        let excused = excuse(failure(), in_vain().await.has_run_out(), late, patience);
+        assert!(matches!(excused, Err(Stop::TooSlow(why)) if why.contains("2000 ms late")));
+        let missing = || Err(Stop::Missing("a reply".into()));
+        assert!(matches!(excuse(missing(), true, late, patience), Err(Stop::TooSlow(_))));
+        assert_eq!(excuse(missing(), true, in_time, patience), missing());
+        assert_eq!(excuse(failure(), true, in_time, patience), failure());
+        assert_eq!(excuse(failure(), Record::default().has_run_out(), late, patience), failure());
+        assert_eq!(excuse(Ok(()), true, late, patience), Ok(()));
+    }
+}
