@@ -13,6 +13,7 @@ use crate::observe::strace;
 use crate::outcome::{Outcome, Stop};
 use crate::record::{Misfit, Record};
 use crate::run::Judged;
+use crate::slow::ATTEMPTS;
 use crate::spec::Requirement;
 use crate::stage::{Acts, Lesson, Stage, Suite};
 use crate::subject::remains::Remain;
@@ -34,7 +35,8 @@ pub(crate) async fn attend(
         attempts += 1;
         let (attempt, left) = attempt(&suite, &lesson, case).await;
         remains.extend(left);
-        if !is_tried_again(&attempt.outcome, attempts, suite.past.is_some()) {
+        let is_final = suite.past.is_some() || lesson.slow.is_some();
+        if !is_tried_again(&attempt.outcome, attempts, is_final) {
             break attempt;
         }
     };
@@ -61,12 +63,10 @@ fn evidence(acts: &Acts, lesson: &Lesson) -> Vec<String> {
     }
 }
 
-/// A machine that was too slow to tell may be in time when a case is tried again; one that is not so often never is.
-const ATTEMPTS: usize = 3;
-
-/// Whether a case is performed again after so many attempts. Of a run that is judged again the one that counted is kept.
-fn is_tried_again(outcome: &Outcome, attempts: usize, is_past: bool) -> bool {
-    matches!(outcome, Err(Stop::TooSlow(_))) && attempts < ATTEMPTS && !is_past
+/// Whether a case is performed again after so many attempts. One is final where it cannot come out otherwise: of a run that is
+/// judged again the attempt that counted is kept, and what was not learned in time is not there.
+fn is_tried_again(outcome: &Outcome, attempts: usize, is_final: bool) -> bool {
+    matches!(outcome, Err(Stop::TooSlow(_))) && attempts < ATTEMPTS && !is_final
 }
 
 /// A case that came to its end.
@@ -85,14 +85,15 @@ async fn attempt(suite: &Arc<Suite>, lesson: &Arc<Lesson>, case: &'static Case) 
     if outcome.is_ok() {
         outcome = stage.settle().await;
     }
-    let late_us = || u64::try_from(suite.lateness.worst_since(begun).as_micros()).unwrap_or(u64::MAX);
-    let late = Duration::from_micros(stage.notes.answer("how late the suite was, in microseconds", late_us));
+    let waited = stage.has_run_out();
+    let is_behind = waited && matches!(outcome, Err(Stop::Failure { .. } | Stop::Missing(_)));
+    let slow = stage.slow(begun, is_behind);
     let (outcome, records, remains) = match stage.finish().await {
         Ok((records, remains)) => (outcome, records, remains),
         Err(stop) => (Err(stop), vec![], vec![]),
     };
-    let waited = records.iter().any(|record| record.has_run_out());
-    let outcome = excuse(blame(outcome, &records), waited, late, suite.patience);
+    let why = slow.excuse(suite.patience).or_else(|| lesson.slow.clone());
+    let outcome = excuse(blame(outcome, &records), why);
     (Attempt { stage, outcome, waited }, remains)
 }
 
@@ -118,16 +119,13 @@ fn blame(outcome: Outcome, records: &[Arc<Record>]) -> Outcome {
     }
 }
 
-/// What did not come in time says nothing of the subject when the suite itself was not in time.
-fn excuse(outcome: Outcome, waited: bool, late: Duration, patience: Duration) -> Outcome {
-    match outcome {
-        Err(Stop::Failure { expected: what, .. } | Stop::Missing(what)) if late > patience / 10 && waited => {
-            let late_ms = late.as_millis();
-            Err(Stop::TooSlow(format!(
-                "to judge what has to come in time ({what}), since the suite itself was woken {late_ms} ms late"
-            )))
+/// What did not come in time says nothing of the subject where the machine was too slow for it.
+fn excuse(outcome: Outcome, why: Option<String>) -> Outcome {
+    match (outcome, why) {
+        (Err(Stop::Failure { expected: what, .. } | Stop::Missing(what)), Some(why)) => {
+            Err(Stop::TooSlow(format!("to judge what has to come in time ({what}), since {why}")))
         }
-        outcome => outcome,
+        (outcome, _) => outcome,
     }
 }
 
@@ -160,13 +158,6 @@ async fn perform(case: &'static Case, stage: Arc<Stage>, patience: Duration) -> 
 mod tests {
     use super::*;
 
-    /// A record in which something was waited for in vain.
-    async fn in_vain() -> Arc<Record> {
-        let record = Arc::new(Record::default());
-        assert_eq!(record.until(Instant::now(), |_| None::<()>).await, None);
-        record
-    }
-
     #[test]
     fn only_where_the_machine_was_too_slow_a_case_is_performed_again_and_not_for_ever() {
         let slow = Err(Stop::TooSlow("for a reply".into()));
@@ -178,18 +169,15 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn only_a_failure_that_depends_on_time_is_excused_and_only_by_a_slow_machine() {
-        let patience = Duration::from_secs(10);
-        let (late, in_time) = (Duration::from_secs(2), Duration::from_millis(50));
-        let failure = || Err(Stop::failure("a", "b"));
-        let excused = excuse(failure(), in_vain().await.has_run_out(), late, patience);
-        assert!(matches!(excused, Err(Stop::TooSlow(why)) if why.contains("2000 ms late")));
-        let missing = || Err(Stop::Missing("a reply".into()));
-        assert!(matches!(excuse(missing(), true, late, patience), Err(Stop::TooSlow(_))));
-        assert_eq!(excuse(missing(), true, in_time, patience), missing());
-        assert_eq!(excuse(failure(), true, in_time, patience), failure());
-        assert_eq!(excuse(failure(), Record::default().has_run_out(), late, patience), failure());
-        assert_eq!(excuse(Ok(()), true, late, patience), Ok(()));
+    #[test]
+    fn a_slow_machine_excuses_what_failed_and_nothing_else() {
+        let why = || Some("it stood still".to_owned());
+        for failed in [Err(Stop::failure("a", "b")), Err(Stop::Missing("a".into()))] {
+            assert_eq!(excuse(failed.clone(), None), failed);
+            assert!(
+                matches!(excuse(failed, why()), Err(Stop::TooSlow(said)) if said.contains("(a), since it stood still"))
+            );
+        }
+        assert_eq!(excuse(Ok(()), why()), Ok(()));
     }
 }

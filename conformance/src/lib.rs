@@ -17,6 +17,7 @@ pub mod profile;
 pub mod record;
 pub mod report;
 pub mod run;
+mod slow;
 pub mod spec;
 pub mod stage;
 pub mod subject;

@@ -20,6 +20,7 @@ use crate::observe::target::{Answer, Target};
 use crate::outcome::Stop;
 use crate::profile::Profile;
 use crate::record::Record;
+use crate::slow::Slow;
 use crate::subject::attend::{ServerPlan, StartError};
 use crate::subject::handover::Hello;
 use crate::subject::place::{RunFolder, SessionFolder, TAP, environment};
@@ -76,6 +77,8 @@ pub struct Lesson {
     pub on_success: Vec<String>,
     /// What was shown for a request that could not be made.
     pub on_failure: Vec<String>,
+    /// Why the machine was too slow to learn all of it, if it was.
+    pub slow: Option<String>,
     /// What was still running when it was over.
     pub remains: Vec<Remain>,
     /// Why there was no lesson at all.
@@ -389,6 +392,31 @@ impl Stage {
     fn slot(&self) -> String {
         let n = self.sessions.lock().expect("not poisoned").len();
         if n == 0 { self.id.to_owned() } else { format!("{}-{}", self.id, n + 1) }
+    }
+
+    /// A wait, in one of the sessions or beside them, came to its deadline.
+    pub fn has_run_out(&self) -> bool {
+        let mut records = self.acts().sessions.into_iter().map(|act| act.record).chain([self.notes.clone()]);
+        records.any(|record| record.has_run_out())
+    }
+
+    /// How slow the machine was since then, for a pair that waited in vain for something: only `waited` makes it worth to look.
+    pub(crate) fn slow(&self, begun: Instant, waited: bool) -> Slow {
+        self.notes.answer("how slow the machine was", || if waited { self.slow_now(begun) } else { Slow::default() })
+    }
+
+    fn slow_now(&self, begun: Instant) -> Slow {
+        let sessions = self.sessions.lock().expect("not poisoned").clone();
+        let time = begun.elapsed();
+        let had: Vec<_> = sessions.iter().map(|session| session.processor_time()).collect();
+        // Whoever had half a processor or more all the time made itself slow, and the suite.
+        if had.iter().any(|had| had.ran >= time / 2) {
+            return Slow::default();
+        }
+        Slow {
+            late: self.suite.lateness.worst_since(begun),
+            starved: had.iter().map(|had| had.waited).max().unwrap_or_default(),
+        }
     }
 
     /// Lets every session come to its own end.

@@ -15,7 +15,7 @@ use crate::observe::rogue::{Manner, Rogue};
 use crate::observe::target::Answer;
 use crate::outcome::{Outcome, Stop};
 use crate::probe::client::Client;
-use crate::stage::{Stage, Watchdog};
+use crate::stage::{Run, Stage, Watchdog};
 
 super::cases! {
     "wire.payload-forms" => payload_forms,
@@ -340,9 +340,8 @@ async fn error_place(stage: &Stage) -> Outcome {
     Ok(())
 }
 
-/// A server alone with a request under way to a target that misbehaves.
-async fn under_way<'a>(stage: &'a Stage, rogue: &mut Rogue) -> Result<Talk<'a>, Stop> {
-    let talk = Talk::begin(stage).await?;
+/// Sends a request to a target that misbehaves, and waits until it is under way.
+async fn under_way(stage: &Stage, talk: &Talk<'_>, rogue: &mut Rogue) -> Result<(), Stop> {
     let (_, op, _) = ops(talk.dialect)?;
     let (object, _) = recorded_request(stage)?;
     let is_url = |(_, value): &(String, Value)| matches!(value, Value::Text(text) if text.starts_with(b"http://"));
@@ -350,17 +349,22 @@ async fn under_way<'a>(stage: &'a Stage, rogue: &mut Rogue) -> Result<Talk<'a>, 
     let url = url.ok_or_else(|| Stop::NotApplicable("a URL is no string in its messages".into()))?;
     let payload = written(talk.dialect, &object, url, &quoted(talk.dialect, &rogue.url()))?;
     talk.client.write(&talk.dialect.framed(&[&op, payload.as_bytes()].concat())).await?;
-    reached(&talk.client.run, rogue).await?;
-    Ok(talk)
+    reached(&talk.client.run, rogue).await
+}
+
+/// Lets a server alone do what it does at once.
+async fn settled(run: &Run) {
+    run.asleep(run.pid, Instant::now() + run.patience() / 10).await;
 }
 
 /// A request that is under way when the pipe ends has its reply, and then the server exits with status 0.
 async fn pending_late(stage: &Stage) -> Outcome {
     let mut rogue = stage.rogue(Manner::Waits)?;
-    let mut talk = under_way(stage, &mut rogue).await?;
+    let mut talk = Talk::begin(stage).await?;
+    under_way(stage, &talk, &mut rogue).await?;
     talk.client.close();
     // Whoever gives up at the end of its pipe does so before the answer comes.
-    talk.client.run.asleep(talk.client.run.pid, Instant::now() + talk.client.run.patience() / 10).await;
+    settled(&talk.client.run).await;
     rogue.release();
     let run = &talk.client.run;
     let status = must_end(run, Who::Server(0), "the end of its pipe and the answer to its request").await?;
@@ -377,8 +381,15 @@ async fn pending_late(stage: &Stage) -> Outcome {
 /// A request that SIGALRM cuts off has its reply.
 async fn sigalrm_replied(stage: &Stage) -> Outcome {
     let mut rogue = stage.rogue(Manner::Silent)?;
-    let talk = under_way(stage, &mut rogue).await?;
+    let talk = Talk::begin(stage).await?;
+    let begun = Instant::now();
+    under_way(stage, &talk, &mut rogue).await?;
     let run = &talk.client.run;
+    settled(run).await;
+    // Else what ends the request may be the server's own deadline for it.
+    if !stage.notes.answer("the signal comes soon", || begun.elapsed() < run.patience() / 5) {
+        return Err(Stop::TooSlow("to send SIGALRM soon after the request has arrived".into()));
+    }
     run.signal(Who::Server(0), Signal::SIGALRM)?;
     must_end(run, Who::Server(0), "SIGALRM, with a request under way").await?;
     let stream = last_replies(run, talk.through).await;

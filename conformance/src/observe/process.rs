@@ -4,7 +4,7 @@
 //! awaited. Nothing here knows which subject a process is.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
@@ -21,7 +21,9 @@ mod system;
 #[path = "process/kqueue.rs"]
 mod system;
 
-pub use system::{Watch, corpse, facts, is_in_foreground, namespace, number, parent, peer, reads, runs, waited};
+pub use system::{
+    Watch, corpse, facts, is_in_foreground, namespace, number, parent, peer, processor_time, reads, runs, waited,
+};
 
 /// What the system says of a living process, where it says it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +43,15 @@ impl Facts {
     pub fn expects(&self, signal: i32) -> bool {
         (self.handled | self.blocked) & (1 << (signal - 1)) != 0
     }
+}
+
+/// What came of a wish to run, since the process began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ProcessorTime {
+    /// How long it had a processor, with all that ended below it and were waited for.
+    pub ran: Duration,
+    /// How long it was ready to run and had none.
+    pub waited: Duration,
 }
 
 /// Waits until every thread of a process sleeps or has ended, and says whether that came before `deadline`.

@@ -123,7 +123,11 @@ impl Rogue {
     /// Whether another request arrives in time, or the first half of an answer has been sent.
     pub async fn arrived(&mut self, patience: Duration) -> bool {
         let arrived = tokio::time::timeout(patience, self.arrivals.recv());
-        self.notes.ask("a request arrives", async { matches!(arrived.await, Ok(Some(()))) }).await
+        let arrived = self.notes.ask("a request arrives", async { matches!(arrived.await, Ok(Some(()))) }).await;
+        if !arrived {
+            self.notes.run_out();
+        }
+        arrived
     }
 }
 

@@ -9,11 +9,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::task::JoinSet;
 
+use super::MACHINE_PATIENCE;
 use super::handover::{self, Become, Begun, Hello, Order};
 use super::init::Init;
 use super::place::{Realm, STARTER, TAP};
@@ -86,19 +86,18 @@ pub(super) struct Starting {
     /// The terminal, if the program is started in one.
     pub(super) master: Option<OwnedFd>,
     pub(super) who: Who,
-    pub(super) patience: Duration,
     pub(super) user: Option<User>,
     pub(super) realm: Arc<OnceLock<Realm>>,
 }
 
 /// Waits for the starter to connect and to report, and has its socket then.
-pub(super) fn greeted(listener: &UnixListener, patience: Duration) -> io::Result<(UnixStream, Hello)> {
-    let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+pub(super) fn greeted(listener: &UnixListener) -> io::Result<(UnixStream, Hello)> {
+    let timeout = PollTimeout::try_from(MACHINE_PATIENCE).unwrap_or(PollTimeout::MAX);
     if poll(&mut [PollFd::new(listener.as_fd(), PollFlags::POLLIN)], timeout)? == 0 {
         return Err(io::Error::other("the starter did not report in time"));
     }
     let (stream, _) = listener.accept()?;
-    stream.set_read_timeout(Some(patience))?;
+    stream.set_read_timeout(Some(MACHINE_PATIENCE))?;
     let greeting = handover::receive::<Hello>(&stream)?.filter(|(hello, _)| hello.name == STARTER);
     let (hello, _) = greeting.ok_or_else(|| io::Error::other("the starter ended before it reported"))?;
     Ok((stream, hello))
@@ -107,8 +106,8 @@ pub(super) fn greeted(listener: &UnixListener, patience: Duration) -> io::Result
 /// Lets the first stand-in become the session's program, and says which process that is. Blocks, in one thread from
 /// beginning to end: every hand-over between threads would cost as much as the start itself.
 pub(super) fn begin(listener: &UnixListener, starting: Starting, shared: &Shared) -> Result<Program, StartError> {
-    let Starting { order, ends, master, who, patience, user, realm } = starting;
-    let (stream, hello) = greeted(listener, patience)?;
+    let Starting { order, ends, master, who, user, realm } = starting;
+    let (stream, hello) = greeted(listener)?;
     master.as_ref().map_or(Ok(()), set_plain)?;
     let watch = Watch::new(hello.pid)?;
     if order.confine.is_none() {

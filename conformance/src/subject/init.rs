@@ -4,16 +4,12 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
-use std::time::Duration;
 
+use super::MACHINE_PATIENCE;
 use super::handover::{self, Order};
 use super::sandbox::User;
 use crate::event::Status;
 use crate::observe::process::{self, Watch};
-
-/// All processes of a namespace end after SIGKILL, which takes the longer the more there are: a thousand and more on a
-/// machine with other things to do.
-const ALL_END_WITHIN: Duration = Duration::from_secs(60);
 
 /// An init, and all that is below it, until [`Init::end`].
 #[derive(Debug)]
@@ -62,7 +58,7 @@ impl Init {
                 Err(_) => Ok(()),
             }
         };
-        let ended = tokio::time::timeout(ALL_END_WITHIN, ended).await;
+        let ended = tokio::time::timeout(MACHINE_PATIENCE, ended).await;
         process::reap(self.starter);
         ended.map_err(|_| io::Error::other("a session's namespace did not end after SIGKILL"))?
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
+use super::MACHINE_PATIENCE;
 use super::init::Init;
 use super::place::{SessionFolder, mark};
 use crate::observe::process::{self, Watch, reap, signal};
@@ -76,19 +77,19 @@ pub(super) async fn last(folder: &SessionFolder, init: Option<&Init>, patience: 
 }
 
 /// Kills what is left, `known` processes first, and waits for their ends. Returns what was found beside those.
-pub async fn clear(folder: &SessionFolder, known: &[i32], patience: Duration) -> io::Result<Vec<Remain>> {
+pub async fn clear(folder: &SessionFolder, known: &[i32]) -> io::Result<Vec<Remain>> {
     for &pid in known {
-        end(pid, patience).await?;
+        end(pid, MACHINE_PATIENCE).await?;
     }
     let first = find(folder)?;
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + MACHINE_PATIENCE;
     let mut found = first.clone();
     while !found.is_empty() {
         if Instant::now() > deadline {
             return Err(io::Error::other(format!("{} processes could not be ended: {found:?}", found.len())));
         }
         for remain in &found {
-            end(remain.pid, patience).await?;
+            end(remain.pid, MACHINE_PATIENCE).await?;
         }
         found = find(folder)?;
     }

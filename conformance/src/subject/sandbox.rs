@@ -203,9 +203,6 @@ pub(super) struct Confined {
 }
 
 impl Holder {
-    /// How long it may take to be there.
-    const PATIENCE: Duration = Duration::from_secs(60);
-
     /// Starts it, in namespaces of its own.
     fn start(run: &RunFolder) -> io::Result<Self> {
         let folder = run.session()?;
@@ -213,7 +210,7 @@ impl Holder {
         let mut starter = folder.starter();
         starter.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
         let process = forks::starting(|| starter.spawn())?;
-        let (control, _) = greeted(&listener, Self::PATIENCE)?;
+        let (control, _) = greeted(&listener)?;
         let holder = Holder { control: Mutex::new(control), process };
         let refused = |error| io::Error::other(format!("namespaces cannot be made here: {error}; {}", settings()));
         holder.order(&Order::Separate).map_err(refused)?;

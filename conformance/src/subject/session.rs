@@ -3,6 +3,7 @@
 //! A session is driven, asked what there is to be seen, and ended with everything in it; how it starts its program is in
 //! `start`. What a session is for, and what should be seen in it, only its case knows.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -21,7 +22,7 @@ use super::place::SessionFolder;
 use super::remains::{self, Remain};
 use crate::event::{Event, Status, What, Who};
 use crate::forks;
-use crate::observe::process::{self, Facts};
+use crate::observe::process::{self, Facts, ProcessorTime};
 use crate::observe::terminal::{Input, Reader, Terminal};
 use crate::record::Record;
 
@@ -157,7 +158,7 @@ impl Session {
             tokio::time::timeout(self.patience, all).await.is_ok()
         };
         // Not as an `Option<()>`, whose two values look alike in JSON.
-        self.record.ask("the outputs are closed", closed).await.then_some(())
+        self.in_time(self.record.ask("the outputs are closed", closed).await).then_some(())
     }
 
     /// Sends a signal to one of the subjects.
@@ -184,7 +185,7 @@ impl Session {
     pub async fn stopped(&self, who: Who) -> bool {
         let Ok(pid) = self.pid_of(who) else { return false };
         let deadline = Instant::now() + self.patience;
-        self.record.ask(&format!("the {who} stands still"), process::stopped(pid, deadline)).await
+        self.in_time(self.record.ask(&format!("the {who} stands still"), process::stopped(pid, deadline)).await)
     }
 
     /// Waits until a subject that stands still has been sent a signal, and says whether that came in time.
@@ -192,7 +193,15 @@ impl Session {
         let Ok(pid) = self.pid_of(who) else { return false };
         let deadline = Instant::now() + self.patience;
         let pending = process::pending(pid, signal as i32, deadline);
-        self.record.ask(&format!("{signal} has reached the {who}"), pending).await
+        self.in_time(self.record.ask(&format!("{signal} has reached the {who}"), pending).await)
+    }
+
+    /// Notes that something did not come before its deadline, if it did not.
+    fn in_time(&self, has_come: bool) -> bool {
+        if !has_come {
+            self.record.run_out();
+        }
+        has_come
     }
 
     /// What the system says of a process of this session.
@@ -202,7 +211,7 @@ impl Session {
 
     /// Waits until every thread of a process of this session sleeps or has ended, and says whether that came before `deadline`.
     pub async fn asleep(&self, pid: i32, deadline: Instant) -> bool {
-        self.record.ask(&format!("process {pid} sleeps"), process::asleep(pid, deadline)).await
+        self.in_time(self.record.ask(&format!("process {pid} sleeps"), process::asleep(pid, deadline)).await)
     }
 
     /// Every living process of this session.
@@ -211,16 +220,32 @@ impl Session {
         self.record.answer("what is running", left).map_err(io::Error::other)
     }
 
+    /// How long those of it that live had a processor, all together, and how long one of the two ends, or the init above
+    /// them, was ready to run and had none.
+    pub fn processor_time(&self) -> ProcessorTime {
+        let of = |pid: &i32| process::processor_time(*pid).unwrap_or_default();
+        let mut ends = self.record.read(crate::event::servers);
+        ends.extend([self.pid].into_iter().chain(self.folder.realm.get().map(|realm| realm.init)));
+        let found = remains::find(&self.folder).unwrap_or_default();
+        let everybody: BTreeSet<_> = found.iter().map(|remain| remain.pid).chain(ends.iter().copied()).collect();
+        ProcessorTime {
+            waited: ends.iter().map(|pid| of(pid).waited).max().unwrap_or_default(),
+            ran: everybody.iter().map(|pid| of(pid).ran).sum(),
+        }
+    }
+
     /// Every process of this session that does not end by itself in time.
     pub async fn left_for_long(&self) -> io::Result<Vec<Remain>> {
         let init = self.init.as_deref();
         let left = async { remains::last(&self.folder, init, self.patience).await.map_err(|error| error.to_string()) };
-        self.record.ask("what goes on running", left).await.map_err(io::Error::other)
+        let left = self.record.ask("what goes on running", left).await.map_err(io::Error::other)?;
+        self.in_time(left.is_empty());
+        Ok(left)
     }
 
     /// Ends what is left of this session.
     pub async fn clear(&self) -> io::Result<()> {
-        if self.record.is_past() { Ok(()) } else { remains::clear(&self.folder, &[], self.patience).await.map(drop) }
+        if self.record.is_past() { Ok(()) } else { remains::clear(&self.folder, &[]).await.map(drop) }
     }
 
     /// How long each wait lasts at most.
@@ -334,7 +359,7 @@ impl Session {
                 self.folder.sandbox.emptied_in(begun.elapsed());
                 found
             }
-            None => remains::clear(&self.folder, &known, self.patience).await?,
+            None => remains::clear(&self.folder, &known).await?,
         };
         if over {
             outlived.extend(found);

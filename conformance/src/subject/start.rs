@@ -137,7 +137,7 @@ impl Session {
             master = Some(end);
         }
         let realm = folder.realm.clone();
-        let starting = Starting { order, ends, master, who, patience, user, realm };
+        let starting = Starting { order, ends, master, who, user, realm };
         let began = {
             let shared = shared.clone();
             tokio::task::spawn_blocking(move || (begin(&listener, starting, &shared), listener))

@@ -10,7 +10,7 @@ use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::Facts;
+use super::{Facts, ProcessorTime};
 use crate::event::Status;
 use crate::observe::readiness::register;
 
@@ -114,6 +114,11 @@ pub fn parent(_: i32) -> Option<i32> {
 
 /// This system does not tell.
 pub fn reads(_: i32) -> Option<u64> {
+    None
+}
+
+/// This system does not tell.
+pub fn processor_time(_: i32) -> Option<ProcessorTime> {
     None
 }
 

@@ -10,12 +10,13 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, Ready};
 
-use super::Facts;
+use super::{Facts, ProcessorTime};
 use crate::event::Status;
 use crate::observe::readiness::register;
 
@@ -131,6 +132,23 @@ pub fn reads(pid: i32) -> Option<u64> {
     io.lines().find_map(|line| line.strip_prefix("syscr: ")?.parse().ok())
 }
 
+/// How the processors have treated a process, and whoever it reaped, where the kernel counts that; of its threads the longest wait
+/// counts.
+pub fn processor_time(pid: i32) -> Option<ProcessorTime> {
+    let of_thread = |thread: DirEntry| {
+        let counted = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        let mut nanoseconds = counted.split_whitespace().map(|word| word.parse().map(Duration::from_nanos));
+        Some(ProcessorTime { ran: nanoseconds.next()?.ok()?, waited: nanoseconds.next()?.ok()? })
+    };
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten().filter_map(of_thread);
+    let own =
+        threads.reduce(|all, one| ProcessorTime { ran: all.ran + one.ran, waited: all.waited.max(one.waited) })?;
+    // Of those that it reaped, in the system and outside of it, after its own.
+    let ticks: u64 = stat(pid)?.get(13..15)?.iter().filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    let of_children = Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second());
+    Some(ProcessorTime { ran: own.ran + of_children, ..own })
+}
+
 /// Whether a process that ended, and was not reaped yet, had waited for a child of its own: what page faults such children
 /// had is counted as its own then, and no program runs without any.
 pub fn waited(pid: i32) -> Option<bool> {
@@ -225,6 +243,30 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(!is_pending(pid, libc::SIGUSR1) && sleeps(pid), "nobody is there");
+    }
+
+    #[test]
+    fn who_has_no_processor_waits_for_one_and_who_sleeps_does_not() {
+        let busy = || Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let mut children = [busy(), busy(), Command::new("sleep").arg("1000").spawn().unwrap()];
+        let all = rustix::thread::sched_getaffinity(None).unwrap();
+        let mut first = rustix::thread::CpuSet::new();
+        first.set((0..rustix::thread::CpuSet::MAX_CPU).find(|n| all.is_set(*n)).unwrap());
+        let pids = children.each_ref().map(|child| child.id().cast_signed());
+        for pid in &pids[..2] {
+            rustix::thread::sched_setaffinity(Pid::from_raw(*pid), &first).unwrap();
+        }
+        let time = |pid| processor_time(pid).unwrap();
+        let waited = Duration::from_millis(50);
+        while pids[..2].iter().any(|pid| time(*pid).waited < waited || time(*pid).ran < waited) {
+            std::thread::yield_now();
+        }
+        assert!(time(pids[2]).ran < waited);
+        for child in &mut children {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        assert_eq!(processor_time(pids[0]), None, "nobody is there");
     }
 
     #[tokio::test]
