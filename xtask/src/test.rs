@@ -128,6 +128,11 @@ fn steps(cargo_test_args: Vec<OsString>, left_out: &[&str]) -> Vec<Step> {
         test.args((!has_dashes).then_some("--"));
         test.args(left_out.iter().flat_map(|name| ["--skip", name]));
     }
+    // Most tests wait for what a judged pair does, and a processor has time for two of them.
+    if env::var_os("RUST_TEST_THREADS").is_none() {
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        test.env("RUST_TEST_THREADS", (2 * processors).to_string());
+    }
     // A forced pass would make this command's success worth nothing.
     test.env_remove("INSTA_FORCE_PASS");
     if is_ci() {
@@ -162,7 +167,7 @@ fn steps(cargo_test_args: Vec<OsString>, left_out: &[&str]) -> Vec<Step> {
         ];
         if cfg!(target_os = "linux") && has_namespaces() {
             if python().is_ok() && is_there("cc", "--version") {
-                further.push(("hostile", vec!["hostile", "--slots", "8"], None));
+                further.push(("hostile", vec!["hostile", "--slots", "4"], None));
             }
             further.push(("kills", vec!["kills", "--points", "10"], None));
         }
@@ -302,7 +307,8 @@ mod tests {
     /// The tests in `conformance/tests`, each with its text.
     fn tests() -> Vec<(String, String)> {
         let folder = crate::workspace().join("conformance/tests");
-        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let folders = [folder.join("judging"), folder].map(|folder| std::fs::read_dir(folder).unwrap());
+        let files = folders.into_iter().flatten().map(|entry| entry.unwrap().path());
         let texts = files.filter(|path| path.is_file()).map(|path| std::fs::read_to_string(path).unwrap());
         let mut tests = Vec::new();
         for text in texts {

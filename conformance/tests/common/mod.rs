@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::os::unix::fs::PermissionsExt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
@@ -70,10 +70,14 @@ pub fn graded_only() -> String {
     format!("name = 'graded'\nskip = {skipped:?}\n")
 }
 
-/// Writes a program that may be executed.
+/// Writes a program that may be executed. Another process writes it: one that is open for writing cannot be executed, and
+/// whatever another thread starts meanwhile has it open too.
 pub fn write_program(path: &Path, text: &str) {
-    std::fs::write(path, text).expect("the test's own folder can be written to");
-    std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).expect("the file is ours");
+    let mut writer = Command::new("/bin/sh");
+    writer.args(["-c", "cat > \"$0\" && chmod 755 \"$0\""]).arg(path).stdin(Stdio::piped());
+    let mut writer = writer.spawn().expect("there is a shell");
+    writer.stdin.take().expect("it is piped").write_all(text.as_bytes()).expect("it reads all of it");
+    assert!(writer.wait().is_ok_and(|status| status.success()), "{} could not be written", path.display());
 }
 
 /// A run of the suite in a temporary folder of its own, where its subjects have their homes.
@@ -119,8 +123,7 @@ impl Bench {
     pub fn copy_of(&self, bin: &Path) -> PathBuf {
         let pair = self.folder().join("pair");
         std::fs::create_dir(&pair).expect("the folder is new");
-        // Another process writes them: a program that this one has open cannot be executed, and whatever another
-        // thread starts meanwhile has it open too.
+        // Another process writes them, as in `write_program`.
         let copied = Command::new("cp").args(["watchdog", "server"]).arg(&pair).current_dir(bin).status();
         assert!(copied.is_ok_and(|status| status.success()), "{} could not be copied", bin.display());
         pair

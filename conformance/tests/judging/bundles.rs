@@ -1,11 +1,8 @@
 //! Bundles: a run that was kept is judged again without its programs, and comes out the same.
-#![cfg(unix)]
-
-mod common;
 
 use std::path::Path;
 
-use common::{Bench, fixtures, python_pair, python_path, reference};
+use crate::common::{Bench, fixtures, python_pair, python_path, reference};
 
 /// Runs the suite on a copy of a pair, keeps the run, takes the copy away and replays: whole reports are the same.
 fn comes_out_the_same(bench: &Bench, bin: &Path, args: &[&str]) {

@@ -1,14 +1,11 @@
 //! Programs that do nothing right pass no requirement that judges the side they replace, whoever the other side is, end
 //! with no success, and leave nothing behind.
-#![cfg(unix)]
-
-mod common;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use common::{Bench, python_pair, python_path, reference, side_by_side, write_program};
+use crate::common::{Bench, python_pair, python_path, reference, side_by_side, write_program};
 use conformance::spec::requirements;
 
 /// Name and text of each program. Their arguments are ignored where they would be taken for files.

@@ -1,11 +1,9 @@
 //! `--strace`: the system calls of a case that failed are part of its evidence.
 #![cfg(target_os = "linux")]
 
-mod common;
-
 use std::process::Command;
 
-use common::{Bench, forgetful, python_path};
+use crate::common::{Bench, forgetful, python_path};
 
 #[test]
 fn a_failure_has_the_system_calls_of_both_programs() {

@@ -1,14 +1,11 @@
 //! The suite's command line: every exit status that it documents, what it says about a mistake, and the files that
 //! it reads and writes.
-#![cfg(unix)]
-
-mod common;
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
 
+use crate::common::{Bench, Report, fixtures, python_pair, python_path, reference, write_program};
 use assert_cmd::Command;
-use common::{Bench, Report, fixtures, python_pair, python_path, reference, write_program};
 use conformance::spec::requirements;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;

@@ -3,15 +3,12 @@
 //!
 //! A pair whose language is not installed is said to be not run, which `cargo xtask test` leaves out by these tests'
 //! names; in CI that is a failure.
-#![cfg(unix)]
-
-mod common;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Bench, Entry, fixtures, python_path};
+use crate::common::{Bench, Entry, fixtures, python_path};
 
 /// Whether a tool answers; else what to say about it.
 fn is_there(tool: &str, arguments: &[&str]) -> bool {

@@ -1,13 +1,10 @@
 //! Reviews: what differs from the reference becomes pending snapshots in a folder of their own, and the reference's
 //! snapshots stay as they are.
-#![cfg(unix)]
-
-mod common;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use common::{Bench, fixtures, python_pair, python_path, reference};
+use crate::common::{Bench, fixtures, python_pair, python_path, reference};
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()

@@ -2,11 +2,9 @@
 // Other systems do not tell who waited for a processor.
 #![cfg(target_os = "linux")]
 
-mod common;
-
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{Bench, python_pair, python_path, write_program};
+use crate::common::{Bench, python_pair, python_path, write_program};
 
 #[test]
 fn a_pair_that_others_keep_from_the_processors_is_not_blamed() {

@@ -4,9 +4,7 @@
 // What cannot be seen on another system, and how it words its errors, would make other reports.
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::{Bench, forgetful, python_pair, python_path};
+use crate::common::{Bench, forgetful, python_pair, python_path};
 
 #[test]
 fn the_report_of_a_pair_that_conforms() {

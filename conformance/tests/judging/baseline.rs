@@ -1,12 +1,9 @@
 //! Baselines: what is known to fail is written down, does not count while it lasts, and turns the run red when it no
 //! longer fits.
-#![cfg(unix)]
-
-mod common;
 
 use std::path::Path;
 
-use common::{Bench, forgetful, python_pair, python_path};
+use crate::common::{Bench, forgetful, python_pair, python_path};
 
 const ONLY: [&str; 2] = ["--only", "command.url-as-typed"];
 
