@@ -1,12 +1,14 @@
 //! `cargo xtask stability`: the same pair judged again and again, idle or beside busy threads; no verdict may change.
 //!
-//! What was counted is kept in `fixtures/stability`, a file for each pair and load, so that a large number can be
-//! reached in slices and outlasts them. It counts for the contents that were judged: a run on others begins anew. Cases
-//! that wait for a deadline by design run in the first hundred rounds only. Different pairs may be judged at once.
+//! What was counted is kept in `fixtures/stability`, a slice for each pair, load and contents that were judged, so that a
+//! large number can be reached in slices and outlasts them. What is said of all slices of a pair says how many rounds are of
+//! the present contents. A slice with a changed verdict is mended, not kept. Cases that wait for a deadline by design run in
+//! the first hundred rounds of a slice only. Different pairs may be judged at once.
 
 mod contents;
 mod counted;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
@@ -39,7 +41,7 @@ pub(crate) struct Options {
     /// Count these runs alone, and keep nothing
     #[arg(long)]
     no_keep: bool,
-    /// Judge nothing, but say what was counted so far, and whether of the present contents
+    /// Judge nothing, but say what was counted so far, and how much of it of the present contents
     #[arg(long, exclusive = true)]
     summary: bool,
 }
@@ -57,27 +59,28 @@ fn judged(options: &Options) -> Result<ExitCode, String> {
     for line in counted.flips().iter().chain(&counted.never_judged()) {
         println!("{line}");
     }
-    println!("{}", counted.summary());
+    println!("{}", counted::summary(&[&counted]));
     Ok(if counted.is_stable() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A line for each file.
+/// A line for all slices of a pair under a load.
 fn summary() -> Result<ExitCode, String> {
-    let folder = kept();
-    let entries = std::fs::read_dir(&folder).into_iter().flatten();
-    let mut files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
-    files.sort();
-    if files.is_empty() {
+    let mut slices: BTreeMap<String, Vec<Counted>> = BTreeMap::new();
+    for entry in std::fs::read_dir(kept()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some((slice, _contents)) = name.strip_suffix(".json").and_then(|stem| stem.rsplit_once('.')) {
+            slices.entry(slice.to_owned()).or_default().push(Counted::read(&entry.path())?);
+        }
+    }
+    if slices.is_empty() {
         println!("nothing was counted yet");
     }
-    for file in files {
-        let counted = Counted::read_any(&file)?;
-        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    for (name, slices) in slices {
         let pair = name.split_once('.').map_or(name.as_str(), |(pair, _)| pair);
-        let now = Pair::known(pair).map(|pair| pair.contents()).transpose()?;
-        let of = if now.as_deref() == Some(counted.contents.as_str()) { "present" } else { "OTHER" };
-        println!("{name}, {of} contents: {}", counted.summary());
+        let now = Pair::known(pair).map(|pair| pair.contents()).transpose()?.unwrap_or_default();
+        let of_now = slices.iter().find(|slice| slice.contents == now).map_or(0, |slice| slice.rounds);
+        let all: Vec<_> = slices.iter().collect();
+        println!("{name}: {}; {of_now} rounds are of the present contents {now}", counted::summary(&all));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -155,10 +158,10 @@ fn counted(options: &Options) -> Result<Counted, String> {
     }
     let folder = if pair.is_ours { kept() } else { scratch };
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let file = folder.join(format!("{name}.json"));
-    let mut counted = match options.no_keep {
+    let file = folder.join(format!("{name}.{contents}.json"));
+    let mut counted = match options.no_keep || !file.exists() {
         true => Counted::nothing_of(&contents),
-        false => Counted::read(&file, &contents)?,
+        false => Counted::read(&file)?,
     };
     let _load = Load::start(options.load * std::thread::available_parallelism().map_or(1, usize::from));
     let slow = SLOW * u32::try_from(options.load + 1).unwrap_or(u32::MAX);

@@ -1,6 +1,6 @@
 //! What was counted of one pair under one load, and the file that it is kept in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -108,14 +108,8 @@ impl Counted {
         Self { contents: contents.to_owned(), ..Self::default() }
     }
 
-    /// What a file says of these contents. One that counts others begins anew.
-    pub(super) fn read(file: &Path, contents: &str) -> Result<Self, String> {
-        let kept = if file.exists() { Some(Self::read_any(file)?) } else { None };
-        Ok(kept.filter(|kept| kept.contents == contents).unwrap_or_else(|| Self::nothing_of(contents)))
-    }
-
-    /// What a file says of whatever contents.
-    pub(super) fn read_any(file: &Path) -> Result<Self, String> {
+    /// What a file says.
+    pub(super) fn read(file: &Path) -> Result<Self, String> {
         read_json(file)
     }
 
@@ -188,33 +182,44 @@ impl Counted {
         let graded = || self.requirements.values().filter(|counts| counts.graded);
         self.flips().is_empty() && !graded().any(Counts::is_never_judged)
     }
+}
 
-    pub(super) fn summary(&self) -> String {
-        let judged = || self.requirements.values().filter(|counts| !counts.is_never_judged());
-        let (least, most) = (judged().map(Counts::judged).min(), judged().map(Counts::judged).max());
-        let (least, most) = (least.unwrap_or(0), most.unwrap_or(0));
-        let (flips, too_slow) = (self.flips().len(), self.requirements.values().map(Counts::too_slow).sum::<u64>());
-        let mut line = format!(
-            "{} rounds of contents {} in {} to {} ms: {} requirements judged {least} to {most} times, {flips} with a \
-             changed verdict, {} never judged; {too_slow} times this machine was too slow for one",
-            self.rounds,
-            self.contents,
-            self.fastest_ms,
-            self.slowest_ms,
-            judged().count(),
-            self.never_judged().len(),
-        );
-        if flips == 0 && least > 0 {
-            let _ = write!(
-                line,
-                "; with 95 % confidence a verdict changes in at most {:.2} % of the runs of a case ({:.2} % of those \
-                 that wait)",
-                300.0 / most as f64,
-                300.0 / least as f64,
-            );
+/// What was counted in all of these slices. Verdicts are compared within each: other contents may have others.
+pub(super) fn summary(slices: &[&Counted]) -> String {
+    let mut times: BTreeMap<&str, u64> = BTreeMap::new();
+    let (mut flips, mut never, mut too_slow) = (0, BTreeSet::new(), 0);
+    for (id, counts) in slices.iter().flat_map(|slice| &slice.requirements) {
+        too_slow += counts.too_slow();
+        flips += usize::from(counts.verdicts().count() > 1);
+        if counts.is_never_judged() {
+            never.insert(id);
+        } else {
+            *times.entry(id).or_default() += counts.judged();
         }
-        line
     }
+    never.retain(|id| !times.contains_key(id.as_str()));
+    let (least, most) = (times.values().min().copied().unwrap_or(0), times.values().max().copied().unwrap_or(0));
+    let contents: Vec<_> = slices.iter().map(|slice| slice.contents.as_str()).collect();
+    let mut line = format!(
+        "{} rounds of contents {} in {} to {} ms: {} requirements judged {least} to {most} times, {flips} with a \
+         changed verdict, {} never judged; {too_slow} times this machine was too slow for one",
+        slices.iter().map(|slice| slice.rounds).sum::<u64>(),
+        contents.join(" and "),
+        slices.iter().map(|slice| slice.fastest_ms).min().unwrap_or(0),
+        slices.iter().map(|slice| slice.slowest_ms).max().unwrap_or(0),
+        times.len(),
+        never.len(),
+    );
+    if flips == 0 && least > 0 {
+        let _ = write!(
+            line,
+            "; with 95 % confidence a verdict changes in at most {:.2} % of the runs of a case ({:.2} % of those \
+             that wait)",
+            300.0 / most as f64,
+            300.0 / least as f64,
+        );
+    }
+    line
 }
 
 fn told(counts: &Counts) -> String {
@@ -266,12 +271,23 @@ mod tests {
         let round: &[_] = &[("a.b", "pass", 1), ("a.c", "fail", 1)];
         let steady = counted(&[round, round]);
         assert!(steady.is_stable() && steady.flips().is_empty());
-        assert!(steady.summary().contains("2 requirements judged 2 to 2 times, 0 with a changed verdict, 0 never"));
-        assert!(steady.summary().contains("at most 150.00 %"));
+        assert!(summary(&[&steady]).contains("2 requirements judged 2 to 2 times, 0 with a changed verdict, 0 never"));
+        assert!(summary(&[&steady]).contains("at most 150.00 %"));
         let wobbly = counted(&[round, round, &[("a.b", "inconclusive", 1)]]);
         assert_eq!(wobbly.flips(), ["a.b: inconclusive 1 times, pass 2 times"]);
-        assert!(!wobbly.is_stable() && wobbly.summary().contains("judged 2 to 3 times, 1 with a changed verdict"));
-        assert!(!wobbly.summary().contains("95 %"), "there is no bound for what was seen to change");
+        assert!(!wobbly.is_stable() && summary(&[&wobbly]).contains("judged 2 to 3 times, 1 with a changed verdict"));
+        assert!(!summary(&[&wobbly]).contains("95 %"), "there is no bound for what was seen to change");
+    }
+
+    #[test]
+    fn slices_add_up_and_each_has_verdicts_of_its_own() {
+        let before = counted(&[&[("a.b", "pass", 1), ("a.c", "blocked", 1)]]);
+        let now = counted(&[&[("a.b", "warn", 1), ("a.c", "pass", 1)], &[("a.b", "warn", 1), ("a.c", "pass", 1)]]);
+        let told = summary(&[&before, &now]);
+        assert!(
+            told.starts_with("3 rounds of contents abc and abc in 10 to 10 ms: 2 requirements judged 2 to 3 times, 0 ")
+        );
+        assert!(told.contains("0 never judged") && told.contains("at most 100.00 %"), "{told}");
     }
 
     #[test]
@@ -284,7 +300,9 @@ mod tests {
         let mut both = counted(&[in_time, in_time]);
         both.add(&late, SLOW);
         assert!(both.is_stable() && both.flips().is_empty(), "{:?}", both.flips());
-        assert!(both.summary().contains("judged 2 to 2 times") && both.summary().contains("; 3 times this machine"));
+        assert!(
+            summary(&[&both]).contains("judged 2 to 2 times") && summary(&[&both]).contains("; 3 times this machine")
+        );
         let mut never = Counted::default();
         never.add(&late, SLOW);
         assert!(!never.is_stable());
@@ -297,7 +315,7 @@ mod tests {
             let never = counted(&[&[("a.b", "pass", 1), ("a.c", verdict, 1)]]);
             assert_eq!(never.never_judged(), [format!("a.c: never judged, {verdict} 1 times")]);
             assert!(!never.is_stable(), "{verdict}");
-            assert!(never.summary().contains("1 requirements judged 1 to 1 times"), "{}", never.summary());
+            assert!(summary(&[&never]).contains("1 requirements judged 1 to 1 times"), "{}", summary(&[&never]));
         }
         for verdict in ["pass", "fail", "untestable", "not_applicable"] {
             assert!(counted(&[&[("a.c", verdict, 1)]]).is_stable(), "{verdict}");
@@ -327,18 +345,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_read_again_unless_it_counts_other_contents() {
+    fn what_is_kept_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pair-idle.json");
-        assert_eq!(Counted::read(&file, "abc").unwrap().rounds, 0);
         let kept = counted(&[&[("a.b", "pass", 1000), ("a.c", "fail", 1)]]);
         kept.write(&file).unwrap();
-        assert_eq!(Counted::read(&file, "abc").unwrap(), kept);
-        assert_eq!(Counted::read(&file, "def").unwrap(), Counted::nothing_of("def"));
+        assert_eq!(Counted::read(&file).unwrap(), kept);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "only the file is there");
         let text = std::fs::read_to_string(&file).unwrap();
         assert_eq!(text.lines().filter(|line| line.contains("verdicts")).count(), 2, "a line each:\n{text}");
         std::fs::write(&file, "{").unwrap();
-        assert!(Counted::read(&file, "abc").unwrap_err().contains("pair-idle.json"));
+        assert!(Counted::read(&file).unwrap_err().contains("pair-idle.json"));
     }
 }
