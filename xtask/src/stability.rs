@@ -1,7 +1,7 @@
 //! `cargo xtask stability`: the same pair judged again and again, idle or beside busy threads; no verdict may change.
 //!
-//! What was counted is kept in `fixtures/stability`, a slice for each pair, load and contents that were judged, so that a
-//! large number can be reached in slices and outlasts them. What is said of all slices of a pair says how many rounds are of
+//! What was counted is kept in `fixtures/stability`, a slice for each pair, tier, load and contents that were judged, so
+//! that a large number can be reached in slices and outlasts them. What is said of all slices of a pair says how many rounds are of
 //! the present contents. A slice with a changed verdict is mended, not kept. Cases that wait for a deadline by design run in
 //! the first hundred rounds of a slice only. Different pairs may be judged at once.
 
@@ -15,8 +15,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use conformance::subject::sandbox::Tier;
 
+use crate::test::has_namespaces;
 use crate::{conformance as suite, workspace};
 use counted::{Counted, Report};
 
@@ -38,6 +40,9 @@ pub(crate) struct Options {
     /// Its profile
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
+    /// The tier in which it is judged [default: A where namespaces can be made]
+    #[arg(long)]
+    tier: Option<Tier>,
     /// Count these runs alone, and keep nothing
     #[arg(long)]
     no_keep: bool,
@@ -148,11 +153,13 @@ fn counted(options: &Options) -> Result<Counted, String> {
     suite::build(true)?;
     let built = suite::built_directory()?;
     let scratch = built.parent().unwrap_or(&built).join("stability");
+    let tier = options.tier.unwrap_or(if has_namespaces() { Tier::A } else { Tier::C });
+    let tier = tier.to_possible_value().expect("each tier has a name").get_name().to_owned();
     let name = match options.load {
-        0 => format!("{}.idle", pair.name),
-        load => format!("{}.load-{load}", pair.name),
+        0 => format!("{}.{tier}.idle", pair.name),
+        load => format!("{}.{tier}.load-{load}", pair.name),
     };
-    let slice = Slice::prepare(scratch.join(&name), &built, &pair)?;
+    let slice = Slice::prepare(scratch.join(&name), &built, &pair, tier)?;
     if pair.contents()? != contents {
         return Err("something was changed while it was built; begin again".into());
     }
@@ -184,10 +191,11 @@ struct Slice {
     folder: PathBuf,
     bin: PathBuf,
     profile: toml::Table,
+    tier: String,
 }
 
 impl Slice {
-    fn prepare(folder: PathBuf, built: &Path, pair: &Pair) -> Result<Self, String> {
+    fn prepare(folder: PathBuf, built: &Path, pair: &Pair, tier: String) -> Result<Self, String> {
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         suite::copy_built(&suite::SUITE, built, &folder)?;
         if pair.bin.is_none() {
@@ -201,7 +209,7 @@ impl Slice {
             None => toml::Table::new(),
         };
         let bin = pair.bin.clone().unwrap_or_else(|| folder.clone());
-        Ok(Self { folder, bin, profile })
+        Ok(Self { folder, bin, profile, tier })
     }
 
     /// One round, without these requirements.
@@ -215,6 +223,7 @@ impl Slice {
         let _ = std::fs::remove_file(&json);
         let mut suite = Command::new(self.folder.join("conformance"));
         suite.arg("--bin").arg(&self.bin).arg("--profile").arg(&profile).arg("--json").arg(&json);
+        suite.args(["--tier", &self.tier]);
         let output = suite.stdin(Stdio::null()).output().map_err(|error| format!("the suite: {error}"))?;
         let report = std::fs::read(&json).map_err(|_| {
             format!("no report; status {:?}; {}", output.status.code(), String::from_utf8_lossy(&output.stderr))

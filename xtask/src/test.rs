@@ -202,7 +202,7 @@ fn is_there(tool: &str, argument: &str) -> bool {
 }
 
 /// Whether programs can be kept apart here.
-fn has_namespaces() -> bool {
+pub(crate) fn has_namespaces() -> bool {
     let made = Command::new("unshare").args(["--user", "--net", "--map-root-user", "true"]).output();
     made.is_ok_and(|output| output.status.success())
 }
