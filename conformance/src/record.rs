@@ -22,6 +22,7 @@ pub struct Record {
     kind: Kind,
     begun: Instant,
     kept_bytes: AtomicUsize,
+    kept_bytes_max: usize,
     events: Mutex<Vec<Event>>,
     changed: Notify,
     ran_out: AtomicBool,
@@ -44,6 +45,7 @@ impl Default for Record {
             kind: Kind::Live,
             begun: Instant::now(),
             kept_bytes: AtomicUsize::new(0),
+            kept_bytes_max: usize::MAX,
             events: Mutex::default(),
             changed: Notify::new(),
             ran_out: AtomicBool::new(false),
@@ -51,10 +53,12 @@ impl Default for Record {
     }
 }
 
-/// How much of what subjects say is kept in one record. No case needs more than a part of it.
-pub const KEPT_BYTES_MAX: usize = 4 << 20;
-
 impl Record {
+    /// Of a session of which so much is kept that its subjects say.
+    pub fn keeping(kept_bytes_max: usize) -> Self {
+        Record { kept_bytes_max, ..Record::default() }
+    }
+
     /// Of a session that is over.
     pub fn over(events: Vec<Event>) -> Self {
         Record { kind: Kind::Over, events: Mutex::new(events), ..Record::default() }
@@ -76,19 +80,19 @@ impl Record {
         // What is said a byte at a time takes more than its bytes.
         let bytes = bytes + size_of::<Event>();
         let before = self.kept_bytes.fetch_add(bytes, Ordering::AcqRel);
-        if before > KEPT_BYTES_MAX {
+        if before > self.kept_bytes_max {
             return false;
         }
         self.push(what);
-        if before + bytes > KEPT_BYTES_MAX {
+        if before + bytes > self.kept_bytes_max {
             self.push(What::Flooded);
         }
-        before + bytes <= KEPT_BYTES_MAX
+        before + bytes <= self.kept_bytes_max
     }
 
     /// More was said than is kept.
     pub fn is_flooded(&self) -> bool {
-        self.kept_bytes.load(Ordering::Acquire) > KEPT_BYTES_MAX
+        self.kept_bytes.load(Ordering::Acquire) > self.kept_bytes_max
     }
 
     /// Appends an observation and wakes whoever waits.
@@ -245,6 +249,17 @@ fn next(events: &[Event], looked: &Mutex<usize>, asked: &str, is: impl Fn(&What)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_keeps_so_much_and_notes_that_there_was_more() {
+        let record = Record::keeping(1000);
+        let say = |bytes: usize| record.keep(What::Typed { bytes: vec![b'x'; bytes] }, bytes);
+        assert!(say(600) && !record.is_flooded());
+        assert!(!say(600) && record.is_flooded(), "what passes the limit is the last");
+        assert!(!say(1));
+        let kept = record.all();
+        assert!(kept.len() == 3 && matches!(kept[2].what, What::Flooded), "{kept:?}");
+    }
 
     /// Else the panic of one case would be that of whoever looks at its record afterwards.
     #[test]

@@ -45,7 +45,7 @@ pub struct Options {
     pub tier: Tier,
     /// Folders in which they see nothing but what is their own, in tier A.
     pub hide: Vec<PathBuf>,
-    /// What they may use, in tier A.
+    /// What they may use, in tier A, and say.
     pub limits: Limits,
     /// Whether the first graded MUST that does not hold ends the run.
     pub fail_fast: bool,
@@ -196,6 +196,7 @@ pub async fn run(
         },
         folder,
         patience: options.patience,
+        limits: options.limits,
         lateness: Lateness::watch(),
         keeps_records: options.keeps_records,
         strace: options.strace.clone(),

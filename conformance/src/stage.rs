@@ -23,6 +23,7 @@ use crate::record::Record;
 use crate::slow::Slow;
 use crate::subject::attend::{ServerPlan, StartError};
 use crate::subject::handover::Hello;
+use crate::subject::limits::Limits;
 use crate::subject::place::{RunFolder, SessionFolder, TAP, environment};
 use crate::subject::remains::Remain;
 use crate::subject::session::Session;
@@ -49,6 +50,8 @@ pub struct Suite {
     pub folder: RunFolder,
     /// How long is waited for what must happen.
     pub patience: Duration,
+    /// What the programs of a session may use and say.
+    pub limits: Limits,
     /// How late the suite itself was.
     pub lateness: Lateness,
     /// Whether what was recorded is kept when its case is over.
@@ -350,7 +353,7 @@ impl Stage {
         if self.suite.past.is_some() {
             return self.again(folder, plan.who, &slot);
         }
-        let record = Arc::new(Record::default());
+        let record = Arc::new(Record::keeping(self.suite.limits.kept_bytes()));
         self.suite.target.open(&slot, record.clone(), answer);
         let began = |pid, not_executed| Act { pid, not_executed, record: record.clone() };
         let started = Session::start(record.clone(), folder, plan, self.suite.patience).await;

@@ -7,7 +7,7 @@ mod common;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -247,8 +247,9 @@ fn limits_are_those_that_were_asked_for() {
     if tier_a().is_none() {
         return;
     }
-    let limits = Limits { max_processes: 50, max_memory: 100, max_scratch: 3, max_files: 99, max_cpu: 77 };
-    let run = RunFolder::confined(&[Path::new("/bin/sh")], &[], limits).unwrap();
+    let asked =
+        Limits { max_processes: 50, max_memory: 100, max_scratch: 3, max_files: 99, max_cpu: 77, max_output: 4 };
+    let run = RunFolder::confined(&[Path::new("/bin/sh")], &[], asked).unwrap();
     let said = says(&run, "cat /proc/self/limits");
     let most = |name: &str| {
         let line = said.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}: {said}"));
@@ -342,21 +343,47 @@ fn nobody_outlives_a_judge_that_is_killed() {
     }
 }
 
-#[test]
-fn where_tier_a_cannot_be_nothing_is_run_and_the_setting_is_named() {
-    if tier_a().is_none() {
-        return;
-    }
+/// Judges the reference where namespaces are forbidden.
+fn judged_without_namespaces(args: &[&str]) -> Output {
     let bench = Bench::new(&std::env::var_os("PATH").unwrap_or_default());
     let suite = bench.suite();
     let mut forbidding = Command::new("unshare");
     forbidding.args(["--user", "--map-root-user", "sh", "-c"]);
     forbidding.arg("echo 0 > /proc/sys/user/max_user_namespaces; exec \"$@\"").arg("sh").arg(suite.get_program());
-    let refused = forbidding.args(["--tier", "A", "--bin"]).arg(reference()).output().unwrap();
-    let words = String::from_utf8_lossy(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(3), "{words}");
-    assert!(words.contains("/proc/sys/user/max_user_namespaces is 0"), "{words}");
-    assert!(refused.stdout.is_empty());
+    forbidding.args(["--only", "start.server", "--bin"]).arg(reference()).args(args).output().unwrap()
+}
+
+#[test]
+fn where_tier_a_cannot_be_nothing_is_run_and_the_setting_is_named() {
+    if tier_a().is_none() {
+        return;
+    }
+    for asked in [["--tier", "A"], ["--require-tier", "A"], ["--hide", "/var"]] {
+        let refused = judged_without_namespaces(&asked);
+        let words = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(3), "{asked:?}: {words}");
+        assert!(words.contains("/proc/sys/user/max_user_namespaces is 0"), "{asked:?}: {words}");
+        assert!(refused.stdout.is_empty(), "{asked:?}");
+    }
+}
+
+#[test]
+fn the_tier_is_the_strongest_there_is_and_a_weak_one_is_told_of() {
+    if tier_a().is_none() {
+        return;
+    }
+    let bench = Bench::new(&std::env::var_os("PATH").unwrap_or_default());
+    for (asked, tier) in [(&[][..], "A, in"), (&["--require-tier", "C"], "A, in"), (&["--tier", "C"], "C, unsafe")] {
+        let judged = bench.suite().args(["--only", "start.server", "--bin"]).arg(reference()).args(asked).output();
+        let judged = judged.unwrap();
+        let words = String::from_utf8_lossy(&judged.stdout);
+        assert!(judged.status.success() && words.contains(&format!("\ntier      {tier}")), "{asked:?}: {words}");
+        assert!(judged.stderr.is_empty(), "{asked:?}: {}", String::from_utf8_lossy(&judged.stderr));
+    }
+    let judged = judged_without_namespaces(&[]);
+    let [words, warning] = [&judged.stdout, &judged.stderr].map(|text| String::from_utf8_lossy(text));
+    assert!(judged.status.success() && words.contains("\ntier      C, unsafe"), "{words}{warning}");
+    assert!(warning.contains("kept apart from nothing") && warning.contains("max_user_namespaces is 0"), "{warning}");
 }
 
 /// Everybody below a process, with their command lines.

@@ -70,6 +70,7 @@ const IN_TIER_A: &[&str] = &[
     "only_its_own_processes_are_to_be_seen",
     "the_command_that_shows_it_again_names_the_tier",
     "the_reference_is_judged_alike",
+    "the_tier_is_the_strongest_there_is_and_a_weak_one_is_told_of",
     "two_sessions_at_a_time_are_two_users",
     "what_it_writes_has_a_bound_and_is_gone_with_it",
     "where_tier_a_cannot_be_nothing_is_run_and_the_setting_is_named",

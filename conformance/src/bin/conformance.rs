@@ -16,6 +16,7 @@ use conformance::report::{json, review, text};
 use conformance::run::{self, Judged, Options, Run};
 use conformance::spec::{Requirement, requirements};
 use conformance::subject::limits::Limits;
+use conformance::subject::place::RunFolder;
 use conformance::subject::sandbox::Tier;
 use conformance::verdict::Answer;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -55,13 +56,16 @@ struct Cli {
     /// Multiply every deadline, for slow machines
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = factor)]
     timeout_scale: f64,
-    /// How far the programs are kept apart from everything else
-    #[arg(long, value_name = "TIER", value_enum, default_value_t)]
-    tier: Tier,
+    /// How far the programs are kept apart from everything else [default: as far as this machine allows]
+    #[arg(long, value_name = "TIER", value_enum)]
+    tier: Option<Tier>,
+    /// Run nothing unless they are kept apart as far as this
+    #[arg(long, value_name = "TIER", value_enum, conflicts_with = "tier")]
+    require_tier: Option<Tier>,
     /// In tier A, hide a folder from the programs but for their own folders in it; may be given more than once
     #[arg(long, value_name = "FOLDER")]
     hide: Vec<PathBuf>,
-    #[command(flatten, next_help_heading = "Limits of what the programs may use, in tier A")]
+    #[command(flatten, next_help_heading = "Limits of what the programs of a session may use, in tier A")]
     limits: Limits,
     /// Write the report as JSON
     #[arg(long, value_name = "FILE", global = true)]
@@ -153,14 +157,16 @@ fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
     let pair = run::find_pair(bin, cli.server.as_deref()).map_err(usage)?;
     let profile = cli.profile.as_deref().map_or_else(|| Ok(Profile::default()), Profile::read).map_err(usage)?;
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    let hide = hidden(&cli.hide).map_err(usage)?;
+    let tier = tier(cli)?;
     let mut options = Options {
         pair,
         profile,
         only: cli.only.clone(),
         jobs: cli.jobs.map_or(processors * 4, usize::from),
         patience: PATIENCE.mul_f64(cli.timeout_scale),
-        tier: cli.tier,
-        hide: hidden(cli).map_err(usage)?,
+        tier,
+        hide,
         limits: cli.limits,
         fail_fast: cli.fail_fast,
         baseline: cli.baseline.as_deref().map_or_else(|| Ok(Baseline::default()), Baseline::read).map_err(usage)?,
@@ -182,16 +188,30 @@ fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
     perform(cli, options)
 }
 
-/// The folders to be hidden, where they really are.
-fn hidden(cli: &Cli) -> Result<Vec<PathBuf>, String> {
-    if cli.tier == Tier::C && !cli.hide.is_empty() {
-        return Err("--hide: nothing can be hidden in tier C; use --tier A".to_owned());
+/// The tier that is asked for, or else the strongest. Where that is none that keeps anybody apart, it is said why.
+fn tier(cli: &Cli) -> Result<Tier, (Answer, String)> {
+    if cli.tier == Some(Tier::C) && !cli.hide.is_empty() {
+        return Err((Answer::Usage, "--hide: nothing can be hidden in tier C; use --tier A".to_owned()));
     }
+    if let Some(tier) = cli.tier {
+        return Ok(tier);
+    }
+    let Err(error) = RunFolder::confined(&[], &[], cli.limits) else { return Ok(Tier::A) };
+    let is_needed = cli.require_tier == Some(Tier::A) || !cli.hide.is_empty();
+    if is_needed {
+        return Err((Answer::HarnessFault, format!("tier A is not to be had here: {error}")));
+    }
+    eprintln!("conformance: the programs are kept apart from nothing, since {error}");
+    Ok(Tier::C)
+}
+
+/// The folders to be hidden, where they really are.
+fn hidden(folders: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     let found = |folder: &PathBuf| {
         let path = folder.canonicalize().map_err(|e| format!("--hide {}: {e}", folder.display()))?;
         if path.is_dir() { Ok(path) } else { Err(format!("--hide {}: expected a folder", folder.display())) }
     };
-    cli.hide.iter().map(found).collect()
+    folders.iter().map(found).collect()
 }
 
 /// Runs it, with a progress line, until it is over or somebody wants it to end.
@@ -337,8 +357,9 @@ fn repeat(cli: &Cli) -> String {
     {
         words.extend(path.iter().map(|path| format!("{option} {}", path.display())));
     }
-    if cli.tier != Tier::default() {
-        words.extend(cli.tier.to_possible_value().map(|tier| format!("--tier {}", tier.get_name())));
+    for (option, tier) in [("--tier", cli.tier), ("--require-tier", cli.require_tier)] {
+        let tier = tier.and_then(|tier| tier.to_possible_value());
+        words.extend(tier.map(|tier| format!("{option} {}", tier.get_name())));
     }
     words.join(" ")
 }

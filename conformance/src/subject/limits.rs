@@ -5,9 +5,10 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 /// Enough for every runtime that pairs are written in.
-const DEFAULT: Limits = Limits { max_processes: 256, max_memory: 2048, max_scratch: 64, max_files: 4096, max_cpu: 300 };
+const DEFAULT: Limits =
+    Limits { max_processes: 256, max_memory: 2048, max_scratch: 64, max_files: 4096, max_cpu: 300, max_output: 4 };
 
-/// What the programs of a session may use at most, in tier A.
+/// What the programs of a session may use at most, in tier A, and what they may say, in any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Args)]
 pub struct Limits {
     /// Processes and threads of a session
@@ -25,6 +26,16 @@ pub struct Limits {
     /// Processor time of each process, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT.max_cpu, value_parser = clap::value_parser!(u64).range(1..))]
     pub max_cpu: u64,
+    /// What they may say to each other and to the terminal, in MiB, in any tier; whoever says more has to wait
+    #[arg(long, value_name = "MIB", default_value_t = DEFAULT.max_output, value_parser = clap::value_parser!(u64).range(DEFAULT.max_output..=1 << 10))]
+    pub max_output: u64,
+}
+
+impl Limits {
+    /// How much of what the programs of a session say is kept of it, in bytes.
+    pub fn kept_bytes(&self) -> usize {
+        usize::try_from(self.max_output << 20).unwrap_or(usize::MAX)
+    }
 }
 
 impl Default for Limits {

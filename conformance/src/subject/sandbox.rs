@@ -42,7 +42,7 @@ impl fmt::Display for Tier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Tier::A => "A, in namespaces",
-            Tier::C => "C, kept apart from nothing",
+            Tier::C => "C, unsafe: kept apart from nothing",
         })
     }
 }

@@ -2,7 +2,9 @@
 //! it reads and writes.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use crate::common::{Bench, Report, fixtures, python_pair, python_path, reference, write_program};
 use assert_cmd::Command;
@@ -392,6 +394,14 @@ fn a_log_gets_plain_text() {
     assert!(!judgement.stdout.contains('\x1b') && !judgement.stdout.contains('\r'), "{}", judgement.stdout);
 }
 
+/// Returns when somebody has written to this FIFO, which a run under test has to bring about.
+fn await_word(fifo: &Path) {
+    let (come, comes) = std::sync::mpsc::channel();
+    let fifo = fifo.to_owned();
+    std::thread::spawn(move || come.send(std::fs::read_to_string(fifo)));
+    comes.recv_timeout(Duration::from_secs(120)).expect("a word in time").unwrap();
+}
+
 /// Whoever interrupts a run gets what was judged until then, and that it was not all; no baseline, and no leftovers.
 #[test]
 fn an_interrupted_run_tells_what_it_knows() {
@@ -408,10 +418,12 @@ fn an_interrupted_run_tells_what_it_knows() {
     let profile = fixtures().join("profiles/reference.toml");
     let [json, baseline] = ["report.json", "baseline.toml"].map(|name| bench.folder().join(name));
     let mut suite = bench.suite();
-    suite.args(["--only", "start.help", "--only", "start.server", "--timeout-scale", "10", "--profile"]).arg(profile);
+    // What is to be told to somebody outside is not told in tier A.
+    suite.args(["--tier", "C", "--only", "start.help", "--only", "start.server"]);
+    suite.args(["--timeout-scale", "10", "--profile"]).arg(profile);
     suite.arg("--json").arg(&json).arg("--write-baseline").arg(&baseline).arg("--bin").arg(&pair);
     let suite = suite.stdout(Stdio::piped()).spawn().unwrap();
-    std::fs::read_to_string(&up).unwrap();
+    await_word(&up);
     nix::sys::signal::kill(Pid::from_raw(suite.id().cast_signed()), Signal::SIGINT).unwrap();
     let output = suite.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
@@ -437,9 +449,10 @@ fn an_interrupted_run_leaves_nothing() {
         write_program(&bench.folder().join("watchdog"), &hangs);
         write_program(&bench.folder().join("server"), &hangs);
         let mut suite = bench.suite();
-        let mut suite = suite.arg("--bin").arg(bench.folder()).stderr(Stdio::piped()).spawn().unwrap();
-        // Blocks until the watchdog is up: then the run is in its first session.
-        std::fs::read_to_string(&up).unwrap();
+        let mut suite =
+            suite.args(["--tier", "C", "--bin"]).arg(bench.folder()).stderr(Stdio::piped()).spawn().unwrap();
+        // When the watchdog is up, the run is in its first session.
+        await_word(&up);
         nix::sys::signal::kill(Pid::from_raw(suite.id().cast_signed()), signal).unwrap();
         assert_eq!(suite.wait().unwrap().code(), Some(130), "{signal}");
         assert_eq!(bench.left(), Vec::<String>::new(), "{signal}");

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use conformance::record::KEPT_BYTES_MAX;
+use conformance::subject::limits::Limits;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use serde::{Deserialize, Serialize};
 
@@ -284,7 +284,7 @@ impl Job {
             complaints.push("the suite itself failed".to_owned());
         }
         if self.program.floods {
-            let most = self.neighbour.memory_kib + u64::from(JOBS) * (KEPT_BYTES_MAX as u64 / 1024 + 1024);
+            let most = self.neighbour.memory_kib + u64::from(JOBS) * (Limits::default().max_output + 1) * 1024;
             if report.memory_kib > most {
                 let used = report.memory_kib;
                 complaints.push(format!("the judge had {used} KiB in use, at most {most} KiB are promised"));

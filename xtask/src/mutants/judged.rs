@@ -29,7 +29,7 @@ fn judged() -> (Finding, String) {
     let _ = std::fs::remove_file(&json);
     let mut suite = Command::new(env!("SUITE"));
     suite.arg("--bin").arg(pair).args(["--profile", env!("SUITE_PROFILE")]);
-    suite.args(["--fail-fast", "--timeout-scale", "0.5", "--json"]).arg(&json);
+    suite.args(["--tier", "C", "--fail-fast", "--timeout-scale", "0.5", "--json"]).arg(&json);
     let output = suite.output().unwrap();
     let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     let report = std::fs::read_to_string(&json).unwrap_or_default();
