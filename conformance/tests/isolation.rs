@@ -434,3 +434,40 @@ fn a_pair_in_another_language_is_judged_alike() {
     assert_eq!(a, c);
     assert!(a.iter().filter(|(_, verdict)| verdict == "pass").count() >= 35, "{a:?}");
 }
+
+/// Both survive an exec, and whoever starts the suite may have set them.
+#[test]
+fn signals_that_the_suite_was_started_to_ignore_and_to_block_are_not_so_for_the_pair() {
+    if tier_a().is_none() {
+        return;
+    }
+    let bench = Bench::new(&std::env::var_os("PATH").unwrap_or_default());
+    let pair = bench.copy_of(&reference());
+    std::fs::rename(pair.join("watchdog"), pair.join("real")).unwrap();
+    let real = pair.join("real");
+    let is_clean = r#"[ "$(grep -cE '^Sig(Blk|Ign):.0{16}$' /proc/$$/status)" = 2 ]"#;
+    let script = format!("#!/bin/sh\n{is_clean} || exit 9\nexec '{}' \"$@\"\n", real.display());
+    common::write_program(&pair.join("watchdog"), &script);
+    for tier in ["A", "C"] {
+        let suite = bench.suite();
+        let mut deaf = Command::new("env");
+        deaf.args(["--ignore-signal=ALRM,HUP,USR1", "--block-signal=ALRM,TERM,USR2"]).arg(suite.get_program());
+        deaf.args(["--tier", tier, "--only", "start.server", "--bin"]).arg(&pair);
+        let judged = deaf.output().unwrap();
+        assert!(judged.status.success(), "{tier}: {}", String::from_utf8_lossy(&judged.stdout));
+    }
+}
+
+/// In the line that the system has of a process, the name stands in brackets, unchanged.
+#[test]
+fn a_name_may_hold_what_ends_a_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let odd = folder.path().join("a) S 1 (b");
+    std::os::unix::fs::symlink("/bin/sleep", &odd).unwrap();
+    let mut child = Command::new(&odd).arg("1000").spawn().unwrap();
+    let pid = child.id().cast_signed();
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
+    assert_eq!((name.trim_end(), process::parent(pid)), ("a) S 1 (b", Some(std::process::id().cast_signed())));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

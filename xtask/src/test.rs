@@ -70,6 +70,7 @@ const IN_TIER_A: &[&str] = &[
     "only_its_own_processes_are_to_be_seen",
     "the_command_that_shows_it_again_names_the_tier",
     "the_reference_is_judged_alike",
+    "signals_that_the_suite_was_started_to_ignore_and_to_block_are_not_so_for_the_pair",
     "the_tier_is_the_strongest_there_is_and_a_weak_one_is_told_of",
     "two_sessions_at_a_time_are_two_users",
     "what_it_writes_has_a_bound_and_is_gone_with_it",
