@@ -36,6 +36,7 @@ const IN_PYTHON: &[&str] = &[
     "a_report_that_cannot_be_written_is_the_suites_fault",
     "a_review_leaves_what_differs_and_nothing_else",
     "null_programs_pass_nothing_that_judges_them",
+    "signals_that_the_suite_was_started_to_ignore_and_to_block_are_not_so_for_the_pair",
     "the_command_that_shows_it_again_names_the_tier",
     "the_json_report_keeps_its_schema",
     "the_pair_in_python",
