@@ -15,7 +15,7 @@ pub mod start;
 
 /// How long whatever never fails may take where the machine has much else to do: a stand-in to be there, somebody to end
 /// after SIGKILL. Nothing of that is the subject's, so how patient the run is with subjects plays no part.
-const MACHINE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+pub(crate) const MACHINE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Device and inode of an open file: the same for both ends of a pipe. Their types differ between systems.
 #[allow(
