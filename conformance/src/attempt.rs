@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinError;
 
+use crate::acts::Acts;
 use crate::cases::Case;
 use crate::event::What;
 use crate::observe::strace;
@@ -15,8 +16,9 @@ use crate::record::{Misfit, Record};
 use crate::run::Judged;
 use crate::slow::ATTEMPTS;
 use crate::spec::Requirement;
-use crate::stage::{Acts, Lesson, Stage, Suite};
+use crate::stage::Stage;
 use crate::subject::remains::Remain;
+use crate::suite::{Lesson, Suite};
 use crate::timeline::timeline;
 use crate::verdict::{Verdict, judge};
 
@@ -63,8 +65,8 @@ fn evidence(acts: &Acts, lesson: &Lesson) -> Vec<String> {
     }
 }
 
-/// Whether a case is performed again after so many attempts. One is final where it cannot come out otherwise: of a run that is
-/// judged again the attempt that counted is kept, and what was not learned in time is not there.
+/// Whether a case is performed again after so many attempts. One is final where it cannot come out otherwise: of a run
+/// that is judged again the attempt that counted is kept, and what was not learned in time is not there.
 fn is_tried_again(outcome: &Outcome, attempts: usize, is_final: bool) -> bool {
     matches!(outcome, Err(Stop::TooSlow(_))) && attempts < ATTEMPTS && !is_final
 }

@@ -22,14 +22,15 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::acts::Acts;
 use crate::baseline::{Baseline, Day};
 use crate::event::Event;
 use crate::profile::Profile;
 use crate::record::Record;
 use crate::run::{Options, Run};
-use crate::stage::{Acts, Pair};
 use crate::subject::remains::Remain;
 use crate::subject::sandbox::Tier;
+use crate::suite::Pair;
 
 /// The format's version.
 pub const FORMAT: u32 = 2;

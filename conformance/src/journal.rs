@@ -220,7 +220,7 @@ fn differences(before: &Head, now: &Head) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stage::Pair;
+    use crate::suite::Pair;
 
     fn options(folder: &Path) -> Options {
         let programs = ["watchdog", "server"].map(|name| folder.join(name));

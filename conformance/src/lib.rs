@@ -1,6 +1,7 @@
 //! The conformance suite: drives any watchdog/server pair as a black box and says, sentence by sentence of
 //! a written specification, what conforms and what does not.
 
+pub mod acts;
 mod attempt;
 pub mod baseline;
 pub mod bundle;
@@ -21,5 +22,6 @@ mod slow;
 pub mod spec;
 pub mod stage;
 pub mod subject;
+pub mod suite;
 pub mod timeline;
 pub mod verdict;

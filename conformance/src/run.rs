@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::acts::Acts;
 use crate::attempt::{attend, cause};
 use crate::baseline::{Baseline, Day};
 use crate::bundle::Bundle;
@@ -21,11 +22,11 @@ use crate::observe::target::Target;
 use crate::probe::lesson;
 use crate::profile::{Profile, matches};
 use crate::spec::{Platform, Requirement, requirements};
-use crate::stage::{Acts, Lesson, Pair, Suite};
 use crate::subject::limits::Limits;
 use crate::subject::place::RunFolder;
 use crate::subject::remains::Remain;
 use crate::subject::sandbox::Tier;
+use crate::suite::{Lesson, Pair, Suite};
 use crate::verdict::{Answer, Verdict, answer};
 
 /// What is to be run.

@@ -22,11 +22,11 @@ impl Slow {
     /// Why nothing can be said of what did not come in time, where so much patience was had.
     pub(crate) fn excuse(self, patience: Duration) -> Option<String> {
         let Slow { late, starved } = self;
-        if late > patience / 10 {
-            return Some(format!("the suite itself was woken {} ms late", late.as_millis()));
-        }
-        (starved > patience / 2)
-            .then(|| format!("the pair was kept from the processors for {} ms", starved.as_millis()))
+        let late = (late > patience / 10).then(|| format!("the suite itself was woken {} ms late", late.as_millis()));
+        let starved = (starved > patience / 2)
+            .then(|| format!("the pair was kept from the processors for {} ms", starved.as_millis()));
+        let both: Vec<_> = late.into_iter().chain(starved).collect();
+        (!both.is_empty()).then(|| both.join(" and "))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a case works with: the pair, the target, what was learned, and sessions that end with the case.
+//! What a case works with: what its run shares, and sessions that end with the case.
 //!
 //! A stage belongs to one case. It knows how a subject is started, not what should happen then.
 
@@ -6,91 +6,23 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
-
-use crate::bundle::Bundle;
+use crate::acts::{Act, Acts};
 use crate::dialect::Dialect;
-use crate::dialect::learn::Learned;
 use crate::event::{Event, Who, ended, shown};
-use crate::observe::lateness::Lateness;
 use crate::observe::rogue::{Manner, Rogue};
-use crate::observe::target::{Answer, Target};
+use crate::observe::target::Answer;
 use crate::outcome::Stop;
-use crate::profile::Profile;
 use crate::record::Record;
 use crate::slow::Slow;
 use crate::subject::attend::{ServerPlan, StartError};
 use crate::subject::handover::Hello;
-use crate::subject::limits::Limits;
-use crate::subject::place::{RunFolder, SessionFolder, TAP, environment};
+use crate::subject::place::{SessionFolder, TAP, environment};
 use crate::subject::remains::Remain;
 use crate::subject::session::Session;
 use crate::subject::start::Plan;
-
-/// The two programs under test, both absolute.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Pair {
-    /// The parent.
-    pub watchdog: PathBuf,
-    /// The child.
-    pub server: PathBuf,
-}
-
-/// What all cases of a run share.
-pub struct Suite {
-    /// The programs.
-    pub pair: Pair,
-    /// What is graded and stated.
-    pub profile: Profile,
-    /// The HTTP endpoint.
-    pub target: Target,
-    /// Where sessions live.
-    pub folder: RunFolder,
-    /// How long is waited for what must happen.
-    pub patience: Duration,
-    /// What the programs of a session may use and say.
-    pub limits: Limits,
-    /// How late the suite itself was.
-    pub lateness: Lateness,
-    /// Whether what was recorded is kept when its case is over.
-    pub keeps_records: bool,
-    /// The tracer, if a case that fails is to be traced.
-    pub strace: Option<PathBuf>,
-    /// Another run, which takes place again on paper.
-    pub past: Option<Bundle>,
-    /// The cases that replay a recorded request, each that of its own place.
-    pub replaying: Mutex<Vec<&'static str>>,
-}
-
-/// What was learned before the cases began.
-pub struct Lesson {
-    /// The dialect, with what the profile states in place of what was seen.
-    pub dialect: Dialect,
-    /// What was seen.
-    pub learned: Learned,
-    /// The lines that were typed, as they were typed.
-    pub typed: Vec<String>,
-    /// What the server was given when it was started.
-    pub hello: Option<Hello>,
-    /// All that was observed.
-    pub record: Arc<Record>,
-    /// What was shown in the first session, a line each.
-    pub on_success: Vec<String>,
-    /// What was shown for a request that could not be made.
-    pub on_failure: Vec<String>,
-    /// Why the machine was too slow to learn all of it, if it was.
-    pub slow: Option<String>,
-    /// What was still running when it was over.
-    pub remains: Vec<Remain>,
-    /// Why there was no lesson at all.
-    pub failed: Option<Stop>,
-    /// Every session of the lesson, for the bundle.
-    pub acts: Acts,
-    /// Messages for `doreq` that may be replayed, one a case; each reaches the target below `/replay-N`.
-    pub replays: Vec<Vec<u8>>,
-}
+use crate::suite::{Lesson, Suite};
 
 /// One case's own view of the suite, and the sessions it started.
 pub struct Stage {
@@ -403,7 +335,7 @@ impl Stage {
         records.any(|record| record.has_run_out())
     }
 
-    /// How slow the machine was since then, for a pair that waited in vain for something: only `waited` makes it worth to look.
+    /// How slow the machine was since then. Only what `waited` in vain has to know, and only for that it is looked at.
     pub(crate) fn slow(&self, begun: Instant, waited: bool) -> Slow {
         self.notes.answer("how slow the machine was", || if waited { self.slow_now(begun) } else { Slow::default() })
     }
@@ -465,33 +397,6 @@ impl Stage {
         }
         Ok((records, remains))
     }
-}
-
-/// What a case, or the lesson, did: its notes and its sessions.
-#[derive(Debug, Clone, Default)]
-pub struct Acts {
-    /// What was found out beside the sessions.
-    pub notes: Arc<Record>,
-    /// The sessions, in the order in which they were begun.
-    pub sessions: Vec<Act>,
-}
-
-impl Acts {
-    /// What was seen in each session.
-    pub fn records(&self) -> Vec<&Arc<Record>> {
-        self.sessions.iter().map(|act| &act.record).collect()
-    }
-}
-
-/// One session.
-#[derive(Debug, Clone)]
-pub struct Act {
-    /// The program that was started.
-    pub pid: i32,
-    /// Why it could not be, as the system's error number.
-    pub not_executed: Option<i32>,
-    /// What was seen.
-    pub record: Arc<Record>,
 }
 
 /// The target's path for the recorded request of this number. In letters: a number might be taken for one that was

@@ -1,19 +1,14 @@
-//! Tier A from inside and from outside: what a confined program finds, what it cannot do, that nobody of it stays, and that
-//! a pair that conforms is judged as it is in tier C.
+//! Tier A from inside and from outside: what a confined program finds, what it cannot do, and that nobody of it stays.
+//!
+//! These tests drive sessions themselves; those that start the suite as a program are in `judging`.
 #![cfg(target_os = "linux")]
 
-mod common;
-
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{Bench, fixtures, python_pair, python_path, reference};
 use conformance::event::{Event, Status, Stream, What, Who, shown};
-use conformance::observe::process;
 use conformance::record::Record;
 use conformance::subject::attend::ServerPlan;
 use conformance::subject::handover::SOCKET;
@@ -315,168 +310,4 @@ fn who_multiplies_faster_than_anybody_can_look_goes_with_the_rest() {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let of = |entry: std::fs::DirEntry| std::fs::read_link(entry.path().join("ns/pid")).ok();
     assert!(!processes.filter_map(of).any(|found| found.to_str() == Some(&namespace)));
-}
-
-#[test]
-fn nobody_outlives_a_judge_that_is_killed() {
-    if tier_a().is_none() {
-        return;
-    }
-    let bench = Bench::new(&std::env::var_os("PATH").unwrap_or_default());
-    let pair = bench.folder().join("pair");
-    std::fs::create_dir(&pair).unwrap();
-    for program in ["watchdog", "server"] {
-        common::write_program(&pair.join(program), "#!/bin/sh\ntrap '' TERM HUP ALRM INT\nsleep 1000 & wait\n");
-    }
-    let mut judge = bench.suite();
-    let mut judge = judge.args(["--tier", "A", "--bin"]).arg(&pair).stdout(Stdio::null()).spawn().unwrap();
-    let id = judge.id().cast_signed();
-    let deadline = Instant::now() + PATIENCE;
-    while below(id).iter().filter(|(_, command)| command.contains("sleep")).count() == 0 {
-        assert!(Instant::now() < deadline, "the pair is started");
-        std::thread::yield_now();
-    }
-    let all = below(id);
-    judge.kill().unwrap();
-    assert_eq!(judge.wait().unwrap().signal(), Some(libc::SIGKILL));
-    while let Some((pid, command)) = all.iter().find(|(pid, _)| Path::new(&format!("/proc/{pid}")).exists()) {
-        assert!(Instant::now() < deadline, "process {pid}, `{command}`, is still there");
-        std::thread::yield_now();
-    }
-}
-
-/// Judges the reference where namespaces are forbidden.
-fn judged_without_namespaces(args: &[&str]) -> Output {
-    let bench = Bench::new(&std::env::var_os("PATH").unwrap_or_default());
-    let suite = bench.suite();
-    let mut forbidding = Command::new("unshare");
-    forbidding.args(["--user", "--map-root-user", "sh", "-c"]);
-    forbidding.arg("echo 0 > /proc/sys/user/max_user_namespaces; exec \"$@\"").arg("sh").arg(suite.get_program());
-    forbidding.args(["--only", "start.server", "--bin"]).arg(reference()).args(args).output().unwrap()
-}
-
-#[test]
-fn where_tier_a_cannot_be_nothing_is_run_and_the_setting_is_named() {
-    if tier_a().is_none() {
-        return;
-    }
-    for asked in [["--tier", "A"], ["--require-tier", "A"], ["--hide", "/var"]] {
-        let refused = judged_without_namespaces(&asked);
-        let words = String::from_utf8_lossy(&refused.stderr);
-        assert_eq!(refused.status.code(), Some(3), "{asked:?}: {words}");
-        assert!(words.contains("/proc/sys/user/max_user_namespaces is 0"), "{asked:?}: {words}");
-        assert!(refused.stdout.is_empty(), "{asked:?}");
-    }
-}
-
-#[test]
-fn the_tier_is_the_strongest_there_is_and_a_weak_one_is_told_of() {
-    if tier_a().is_none() {
-        return;
-    }
-    let bench = Bench::new(&std::env::var_os("PATH").unwrap_or_default());
-    for (asked, tier) in [(&[][..], "A, in"), (&["--require-tier", "C"], "A, in"), (&["--tier", "C"], "C, unsafe")] {
-        let judged = bench.suite().args(["--only", "start.server", "--bin"]).arg(reference()).args(asked).output();
-        let judged = judged.unwrap();
-        let words = String::from_utf8_lossy(&judged.stdout);
-        assert!(judged.status.success() && words.contains(&format!("\ntier      {tier}")), "{asked:?}: {words}");
-        assert!(judged.stderr.is_empty(), "{asked:?}: {}", String::from_utf8_lossy(&judged.stderr));
-    }
-    let judged = judged_without_namespaces(&[]);
-    let [words, warning] = [&judged.stdout, &judged.stderr].map(|text| String::from_utf8_lossy(text));
-    assert!(judged.status.success() && words.contains("\ntier      C, unsafe"), "{words}{warning}");
-    assert!(warning.contains("kept apart from nothing") && warning.contains("max_user_namespaces is 0"), "{warning}");
-}
-
-/// Everybody below a process, with their command lines.
-fn below(pid: i32) -> Vec<(i32, String)> {
-    let command = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    process::descendants(pid).into_iter().skip(1).map(|pid| (pid, command(pid).replace('\0', " "))).collect()
-}
-
-#[test]
-fn the_command_that_shows_it_again_names_the_tier() {
-    let (Some(_), Some(path)) = (tier_a(), python_path()) else { return };
-    let bench = Bench::new(&path);
-    let pair = common::forgetful(&bench);
-    let run = bench.judge(&pair, &["--tier", "A", "--timeout-scale", "0.2", "--only", "command.url-as-typed"]);
-    assert_eq!(run.status, 1, "{}{}", run.stdout, run.stderr);
-    assert!(run.stdout.contains("pair --tier A --only command.url-as-typed"), "{}", run.stdout);
-}
-
-/// The verdicts on a pair, each with its id.
-fn verdicts(bench: &Bench, pair: &Path, args: &[&str], tier: &str) -> Vec<(String, String)> {
-    let all = [&["--tier", tier][..], args].concat();
-    let run = bench.judge(pair, &all);
-    assert!(run.stdout.contains(&format!("\ntier      {tier}, ")), "{}{}", run.stdout, run.stderr);
-    run.report.requirements.into_iter().map(|entry| (entry.id, entry.verdict)).collect()
-}
-
-#[test]
-fn the_reference_is_judged_alike() {
-    if tier_a().is_none() {
-        return;
-    }
-    let bench = Bench::new(&std::env::var_os("PATH").unwrap_or_default());
-    let profile = fixtures().join("profiles/reference.toml");
-    let args = ["--profile", profile.to_str().unwrap()];
-    let [a, c] = ["A", "C"].map(|tier| verdicts(&bench, &reference(), &args, tier));
-    assert_eq!(a, c);
-    assert!(a.iter().all(|(_, verdict)| verdict == "pass" || verdict == "untestable"), "{a:?}");
-}
-
-#[test]
-fn a_pair_in_another_language_is_judged_alike() {
-    let (Some(_), Some(path)) = (tier_a(), python_path()) else { return };
-    let bench = Bench::new(&path);
-    let profile = bench.folder().join("graded.toml");
-    std::fs::write(&profile, common::graded_only()).unwrap();
-    let args = ["--profile", profile.to_str().unwrap()];
-    let [a, c] = ["A", "C"].map(|tier| verdicts(&bench, &python_pair(), &args, tier));
-    assert_eq!(a, c);
-    assert!(a.iter().filter(|(_, verdict)| verdict == "pass").count() >= 35, "{a:?}");
-}
-
-/// Both survive an exec, and whoever starts the suite may have set them.
-#[test]
-fn signals_that_the_suite_was_started_to_ignore_and_to_block_are_not_so_for_the_pair() {
-    let (Some(_), Some(path)) = (tier_a(), python_path()) else { return };
-    let bench = Bench::new(&path);
-    let pair = bench.copy_of(&reference());
-    std::fs::rename(pair.join("watchdog"), pair.join("real")).unwrap();
-    // Not in sh: some shells block nothing, whatever they were started with. Python itself ignores SIGPIPE and SIGXFSZ.
-    let script = format!(
-        "#!/usr/bin/env python3\nimport os, re, sys\nsignals = open('/proc/self/status').read()\n\
-         blocked, ignored = (int(re.search(name + r':\\s+(\\w+)', signals)[1], 16) for name in ('SigBlk', 'SigIgn'))\n\
-         if blocked or ignored & ~0x1001000: sys.exit(9)\nos.execv({0:?}, [{0:?}, *sys.argv[1:]])\n",
-        pair.join("real")
-    );
-    common::write_program(&pair.join("watchdog"), &script);
-    for dirty in ["--ignore-signal=ALRM", "--block-signal=ALRM"] {
-        let mut alone = Command::new("env");
-        let status = alone.arg(dirty).arg(pair.join("watchdog")).env("PATH", &path).status();
-        assert_eq!(status.unwrap().code(), Some(9), "it is to tell");
-    }
-    for tier in ["A", "C"] {
-        let suite = bench.suite();
-        let mut deaf = Command::new("env");
-        deaf.args(["--ignore-signal=ALRM,HUP,USR1", "--block-signal=ALRM,TERM,USR2"]).arg(suite.get_program());
-        deaf.args(["--tier", tier, "--only", "start.server", "--bin"]).arg(&pair);
-        let judged = deaf.output().unwrap();
-        assert!(judged.status.success(), "{tier}: {}", String::from_utf8_lossy(&judged.stdout));
-    }
-}
-
-/// In the line that the system has of a process, the name stands in brackets, unchanged.
-#[test]
-fn a_name_may_hold_what_ends_a_name() {
-    let folder = tempfile::tempdir().unwrap();
-    let odd = folder.path().join("a) S 1 (b");
-    std::os::unix::fs::symlink("/bin/sleep", &odd).unwrap();
-    let mut child = Command::new(&odd).arg("1000").spawn().unwrap();
-    let pid = child.id().cast_signed();
-    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
-    assert_eq!((name.trim_end(), process::parent(pid)), ("a) S 1 (b", Some(std::process::id().cast_signed())));
-    child.kill().unwrap();
-    child.wait().unwrap();
 }

@@ -1,9 +1,9 @@
 //! `cargo xtask stability`: the same pair judged again and again, idle or beside busy threads; no verdict may change.
 //!
 //! What was counted is kept in `fixtures/stability`, a slice for each pair, tier, load and contents that were judged, so
-//! that a large number can be reached in slices and outlasts them. What is said of all slices of a pair says how many rounds are of
-//! the present contents. A slice with a changed verdict is mended, not kept. Cases that wait for a deadline by design run in
-//! the first hundred rounds of a slice only. Different pairs may be judged at once.
+//! that a large number can be reached in slices and outlasts them. What is said of all slices of a pair says how many
+//! rounds are of the present contents. A slice with a changed verdict is mended, not kept. Cases that wait for a deadline
+//! by design run in the first hundred rounds of a slice only. Different pairs may be judged at once.
 
 mod contents;
 mod counted;

@@ -157,16 +157,14 @@ fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
     let pair = run::find_pair(bin, cli.server.as_deref()).map_err(usage)?;
     let profile = cli.profile.as_deref().map_or_else(|| Ok(Profile::default()), Profile::read).map_err(usage)?;
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
-    let hide = hidden(&cli.hide).map_err(usage)?;
-    let tier = tier(cli)?;
     let mut options = Options {
         pair,
         profile,
         only: cli.only.clone(),
         jobs: cli.jobs.map_or(processors * 4, usize::from),
         patience: PATIENCE.mul_f64(cli.timeout_scale),
-        tier,
-        hide,
+        tier: Tier::default(),
+        hide: hidden(&cli.hide).map_err(usage)?,
         limits: cli.limits,
         fail_fast: cli.fail_fast,
         baseline: cli.baseline.as_deref().map_or_else(|| Ok(Baseline::default()), Baseline::read).map_err(usage)?,
@@ -176,6 +174,8 @@ fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
         journal: None,
     };
     run::check(&options).map_err(usage)?;
+    // Something is started to find it out, which wrong usage is no reason for.
+    options.tier = tier(cli)?;
     if let Some(path) = &cli.journal {
         let open = if cli.resume { Journal::resume } else { Journal::begin };
         options.journal = Some(Arc::new(open(path, &options).map_err(usage)?));
@@ -197,8 +197,7 @@ fn tier(cli: &Cli) -> Result<Tier, (Answer, String)> {
         return Ok(tier);
     }
     let Err(error) = RunFolder::confined(&[], &[], cli.limits) else { return Ok(Tier::A) };
-    let is_needed = cli.require_tier == Some(Tier::A) || !cli.hide.is_empty();
-    if is_needed {
+    if cli.require_tier == Some(Tier::A) || !cli.hide.is_empty() {
         return Err((Answer::HarnessFault, format!("tier A is not to be had here: {error}")));
     }
     eprintln!("conformance: the programs are kept apart from nothing, since {error}");

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::acts::Acts;
 use crate::dialect::learn::{self, Command, Learned, Line, Tokens};
 use crate::dialect::prints;
 use crate::dialect::{Dialect, times};
@@ -16,7 +17,8 @@ use crate::observe::target::Answer;
 use crate::outcome::Stop;
 use crate::record::Record;
 use crate::slow::ATTEMPTS;
-use crate::stage::{Acts, Lesson, Run, Stage, Suite, Watchdog, replay_slot};
+use crate::stage::{Run, Stage, Watchdog, replay_slot};
+use crate::suite::{Lesson, Suite};
 
 /// How many requests are recorded to be replayed: as many as there are cases that do so, and some to spare.
 pub const REPLAYS: usize = 40;

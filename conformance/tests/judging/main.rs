@@ -17,3 +17,4 @@ mod reports;
 mod review;
 mod slow_machine;
 mod strace;
+mod tiers;

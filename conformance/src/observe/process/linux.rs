@@ -132,8 +132,8 @@ pub fn reads(pid: i32) -> Option<u64> {
     io.lines().find_map(|line| line.strip_prefix("syscr: ")?.parse().ok())
 }
 
-/// How the processors have treated a process, and whoever it reaped, where the kernel counts that; of its threads the longest wait
-/// counts.
+/// How the processors have treated a process, and whoever it reaped, where the kernel counts that; of its threads the
+/// longest wait counts.
 pub fn processor_time(pid: i32) -> Option<ProcessorTime> {
     let of_thread = |thread: DirEntry| {
         let counted = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
@@ -267,6 +267,20 @@ mod tests {
             child.wait().unwrap();
         }
         assert_eq!(processor_time(pids[0]), None, "nobody is there");
+    }
+
+    /// In the line that the system has of a process, the name stands in brackets, unchanged.
+    #[test]
+    fn a_name_may_hold_what_ends_a_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let odd = folder.path().join("a) S 1 (b");
+        std::os::unix::fs::symlink("/bin/sleep", &odd).unwrap();
+        let mut child = Command::new(&odd).arg("1000").spawn().unwrap();
+        let pid = child.id().cast_signed();
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
+        assert_eq!((name.trim_end(), parent(pid)), ("a) S 1 (b", Some(std::process::id().cast_signed())));
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     #[tokio::test]
