@@ -213,7 +213,9 @@ fn whoever_hides_is_seen_and_goes_with_the_rest() {
     let Some(run) = tier_a() else { return };
     // A session and a parent of its own, no environment, no descriptors, another folder.
     let hider = "cd /; (setsid env -i sh -c 'exec sleep 1007' </dev/null >/dev/null 2>&1 &)";
-    let outcome = confined(&run, hider);
+    // Whoever is just becoming a program has no command line for a moment.
+    let hides = "until grep -qa '^sleep' /proc/[0-9]*/cmdline 2>/dev/null; do :; done";
+    let outcome = confined(&run, &format!("{hider}; {hides}"));
     assert_eq!(outcome.outlived.len(), 1, "{:?}", outcome.outlived);
     assert!(outcome.outlived[0].command.contains("sleep 1007"));
     assert!(!Path::new(&format!("/proc/{}", outcome.outlived[0].pid)).exists());
