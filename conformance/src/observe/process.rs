@@ -22,7 +22,8 @@ mod system;
 mod system;
 
 pub use system::{
-    Watch, corpse, facts, is_in_foreground, namespace, number, parent, peer, processor_time, reads, runs, waited,
+    Watch, corpse, environment, facts, is_in_foreground, namespace, number, parent, peer, processor_time, reads, runs,
+    waited,
 };
 
 /// What the system says of a living process, where it says it.

@@ -23,24 +23,44 @@ pub struct Remain {
     pub command: String,
 }
 
-/// Every living process of the session in `folder`.
-pub fn find(folder: &SessionFolder) -> io::Result<Vec<Remain>> {
-    let mark = mark(folder);
-    let belongs = |pid: &i32| match folder.realm.get() {
-        Some(realm) => *pid != realm.init && process::namespace(*pid) == Some(realm.inode),
-        None => is_marked(folder, &mark, *pid),
-    };
-    Ok(process::all()?.into_iter().filter(belongs).map(|pid| Remain { pid, command: command(pid) }).collect())
+/// What one look at every process found.
+struct Look {
+    /// Who belongs to the session.
+    found: Vec<Remain>,
+    /// Who is between two programs, so that nothing tells yet whether it does.
+    unknown: Vec<i32>,
 }
 
-fn is_marked(folder: &SessionFolder, mark: &[u8], pid: i32) -> bool {
+/// Every living process of the session in `folder` that can be told to be of it.
+pub fn find(folder: &SessionFolder) -> io::Result<Vec<Remain>> {
+    Ok(look(folder)?.found)
+}
+
+fn look(folder: &SessionFolder) -> io::Result<Look> {
+    let mark = mark(folder);
+    let (mut found, mut unknown) = (Vec::new(), Vec::new());
+    for pid in process::all()? {
+        let belongs = match folder.realm.get() {
+            Some(realm) => Some(pid != realm.init && process::namespace(pid) == Some(realm.inode)),
+            None => is_marked(folder, &mark, pid),
+        };
+        match belongs {
+            Some(true) => found.push(Remain { pid, command: command(pid) }),
+            Some(false) => {}
+            None => unknown.push(pid),
+        }
+    }
+    Ok(Look { found, unknown })
+}
+
+/// `None` while it is between two programs.
+fn is_marked(folder: &SessionFolder, mark: &[u8], pid: i32) -> Option<bool> {
     // One cheap question first: who is in a session of the system that is older than the run is not ours.
     if process::system_session(pid).is_none_or(|session| folder.elsewhere.contains(&session)) {
-        return false;
+        return Some(false);
     }
     // A process may be gone, or another user's, by the time it is looked at: then it is not ours.
-    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment.split(|b| *b == 0).any(|entry| entry == mark)
+    Some(process::environment(pid)?.split(|b| *b == 0).any(|entry| entry == mark))
 }
 
 fn command(pid: i32) -> String {
@@ -49,24 +69,29 @@ fn command(pid: i32) -> String {
 }
 
 /// The same, and whoever is there and not found, by what the init says.
-pub(super) fn all(folder: &SessionFolder, init: Option<&Init>) -> io::Result<Vec<Remain>> {
-    let mut found = find(folder)?;
-    if found.is_empty() && init.is_some_and(|init| !init.is_alone()) {
-        found.push(Remain { pid: 0, command: "a process that is another one at every look".to_owned() });
+fn all(folder: &SessionFolder, init: Option<&Init>) -> io::Result<Look> {
+    let mut look = look(folder)?;
+    if look.found.is_empty() && init.is_some_and(|init| !init.is_alone()) {
+        look.found.push(Remain { pid: 0, command: "a process that is another one at every look".to_owned() });
     }
-    Ok(found)
+    Ok(look)
+}
+
+/// Every living process of the session at this moment.
+pub(super) fn now(folder: &SessionFolder, init: Option<&Init>) -> io::Result<Vec<Remain>> {
+    Ok(all(folder, init)?.found)
 }
 
 /// Those that do not end by themselves within `patience`.
 pub(super) async fn last(folder: &SessionFolder, init: Option<&Init>, patience: Duration) -> io::Result<Vec<Remain>> {
     let deadline = tokio::time::Instant::now() + patience;
     loop {
-        let found = all(folder, init)?;
-        let Some(first) = found.first() else { return Ok(found) };
-        if first.pid == 0 && tokio::time::Instant::now() > deadline {
+        let Look { found, unknown } = all(folder, init)?;
+        if found.is_empty() && unknown.is_empty() || tokio::time::Instant::now() > deadline {
             return Ok(found);
         }
         tokio::task::yield_now().await;
+        let Some(first) = found.first() else { continue };
         // What is gone by now is no longer found.
         let Ok(watch) = Watch::new(first.pid) else { continue };
         match tokio::time::timeout_at(deadline, watch.ended()).await {
@@ -81,19 +106,23 @@ pub async fn clear(folder: &SessionFolder, known: &[i32]) -> io::Result<Vec<Rema
     for &pid in known {
         end(pid, MACHINE_PATIENCE).await?;
     }
-    let first = find(folder)?;
     let deadline = Instant::now() + MACHINE_PATIENCE;
-    let mut found = first.clone();
-    while !found.is_empty() {
+    let mut all = Vec::new();
+    loop {
+        let Look { found, unknown } = look(folder)?;
+        if found.is_empty() && unknown.is_empty() {
+            return Ok(all);
+        }
         if Instant::now() > deadline {
-            return Err(io::Error::other(format!("{} processes could not be ended: {found:?}", found.len())));
+            let message = format!("these could not be ended: {found:?}, nor these be told from others: {unknown:?}");
+            return Err(io::Error::other(message));
         }
-        for remain in &found {
+        for remain in found {
             end(remain.pid, MACHINE_PATIENCE).await?;
+            all.push(remain);
         }
-        found = find(folder)?;
+        tokio::task::yield_now().await;
     }
-    Ok(first)
 }
 
 /// Kills a process, and returns when it has ended.

@@ -216,7 +216,7 @@ impl Session {
 
     /// Every living process of this session.
     pub fn left(&self) -> io::Result<Vec<Remain>> {
-        let left = || remains::all(&self.folder, self.init.as_deref()).map_err(|error| error.to_string());
+        let left = || remains::now(&self.folder, self.init.as_deref()).map_err(|error| error.to_string());
         self.record.answer("what is running", left).map_err(io::Error::other)
     }
 
@@ -353,7 +353,7 @@ impl Session {
                     // So that its end is seen; one that is slow to go goes with all others.
                     let _ = remains::end(pid, self.patience).await;
                 }
-                let found = remains::all(&self.folder, Some(init))?;
+                let found = remains::now(&self.folder, Some(init))?;
                 let begun = Instant::now();
                 init.end().await?;
                 self.folder.sandbox.emptied_in(begun.elapsed());

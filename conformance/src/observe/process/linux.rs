@@ -108,6 +108,23 @@ pub fn runs(pid: i32, program: &Path) -> Option<bool> {
     Some(its.is_some() && its == file(program))
 }
 
+/// What the process was given as its environment, entries ended by NUL: none of one that has ended or is another user's.
+/// `None` while one program of it is gone and the next has nothing yet.
+pub fn environment(pid: i32) -> Option<Vec<u8>> {
+    loop {
+        let Ok(bytes) = std::fs::read(format!("/proc/{pid}/environ")) else { return Some(Vec::new()) };
+        let about = if bytes.is_empty() { stat(pid) } else { None };
+        let Some(about) = about.filter(|about| !matches!(about[0].as_str(), "Z" | "X")) else { return Some(bytes) };
+        // Where it begins and ends in its memory, both of the same program; nowhere as long as there is none.
+        match (about.get(47)?.as_str(), about.get(48)?.as_str()) {
+            (_, "0") => return None,
+            (begin, end) if begin == end => return Some(bytes),
+            // It was there a moment later.
+            _ => {}
+        }
+    }
+}
+
 /// The inode of a process's namespace of processes.
 pub fn namespace(pid: i32) -> Option<u64> {
     Some(std::fs::metadata(format!("/proc/{pid}/ns/pid")).ok()?.ino())
@@ -267,6 +284,34 @@ mod tests {
             child.wait().unwrap();
         }
         assert_eq!(processor_time(pids[0]), None, "nobody is there");
+    }
+
+    /// Whoever looks for what is left of a session must not miss a process because it is just about to become another one.
+    #[test]
+    fn an_environment_is_never_taken_for_an_empty_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let again = folder.path().join("again");
+        std::fs::write(&again, "#!/bin/sh\nexec /bin/sh \"$0\"\n").unwrap();
+        let mut child = Command::new("/bin/sh").arg(&again).env_clear().env("MARK", "1").spawn().unwrap();
+        let pid = child.id().cast_signed();
+        let mut between = 0;
+        while between < 100 {
+            match environment(pid) {
+                None => between += 1,
+                Some(bytes) => assert!(bytes.starts_with(b"MARK=1\0"), "{bytes:?} after {between}"),
+            }
+        }
+        child.kill().unwrap();
+        while corpse(pid).is_none() {}
+        assert_eq!(environment(pid), Some(Vec::new()), "it has ended");
+        child.wait().unwrap();
+        assert_eq!(environment(pid), Some(Vec::new()), "it is gone");
+        let mut child = Command::new("/bin/sleep").arg("1000").env_clear().spawn().unwrap();
+        let pid = child.id().cast_signed();
+        while environment(pid).is_none() {}
+        assert_eq!(environment(pid), Some(Vec::new()), "it was given none");
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     /// In the line that the system has of a process, the name stands in brackets, unchanged.
