@@ -366,6 +366,5 @@ fn settled(requirement: &Requirement, done: &HashMap<String, Judged>) -> Option<
     if !requirement.platforms.contains(&Platform::HERE) {
         return Some(Verdict::NotApplicable { reason: "not on this operating system".to_owned() });
     }
-    let blocker = requirement.after.iter().find(|id| done.get(*id).is_some_and(|j| j.verdict.blocks()))?;
-    Some(Verdict::Blocked { by: blocker.clone() })
+    requirement.after.iter().find_map(|id| done.get(id)?.verdict.keeps_from(id))
 }

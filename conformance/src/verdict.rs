@@ -97,18 +97,19 @@ pub fn judge(level: Level, graded: bool, outcome: Outcome) -> Verdict {
 }
 
 impl Verdict {
-    /// Whatever needs this requirement cannot be reached.
-    pub fn blocks(&self) -> bool {
-        matches!(
-            self,
+    /// The verdict on what needs the requirement of this id, if this one on it means that it cannot be reached.
+    pub fn keeps_from(&self, id: &str) -> Option<Verdict> {
+        let open = |too_slow| Verdict::Inconclusive { missing: format!("{id} could not be judged"), too_slow };
+        match self {
             Verdict::Fail(_)
-                | Verdict::Warn(_)
-                | Verdict::Advice(_)
-                | Verdict::Expected { .. }
-                | Verdict::Blocked { .. }
-                | Verdict::Inconclusive { .. }
-                | Verdict::HarnessFault { .. }
-        )
+            | Verdict::Warn(_)
+            | Verdict::Advice(_)
+            | Verdict::Expected { .. }
+            | Verdict::Blocked { .. } => Some(Verdict::Blocked { by: id.to_owned() }),
+            Verdict::Inconclusive { too_slow, .. } => Some(open(*too_slow)),
+            Verdict::HarnessFault { .. } => Some(open(false)),
+            Verdict::Pass | Verdict::Stale { .. } | Verdict::NotApplicable { .. } | Verdict::Untestable { .. } => None,
+        }
     }
 
     /// Whoever reads of it wants to see what it was told from.
@@ -214,6 +215,27 @@ mod tests {
         assert!(matches!(slow, Verdict::Inconclusive { too_slow: true, missing } if missing.contains("to come soon")));
         let harness = Err(Stop::Harness("no pipes left".into()));
         assert!(matches!(judge(Level::Must, false, harness), Verdict::HarnessFault { .. }));
+    }
+
+    /// Nobody is said to have failed where a machine was too slow, or the suite itself failed.
+    #[test]
+    fn what_comes_after_a_failure_is_blocked_and_after_what_is_not_known_it_is_not_known() {
+        let blocked = Verdict::Blocked { by: "a.b".into() };
+        for level in [Level::Must, Level::Should, Level::May] {
+            assert_eq!(judge(level, true, failure()).keeps_from("a.b"), Some(blocked.clone()));
+        }
+        assert_eq!(Verdict::Blocked { by: "a.a".into() }.keeps_from("a.b"), Some(blocked));
+        for (outcome, is_slow) in [
+            (Err(Stop::Missing("a reply".into())), false),
+            (Err(Stop::TooSlow("for a reply".into())), true),
+            (Err(Stop::Harness("no pipes left".into())), false),
+        ] {
+            let open = Verdict::Inconclusive { missing: "a.b could not be judged".into(), too_slow: is_slow };
+            assert_eq!(judge(Level::Must, true, outcome).keeps_from("a.b"), Some(open));
+        }
+        for holds in [Ok(()), Err(Stop::NotApplicable(String::new()))] {
+            assert_eq!(judge(Level::Must, true, holds).keeps_from("a.b"), None);
+        }
     }
 
     #[test]

@@ -185,8 +185,10 @@ fn finding(out: &mut String, judged: &Judged, style: Style, repeat: &str) {
     let (told, evidence) = match &judged.verdict {
         Verdict::Fail(finding) | Verdict::Warn(finding) => (found(finding), true),
         Verdict::Advice(finding) => (found(finding), style.advice),
-        // It makes the answer what it is, so it has to be possible to look into it.
-        Verdict::Inconclusive { missing, .. } if judged.graded => (format!("  missing   {missing}"), true),
+        // It makes the answer what it is, so it has to be possible to look into it, if it was performed.
+        Verdict::Inconclusive { missing, .. } if judged.graded && !judged.evidence.is_empty() => {
+            (format!("  missing   {missing}"), true)
+        }
         _ => return,
     };
     let r = &judged.requirement;

@@ -13,9 +13,12 @@ fn a_pair_that_others_keep_from_the_processors_is_not_blamed() {
     let pair = bench.copy_of(&python_pair());
     std::fs::rename(pair.join("watchdog"), pair.join("honest")).unwrap();
     // It has a processor only where nobody else wants one, and so has its whole session, where those are treated alike.
+    // That is granted once in a tenth of a second.
     let idle = format!(
         "#!/usr/bin/env python3\nimport os, sys\nos.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\n\
-         if os.path.exists('/proc/self/autogroup'): open('/proc/self/autogroup', 'w').write('19')\n\
+         while os.path.exists('/proc/self/autogroup'):\n    \
+         try: open('/proc/self/autogroup', 'wb', 0).write(b'19'); break\n    \
+         except BlockingIOError: pass\n\
          honest = {:?}\nos.execv(honest, [honest, *sys.argv[1:]])\n",
         pair.join("honest")
     );
@@ -37,6 +40,9 @@ fn a_pair_that_others_keep_from_the_processors_is_not_blamed() {
     });
     let entry = run.report.entry("command.doreq-post").unwrap();
     assert_eq!(entry.verdict, "inconclusive", "{entry}");
-    assert!(entry.missing.as_ref().is_some_and(|missing| missing.contains("kept from the processors")), "{entry}");
+    // Of the request, or of the start that it comes after.
+    let excused = |missing: &String| missing.contains("kept from the processors");
+    let entries = &run.report.requirements;
+    assert!(entries.iter().any(|entry| entry.missing.as_ref().is_some_and(excused)), "{}", run.stdout);
     assert!(run.left.is_empty(), "{:?}", run.left);
 }
