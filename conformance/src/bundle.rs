@@ -59,6 +59,9 @@ struct Head {
     /// Older ones do not say.
     #[serde(default)]
     tier: Tier,
+    /// What of it the machine did not give.
+    #[serde(default)]
+    lapses: Vec<String>,
     target: String,
     baseline: Baseline,
     /// The day on which it was held against the baseline.
@@ -118,6 +121,7 @@ pub fn keep(run: &Run, folder: &Path) -> io::Result<()> {
         jobs: options.jobs,
         patience_ms: u64::try_from(options.patience.as_millis()).unwrap_or(u64::MAX),
         tier: options.tier,
+        lapses: run.lapses.clone(),
         target: run.target.clone(),
         baseline: options.baseline.clone(),
         day: run.day,
@@ -189,6 +193,11 @@ impl Bundle {
     /// The day of the run, for what is expected up to some day.
     pub fn day(&self) -> Day {
         self.head.day
+    }
+
+    /// What of the run's tier the machine did not give.
+    pub fn lapses(&self) -> &[String] {
+        &self.head.lapses
     }
 
     /// The run as it was asked for.

@@ -86,6 +86,8 @@ pub struct Run {
     pub late: Duration,
     /// How long the slowest end of a session took, until nobody was left in its sandbox; nothing in tier C.
     pub slowest_end: Duration,
+    /// What of its tier the machine did not give.
+    pub lapses: Vec<String>,
     /// How long all of it took.
     pub total: Duration,
 }
@@ -220,6 +222,7 @@ pub async fn run(
     }
     let lesson = Arc::new(lesson);
     let learning = begun.elapsed();
+    let lapses = options.past.as_ref().map_or_else(|| suite.folder.sandbox.lapses(), |past| past.lapses().to_vec());
     let day = options.past.as_ref().map_or_else(Day::today, Bundle::day);
     let cases = cases_of(&suite, &lesson, &options, day, &selected, progress, interrupted);
     let (mut done, is_interrupted) = cases.await?;
@@ -241,6 +244,7 @@ pub async fn run(
         day,
         late,
         slowest_end: suite.folder.sandbox.slowest_end(),
+        lapses,
         total: begun.elapsed(),
     }))
 }

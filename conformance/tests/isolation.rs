@@ -167,6 +167,26 @@ fn it_can_write_where_it_is_and_nowhere_else() {
     assert_eq!(open.path().read_dir().unwrap().count(), 0);
 }
 
+/// A mount that is to be read only does not guard devices.
+#[test]
+fn a_device_that_is_open_to_all_is_closed_to_it() {
+    let Some(run) = tier_a() else { return };
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    assert_eq!(run.sandbox.lapses(), Vec::<String>::new());
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let device = folder.path().join("as-good-as-null");
+    let (kind, number) = (rustix::fs::FileType::CharacterDevice, rustix::fs::makedev(1, 3));
+    rustix::fs::mknodat(rustix::fs::CWD, &device, kind, 0o666.into(), number).unwrap();
+    std::fs::set_permissions(&device, PermissionsExt::from_mode(0o666)).unwrap();
+    let device = device.display();
+    let said =
+        says(&run, &format!("cat {device} && echo x > /dev/null && echo read; echo x > {device} || echo closed"));
+    assert_eq!(said, "read\nclosed\n");
+}
+
 #[test]
 fn what_it_writes_has_a_bound_and_is_gone_with_it() {
     let Some(run) = tier_a() else { return };

@@ -21,6 +21,8 @@ struct Report<'a> {
     server: String,
     system: &'static str,
     tier: Tier,
+    /// What of it the machine did not give.
+    lapses: &'a [String],
     profile: &'a str,
     answer: Answer,
     exit_status: u8,
@@ -79,6 +81,7 @@ pub fn report(run: &Run) -> String {
         server: run.options.pair.server.display().to_string(),
         system: std::env::consts::OS,
         tier: run.options.tier,
+        lapses: &run.lapses,
         profile: &run.options.profile.name,
         answer: run.answer,
         exit_status: run.answer as u8,

@@ -40,7 +40,11 @@ fn head(out: &mut String, run: &Run) {
     let grades: Vec<_> = run.options.profile.grades.iter().map(|g| format!("{g:?}").to_lowercase()).collect();
     let _ = writeln!(out, "profile   {} (grades: {})", run.options.profile.name, grades.join(", "));
     let _ = writeln!(out, "system    {}", std::env::consts::OS);
-    let _ = writeln!(out, "tier      {}\n", run.options.tier);
+    let _ = writeln!(out, "tier      {}", run.options.tier);
+    for lapse in &run.lapses {
+        let _ = writeln!(out, "          but {lapse}");
+    }
+    let _ = writeln!(out);
 }
 
 /// What was learned of the dialect, in words.

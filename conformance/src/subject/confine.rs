@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
@@ -29,9 +29,14 @@ use rustix::process::{PidfdFlags, Resource, Rlimit, getrlimit, pidfd_open, setrl
 use rustix::thread::{CapabilitySet, CapabilitySets, Gid, LinkNameSpaceType, Uid, UnshareFlags};
 
 use super::handover::{self, Become, Begun, Confine, Order};
+use super::landlock;
 
 /// Files and folders in each file system in memory, for each MiB of it.
 const FILES_PER_MIB: u64 = 256;
+
+/// Devices that are nobody's.
+const DEVICES: [&str; 7] =
+    ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx"];
 
 /// Of keyctl: begin another session keyring.
 const JOIN_SESSION_KEYRING: libc::c_long = 1;
@@ -172,7 +177,7 @@ fn init(
         -1 => return Err(Failed("fork", io::Error::last_os_error())),
         0 => {
             drop(executed);
-            let errno = match restrict(confine) {
+            let errno = match restrict(confine, Path::new(OsStr::from_bytes(folder))) {
                 Ok(()) => become_it(program, placed).raw_os_error().unwrap_or(libc::EIO),
                 Err(Failed(what, error)) => {
                     let _ = not_confined(suite, what, &error);
@@ -353,8 +358,19 @@ fn make_read_only(at: RawFd, path: &CStr) -> io::Result<()> {
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Gives up what the program is not to have.
-fn restrict(confine: &Confine) -> Result<(), Failed> {
+/// Where the program may change anything: mounts leave much less of it. Other terminals may be those of the suite's user.
+fn changeable(confine: &Confine, folder: &Path) -> Vec<PathBuf> {
+    let terminal = match confine.uid {
+        Some(_) => Some(PathBuf::from("/dev/pts")),
+        None => fs::read_link("/proc/self/fd/0").ok().filter(|_| confine.terminal),
+    };
+    let scratch = confine.scratch.iter().map(|path| PathBuf::from(OsStr::from_bytes(path)));
+    let devices = DEVICES.iter().map(PathBuf::from);
+    [folder.to_owned(), PathBuf::from("/proc")].into_iter().chain(scratch).chain(devices).chain(terminal).collect()
+}
+
+/// Gives up what the program, whose folder this is, is not to have.
+fn restrict(confine: &Confine, folder: &Path) -> Result<(), Failed> {
     // SAFETY: setsid has no arguments; the terminal, if any, is standard input here, and nobody else's.
     unsafe {
         if libc::setsid() < 0 {
@@ -381,6 +397,7 @@ fn restrict(confine: &Confine) -> Result<(), Failed> {
     // SAFETY: a system call without pointers that lead anywhere.
     unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) };
     rustix::thread::set_no_new_privs(true).trying("gain no rights")?;
+    landlock::restrict_to(&changeable(confine, folder)).trying("change nothing but what is the session's")?;
     let known = (0..64).filter_map(|number| CapabilitySet::from_bits(1 << number));
     // Whichever this kernel does not know is the first of many.
     known.take_while(|one| rustix::thread::remove_capability_from_bounding_set(*one).is_ok()).for_each(drop);

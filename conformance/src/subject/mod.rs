@@ -5,6 +5,8 @@ pub mod attend;
 mod confine;
 pub mod handover;
 mod init;
+#[cfg(target_os = "linux")]
+mod landlock;
 pub mod limits;
 pub mod place;
 pub mod remains;

@@ -151,6 +151,21 @@ impl Sandbox {
         }
     }
 
+    /// What of tier A this machine does not give, or not to this user; nothing in tier C, which promises nothing.
+    pub fn lapses(&self) -> Vec<String> {
+        let Some(namespaces) = &self.0 else { return Vec::new() };
+        let one_user = namespaces.users.is_none().then_some(
+            "the suite is not root: programs run as its user, may read what that may read, and share a limit on processes",
+        );
+        #[cfg(target_os = "linux")]
+        let devices = !super::landlock::is_whole();
+        #[cfg(not(target_os = "linux"))]
+        let devices = false;
+        let devices =
+            devices.then_some("the kernel lacks Landlock, or a part of it: devices of its user are open to a program");
+        one_user.into_iter().chain(devices).map(str::to_owned).collect()
+    }
+
     /// A session's sandbox was empty so long after it was ended.
     pub(super) fn emptied_in(&self, took: Duration) {
         if let Some(namespaces) = &self.0 {
