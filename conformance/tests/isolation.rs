@@ -17,6 +17,7 @@ use conformance::subject::place::RunFolder;
 use conformance::subject::remains::Remain;
 use conformance::subject::session::Session;
 use conformance::subject::start::Plan;
+use rustix::io::FdFlags;
 
 /// Far more than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -43,8 +44,8 @@ struct Outcome {
     outlived: Vec<Remain>,
 }
 
-async fn begun(run: &RunFolder, script: &str) -> Session {
-    let plan = Plan {
+fn plan(script: &str) -> Plan {
+    Plan {
         program: "/bin/sh".into(),
         args: vec!["-c".into(), script.into()],
         env: Vec::new(),
@@ -54,9 +55,16 @@ async fn begun(run: &RunFolder, script: &str) -> Session {
         deaf_to: Vec::new(),
         strace: None,
         who: Who::Watchdog,
-    };
-    let record = Arc::new(Record::default());
-    Session::start(record, run.session().unwrap(), plan, PATIENCE).await.unwrap_or_else(|error| panic!("{error:?}"))
+    }
+}
+
+async fn started(run: &RunFolder, plan: Plan, record: Record) -> Session {
+    let session = Session::start(Arc::new(record), run.session().unwrap(), plan, PATIENCE).await;
+    session.unwrap_or_else(|error| panic!("{error:?}"))
+}
+
+async fn begun(run: &RunFolder, script: &str) -> Session {
+    started(run, plan(script), Record::default()).await
 }
 
 async fn finished(session: &Session) -> Outcome {
@@ -67,11 +75,12 @@ async fn finished(session: &Session) -> Outcome {
     Outcome { said: said(Stream::Stdout), complained: said(Stream::Stderr), status, outlived }
 }
 
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
 fn confined(run: &RunFolder, script: &str) -> Outcome {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-        let session = begun(run, script).await;
-        finished(&session).await
-    })
+    block_on(async { finished(&begun(run, script).await).await })
 }
 
 fn says(run: &RunFolder, script: &str) -> String {
@@ -134,8 +143,7 @@ fn two_sessions_at_a_time_are_two_users() {
     if !rustix::process::geteuid().is_root() {
         return;
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let users = runtime.block_on(async {
+    let users = block_on(async {
         let sessions = [begun(&run, "id -u; read -r line").await, begun(&run, "id -u; read -r line").await];
         let mut users = Vec::new();
         for session in &sessions {
@@ -145,6 +153,69 @@ fn two_sessions_at_a_time_are_two_users() {
         users
     });
     assert_ne!(users[0], users[1]);
+}
+
+#[test]
+fn its_terminal_is_its_own() {
+    let Some(run) = tier_a() else { return };
+    let own = "read -r pid name state parent group session terminal foreground rest < /proc/$$/stat; \
+               [ $pid = $group ] && [ $pid = $session ] && [ $pid = $foreground ] && : > /dev/tty && echo leads";
+    let shown = block_on(async {
+        let session = started(&run, Plan { terminal: true, ..plan(own) }, Record::default()).await;
+        finished(&session).await;
+        session.record.look(|events| String::from_utf8_lossy(&shown(events, Some(Stream::Terminal))).into_owned())
+    });
+    assert_eq!(shown.trim(), "leads");
+}
+
+/// Who started the suite may have a keyring for its session, and what is asked of an init is nothing for its program.
+#[test]
+fn its_keys_are_its_own_and_it_does_not_die_with_its_parent() {
+    let Some(run) = tier_a() else { return };
+    if confined(&run, "command -v perl").status != Some(Status::Exited(0)) {
+        assert!(std::env::var_os("CI").is_none(), "perl not found: in CI it must be there");
+        println!("perl not found: not run");
+        return;
+    }
+    let (keyctl, prctl) = (libc::SYS_keyctl, libc::SYS_prctl);
+    let described = "syscall($ARGV[0], 6, -3, $text = \"\\0\" x 99, 99) > 0 and print $text =~ /^[^\\0]*/g, \"\\n\"";
+    let asked = "syscall($ARGV[1], 2, $signal = \"\\1\" x 4, 0, 0, 0) == 0 and print unpack(\"i\", $signal)";
+    let said = says(&run, &format!("id -u; perl -e '{described}; {asked}' {keyctl} {prctl}"));
+    let lines: Vec<_> = said.lines().collect();
+    let keyring: Vec<_> = lines[1].split(';').collect();
+    assert_eq!((keyring[0], keyring[1], keyring[4]), ("keyring", lines[0], "_ses"), "{said}");
+    assert_eq!(lines[2], "0", "the signal that it is to be sent then: {said}");
+}
+
+#[test]
+fn whose_parent_ends_has_process_1_as_its_parent_as_outside_of_a_sandbox() {
+    let Some(run) = tier_a() else { return };
+    let orphan = "until grep -q \"^PPid:[[:space:]]*1$\" /proc/$$/status; do :; done; echo orphaned";
+    block_on(async {
+        let session = begun(&run, &format!("(sh -c '{orphan}' &); read -r line")).await;
+        let is_orphaned = |events: &[Event]| (shown(events, Some(Stream::Stdout)) == b"orphaned\n").then_some(());
+        session.until(is_orphaned).await.expect("its parent is process 1");
+        session.line("on").await.unwrap();
+        assert!(finished(&session).await.outlived.is_empty());
+    });
+}
+
+#[test]
+fn what_it_says_has_a_bound() {
+    let Some(run) = tier_a() else { return };
+    let kept = Limits::default().kept_bytes();
+    let said = block_on(async {
+        let session = started(&run, plan("exec yes"), Record::keeping(kept)).await;
+        let is_flooded =
+            |events: &[Event]| events.iter().any(|event| matches!(event.what, What::Flooded)).then_some(());
+        session.until(is_flooded).await.expect("it says too much");
+        // Nobody listens any more, however long it goes on.
+        let is_full = session.asleep(session.pid, std::time::Instant::now() + PATIENCE).await;
+        assert!(is_full, "it goes on");
+        session.finish().await.unwrap();
+        session.record.look(|events| shown(events, None).len())
+    });
+    assert!((kept..kept + (1 << 20)).contains(&said), "{said} bytes are kept");
 }
 
 #[test]
@@ -164,6 +235,9 @@ fn it_can_write_where_it_is_and_nowhere_else() {
     for place in ["/", "/etc", "/usr", "/var/lib", "/proc/sys/kernel", "/sys", open.path().to_str().unwrap()] {
         assert_ne!(confined(&run, &format!("echo x > {place}/conformance-was-here")).status, Some(Status::Exited(0)));
     }
+    // Not that it is no place of its own, but that nobody can.
+    let closed = confined(&run, &format!("echo x > {}/conformance-was-here", open.path().display()));
+    assert!(closed.complained.contains("Read-only file system"), "{}", closed.complained);
     assert_eq!(open.path().read_dir().unwrap().count(), 0);
 }
 
@@ -222,8 +296,18 @@ fn its_network_is_a_loopback_on_which_the_target_is() {
 }
 
 #[test]
+fn the_memory_and_the_queues_that_it_shares_are_its_own() {
+    let Some(run) = tier_a() else { return };
+    let outside = std::fs::read_link("/proc/self/ns/ipc").unwrap();
+    let [one, other] = [(), ()].map(|()| says(&run, "readlink /proc/self/ns/ipc"));
+    assert!(one.starts_with("ipc:") && one != other && one.trim() != outside.to_str().unwrap());
+}
+
+#[test]
 fn it_has_no_descriptors_but_its_own() {
     let Some(run) = tier_a() else { return };
+    // Another part of the same program may have opened one that is handed on.
+    let _handed_on = std::fs::File::open("/").inspect(|file| _ = rustix::io::fcntl_setfd(file, FdFlags::empty()));
     // 3 is the folder that is listed.
     assert_eq!(says(&run, "exec ls /proc/self/fd").split_whitespace().collect::<Vec<_>>(), ["0", "1", "2", "3"]);
 }
@@ -246,7 +330,8 @@ fn of_a_hidden_folder_only_its_own_is_seen() {
     if tier_a().is_none() {
         return;
     }
-    let all = tempfile::tempdir().unwrap();
+    // Not in a scratch folder, which is another one anyway.
+    let all = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     std::fs::set_permissions(all.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let [own, other] = ["own", "other"].map(|name| all.path().join(name));
     [&own, &other].iter().for_each(|folder| std::fs::create_dir(folder).unwrap());
@@ -255,8 +340,9 @@ fn of_a_hidden_folder_only_its_own_is_seen() {
     std::fs::write(own.join("part"), "part").unwrap();
     let all = all.path().canonicalize().unwrap();
     let run = RunFolder::confined(&[&all.join("own/watchdog")], std::slice::from_ref(&all), Limits::default()).unwrap();
-    let seen = says(&run, &format!("cd {}; ls; cat own/part; touch x 2>/dev/null || echo closed", all.display()));
-    assert_eq!(seen, "own\npartclosed\n");
+    let seen =
+        says(&run, &format!("cd {}; ls; cat own/part; touch x 2>&1 | grep -o 'Read-only file system'", all.display()));
+    assert_eq!(seen, "own\npartRead-only file system\n");
 }
 
 #[test]
@@ -288,7 +374,7 @@ fn whoever_is_found_at_no_look_is_known_to_be_there() {
     // Room enough for those that nobody has reaped yet, or there would be nobody in the end.
     let limits = Limits { max_processes: 1 << 20, ..Limits::default() };
     let run = RunFolder::confined(&[Path::new("/bin/sh")], &[], limits).unwrap();
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    block_on(async {
         // None so fast that it fills all process numbers before a busy machine lets the init reap.
         let hopper = "hop() { i=0; while [ $i -lt 300 ]; do i=$((i + 1)); done; hop & exit; }; hop & exit";
         let session = begun(&run, hopper).await;
@@ -303,7 +389,7 @@ fn whoever_is_found_at_no_look_is_known_to_be_there() {
 #[test]
 fn whoever_poses_as_the_servers_stand_in_is_told_from_it() {
     let Some(run) = tier_a() else { return };
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    block_on(async {
         let session = begun(&run, "read -r line").await;
         let _posing = std::os::unix::net::UnixStream::connect(session.folder.join(SOCKET)).unwrap();
         let posed = |events: &[Event]| events.iter().find(|event| matches!(event.what, What::Posed { .. })).map(drop);
@@ -316,8 +402,7 @@ fn whoever_poses_as_the_servers_stand_in_is_told_from_it() {
 #[test]
 fn who_multiplies_faster_than_anybody_can_look_goes_with_the_rest() {
     let Some(run) = tier_a() else { return };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let namespace = runtime.block_on(async {
+    let namespace = block_on(async {
         // Each of these starts another one and ends, so that a number is gone when it has been read.
         let hopper = "hop() { (hop &) ; exit; }; readlink /proc/self/ns/pid; (hop &); read -r line";
         let session = begun(&run, hopper).await;

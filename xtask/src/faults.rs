@@ -5,7 +5,7 @@
 //! is not so, nothing that the suite says of the others counts, and the run is void. What is complained of on a machine that
 //! was too slow is tried once more, alone, and only that counts.
 
-pub(crate) mod broken;
+mod broken;
 mod held;
 pub(crate) mod known;
 

@@ -5,6 +5,10 @@
 
 mod bench;
 mod conformance;
+#[cfg(target_os = "linux")]
+mod controls;
+#[cfg(unix)]
+mod edits;
 #[cfg(unix)]
 mod faults;
 #[cfg(unix)]
@@ -76,6 +80,12 @@ enum Command {
     /// Judge the programs that nobody should trust: all, or those whose name contains one of the words
     #[cfg(target_os = "linux")]
     Hostile(hostile::Options),
+    /// Take down the walls around confined programs, one after the other: all, or those whose name contains one of the words
+    #[cfg(target_os = "linux")]
+    Controls {
+        /// Parts of names
+        words: Vec<String>,
+    },
     /// Kill the suite again and again in the middle of a run, which goes on from its journal
     #[cfg(target_os = "linux")]
     Kills(kills::Options),
@@ -104,6 +114,8 @@ fn main() -> ExitCode {
         Command::Spec { check } => spec::run(check),
         #[cfg(target_os = "linux")]
         Command::Hostile(options) => hostile::run(&options),
+        #[cfg(target_os = "linux")]
+        Command::Controls { words } => controls::run(&words),
         #[cfg(target_os = "linux")]
         Command::Kills(options) => kills::run(&options),
         #[cfg(target_os = "linux")]

@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use serde::Deserialize;
 
-use crate::faults::broken::copy_of_reference;
+use crate::edits::copy_of;
 use crate::steps::status;
 use crate::{conformance as suite, workspace};
 
@@ -172,7 +172,7 @@ fn tried(slice: Option<Slice>) -> Result<(String, Vec<String>), String> {
 
 /// The copy, its test and a suite that no later build changes.
 fn copy_to_mutate(folder: &Path, built: &Path) -> Result<PathBuf, String> {
-    let copy = copy_of_reference(&workspace(), folder)?;
+    let copy = copy_of("reference", &workspace(), folder)?;
     let told = |error: std::io::Error| format!("{}: {error}", folder.display());
     for program in ["conformance", "conformance-standin"] {
         std::fs::copy(built.join(program), folder.join(program)).map_err(told)?;

@@ -56,28 +56,34 @@ const IN_OTHERS: [(&str, &str, &str, &[&str]); 3] = [
 
 /// The tests that keep programs apart in namespaces.
 const IN_TIER_A: &[&str] = &[
+    "a_device_that_is_open_to_all_is_closed_to_it",
     "a_program_is_never_process_1_and_so_a_default_sigalrm_ends_it",
     "a_status_is_told_from_a_signal",
     "it_can_write_where_it_is_and_nowhere_else",
     "it_has_no_descriptors_but_its_own",
     "it_has_no_rights_and_can_get_none",
+    "its_keys_are_its_own_and_it_does_not_die_with_its_parent",
     "its_network_is_a_loopback_on_which_the_target_is",
+    "its_terminal_is_its_own",
     "limits_are_those_that_were_asked_for",
     "memory_has_a_bound",
     "nobody_outlives_a_judge_that_is_killed",
     "of_a_hidden_folder_only_its_own_is_seen",
     "only_its_own_processes_are_to_be_seen",
-    "the_command_that_shows_it_again_names_the_tier",
-    "the_reference_is_judged_alike",
     "signals_that_the_suite_was_started_to_ignore_and_to_block_are_not_so_for_the_pair",
+    "the_command_that_shows_it_again_names_the_tier",
+    "the_memory_and_the_queues_that_it_shares_are_its_own",
+    "the_reference_is_judged_alike",
     "the_tier_is_the_strongest_there_is_and_a_weak_one_is_told_of",
     "two_sessions_at_a_time_are_two_users",
+    "what_it_says_has_a_bound",
     "what_it_writes_has_a_bound_and_is_gone_with_it",
     "where_tier_a_cannot_be_nothing_is_run_and_the_setting_is_named",
     "who_multiplies_faster_than_anybody_can_look_goes_with_the_rest",
     "whoever_hides_is_seen_and_goes_with_the_rest",
     "whoever_is_found_at_no_look_is_known_to_be_there",
     "whoever_poses_as_the_servers_stand_in_is_told_from_it",
+    "whose_parent_ends_has_process_1_as_its_parent_as_outside_of_a_sandbox",
 ];
 
 /// Something beyond Rust that is not there.

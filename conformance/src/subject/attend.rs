@@ -127,6 +127,10 @@ pub(super) fn begin(listener: &UnixListener, starting: Starting, shared: &Shared
             let [program, init] = <[_; 2]>::try_from(pidfds).map_err(|_| io::Error::other("no pidfds came along"))?;
             let number = |pidfd| process::number(pidfd).ok_or_else(|| io::Error::other("a pidfd without a number"));
             let (pid, own) = (number(&program)?, number(&init)?);
+            // Whoever is in it ends with the session.
+            if process::namespace(std::process::id().cast_signed()) == Some(namespace) {
+                return Err(io::Error::other("the sandbox has no process namespace but the suite's own").into());
+            }
             realm.set(Realm { inode: namespace, init: own }).expect("a session has one program");
             let init = Arc::new(Init::new(stream, init, hello.pid, user)?);
             shared.record.push(What::Started { who, pid });

@@ -26,7 +26,7 @@ use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount, mount_change, move_mount, open_tree,
 };
 use rustix::process::{PidfdFlags, Resource, Rlimit, getrlimit, pidfd_open, setrlimit};
-use rustix::thread::{CapabilitySet, CapabilitySets, Gid, LinkNameSpaceType, Uid, UnshareFlags};
+use rustix::thread::{CapabilitySet, Gid, LinkNameSpaceType, Uid, UnshareFlags};
 
 use super::handover::{self, Become, Begun, Confine, Order};
 use super::landlock;
@@ -401,10 +401,6 @@ fn restrict(confine: &Confine, folder: &Path) -> Result<(), Failed> {
     let known = (0..64).filter_map(|number| CapabilitySet::from_bits(1 << number));
     // Whichever this kernel does not know is the first of many.
     known.take_while(|one| rustix::thread::remove_capability_from_bounding_set(*one).is_ok()).for_each(drop);
-    let none = CapabilitySets {
-        effective: CapabilitySet::empty(),
-        permitted: CapabilitySet::empty(),
-        inheritable: CapabilitySet::empty(),
-    };
-    rustix::thread::set_capabilities(None, none).trying("give up capabilities")
+    // Those that this process has are lost when it becomes the program: it is not root, and never was in this namespace.
+    Ok(())
 }

@@ -20,7 +20,7 @@ pub(super) fn restrict_to(places: &[impl AsRef<Path>]) -> io::Result<()> {
     let rules = || {
         let ruleset = Ruleset::default().handle_access(changes())?.create()?;
         // A place that is not there is none.
-        ruleset.add_rules(path_beneath_rules(places, changes()))?.restrict_self()
+        ruleset.add_rules(path_beneath_rules(places, changes()))?.no_new_privs(false).restrict_self()
     };
     rules().map(drop).map_err(io::Error::other)
 }

@@ -4,7 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use super::known::{Base, Edit, Fault};
+use super::known::{Base, Fault};
+use crate::edits::{Edit, copy_of, edited, put};
 use crate::steps::cargo;
 
 /// The two programs of every pair.
@@ -20,7 +21,7 @@ pub(crate) struct Workshop {
 impl Workshop {
     /// Below this folder, which is made.
     pub(crate) fn new(workspace: &Path, folder: &Path) -> Result<Self, String> {
-        let copy = copy_of_reference(workspace, folder)?;
+        let copy = copy_of("reference", workspace, folder)?;
         Ok(Self { workspace: workspace.to_owned(), copy })
     }
 
@@ -76,73 +77,5 @@ impl Workshop {
             return Ok(());
         }
         Err(format!("the broken reference does not build:\n{}", String::from_utf8_lossy(&output.stderr)))
-    }
-}
-
-/// A workspace below this folder that holds the reference alone.
-pub(crate) fn copy_of_reference(workspace: &Path, folder: &Path) -> Result<PathBuf, String> {
-    let copy = folder.join("workspace");
-    let told = |error: std::io::Error| format!("{}: {error}", copy.display());
-    // What was built there before saves time; what was edited there before does not stay.
-    if copy.join("reference").exists() {
-        std::fs::remove_dir_all(copy.join("reference")).map_err(told)?;
-    }
-    copy_all(&workspace.join("reference"), &copy.join("reference")).map_err(told)?;
-    std::fs::copy(workspace.join("Cargo.lock"), copy.join("Cargo.lock")).map_err(told)?;
-    let manifest = std::fs::read_to_string(workspace.join("Cargo.toml")).map_err(told)?;
-    let alone = manifest.replace(r#"members = ["reference", "conformance", "xtask"]"#, r#"members = ["reference"]"#);
-    if alone == manifest {
-        return Err("expected the members of the workspace in Cargo.toml, found others".into());
-    }
-    std::fs::write(copy.join("Cargo.toml"), alone).map_err(told)?;
-    Ok(copy)
-}
-
-/// A file's text with its edits in place.
-fn edited(folder: &Path, file: &Path, edits: &[Edit]) -> Result<String, String> {
-    let path = folder.join(file);
-    let mut text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    for edit in edits.iter().filter(|edit| edit.file == file) {
-        match text.matches(&edit.find).count() {
-            1 => text = text.replace(&edit.find, &edit.replace),
-            n => return Err(format!("expected once in {}, found {n} times: {:?}", file.display(), edit.find)),
-        }
-    }
-    Ok(text)
-}
-
-fn put(path: &Path, text: &str) -> Result<(), String> {
-    std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-fn copy_all(from: &Path, to: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let to = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_all(&entry.path(), &to)?;
-        } else {
-            std::fs::copy(entry.path(), &to)?;
-        }
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_edit_must_fit_exactly_once() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-        let file = Path::new("faults/broken.rs");
-        let edit = |find: &str| [Edit { file: file.into(), find: find.into(), replace: "x".into() }];
-        // Split, so that the test's own text does not hold it.
-        let once = concat!("pub(crate) struct ", "Workshop");
-        assert!(edited(&folder, file, &edit(once)).is_ok_and(|text| text.contains("x {\n    workspace")));
-        for find in [concat!("no such", " text"), "fn "] {
-            assert!(edited(&folder, file, &edit(find)).is_err(), "{find:?} was taken for one place");
-        }
     }
 }

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use conformance::spec::{Level, Platform, Requirement};
 use serde::Deserialize;
 
+use crate::edits::Edit;
+
 /// A file of faults: bugs in one pair.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,15 +80,6 @@ impl Reason {
             Self::Both { expected, .. } => expected.is_empty(),
         }
     }
-}
-
-/// A place in a file, which must be there exactly once, and what comes there instead.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Edit {
-    pub(crate) file: PathBuf,
-    pub(crate) find: String,
-    pub(crate) replace: String,
 }
 
 impl Fault {
