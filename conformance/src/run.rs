@@ -184,6 +184,7 @@ pub async fn run(
     let folder = match options.tier {
         // Nothing is started in a run that is judged again.
         Tier::A if options.past.is_none() => RunFolder::confined(&programs, &options.hide, options.limits),
+        Tier::B if options.past.is_none() => RunFolder::grouped(),
         _ => RunFolder::new(),
     };
     let folder = folder.map_err(|e| e.to_string())?;

@@ -325,6 +325,23 @@ fn whoever_hides_is_seen_and_goes_with_the_rest() {
     assert!(!Path::new(&format!("/proc/{}", outcome.outlived[0].pid)).exists());
 }
 
+/// Tier B.
+#[test]
+fn in_a_control_group_nobody_is_hidden() {
+    let run = match RunFolder::grouped() {
+        Ok(run) => run,
+        Err(error) => return println!("{error}: not run"),
+    };
+    let hider = "cd /; (setsid env -i sh -c 'exec sleep 1009' </dev/null >/dev/null 2>&1 &)";
+    let hides = "until grep -qa '^sleep.1009' /proc/[0-9]*/cmdline 2>/dev/null; do :; done";
+    let outcome = confined(&run, &format!("{hider}; {hides}"));
+    assert_eq!((outcome.status, outcome.outlived.len()), (Some(Status::Exited(0)), 1), "{:?}", outcome.outlived);
+    assert!(outcome.outlived[0].command.contains("sleep 1009"));
+    // Somebody else's child by now, who may not have asked yet how it ended.
+    let command = std::fs::read(format!("/proc/{}/cmdline", outcome.outlived[0].pid)).unwrap_or_default();
+    assert!(command.is_empty(), "{}", String::from_utf8_lossy(&command));
+}
+
 #[test]
 fn of_a_hidden_folder_only_its_own_is_seen() {
     if tier_a().is_none() {

@@ -190,18 +190,22 @@ fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
 
 /// The tier that is asked for, or else the strongest. Where that is none that keeps anybody apart, it is said why.
 fn tier(cli: &Cli) -> Result<Tier, (Answer, String)> {
-    if cli.tier == Some(Tier::C) && !cli.hide.is_empty() {
-        return Err((Answer::Usage, "--hide: nothing can be hidden in tier C; use --tier A".to_owned()));
-    }
     if let Some(tier) = cli.tier {
+        if tier != Tier::A && !cli.hide.is_empty() {
+            return Err((Answer::Usage, format!("--hide: nothing can be hidden in tier {tier:?}; use --tier A")));
+        }
         return Ok(tier);
     }
     let Err(error) = RunFolder::confined(&[], &[], cli.limits) else { return Ok(Tier::A) };
     if cli.require_tier == Some(Tier::A) || !cli.hide.is_empty() {
         return Err((Answer::HarnessFault, format!("tier A is not to be had here: {error}")));
     }
+    let grouped = RunFolder::grouped();
+    if let (Some(Tier::B), Err(error)) = (cli.require_tier, &grouped) {
+        return Err((Answer::HarnessFault, format!("tier B is not to be had here: {error}")));
+    }
     eprintln!("conformance: the programs are kept apart from nothing, since {error}");
-    Ok(Tier::C)
+    Ok(if grouped.is_ok() { Tier::B } else { Tier::C })
 }
 
 /// The folders to be hidden, where they really are.

@@ -1,6 +1,7 @@
 //! Starting a subject, what it is given, and its end.
 
 pub mod attend;
+mod cgroup;
 #[cfg(target_os = "linux")]
 mod confine;
 pub mod handover;

@@ -17,6 +17,7 @@ use rustix::fs::FlockOperation;
 use rustix::process::geteuid;
 use tempfile::TempDir;
 
+use super::cgroup::Group;
 use super::limits::Limits;
 use super::sandbox::Sandbox;
 use crate::observe::process;
@@ -47,6 +48,8 @@ pub struct SessionFolder {
     /// The sessions of the operating system that were there before the run: no subject can join one of them.
     pub(super) elsewhere: Arc<HashSet<i32>>,
     pub(super) standin: PathBuf,
+    /// The session's control group, if it has one, which is in that of the run.
+    pub(super) group: Option<Arc<Group>>,
     pub(super) sandbox: Arc<Sandbox>,
     /// The session's process namespace, once there is one.
     pub(super) realm: Arc<OnceLock<Realm>>,
@@ -147,6 +150,13 @@ impl RunFolder {
         Ok(run)
     }
 
+    /// The same, in tier B.
+    pub fn grouped() -> io::Result<Self> {
+        let mut run = Self::new()?;
+        run.sandbox = Arc::new(Sandbox::groups()?);
+        Ok(run)
+    }
+
     /// A new folder for a session, with the stand-in for its server in it.
     pub fn session(&self) -> io::Result<SessionFolder> {
         let number = self.sessions.fetch_add(1, Ordering::Relaxed);
@@ -159,6 +169,7 @@ impl RunFolder {
             standin: self.standin.clone(),
             sandbox: self.sandbox.clone(),
             realm: Arc::default(),
+            group: self.sandbox.group()?.map(Arc::new),
         })
     }
 }

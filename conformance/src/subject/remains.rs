@@ -1,7 +1,8 @@
 //! What is left of a session when it should be over, and its end.
 //!
-//! Who is in a session's process namespace is known by that. Where there is none, whoever descends from a session carries
-//! its mark in the environment; where the system lists no processes, only those are found that the session knew.
+//! Who is in a session's process namespace or control group is known by that. Where there is neither, whoever descends from
+//! a session carries its mark in the environment; where the system lists no processes, only those are found that the session
+//! knew.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -37,6 +38,10 @@ pub fn find(folder: &SessionFolder) -> io::Result<Vec<Remain>> {
 }
 
 fn look(folder: &SessionFolder) -> io::Result<Look> {
+    if let Some(group) = &folder.group {
+        let found = group.processes()?.into_iter().map(|pid| Remain { pid, command: command(pid) }).collect();
+        return Ok(Look { found, unknown: Vec::new() });
+    }
     let mark = mark(folder);
     let (mut found, mut unknown) = (Vec::new(), Vec::new());
     for pid in process::all()? {
@@ -68,10 +73,12 @@ fn command(pid: i32) -> String {
     String::from_utf8_lossy(&command).trim_end_matches('\0').replace('\0', " ")
 }
 
-/// The same, and whoever is there and not found, by what the init says.
+/// The same, and whoever is there and not found, by what the init or the control group says.
 fn all(folder: &SessionFolder, init: Option<&Init>) -> io::Result<Look> {
     let mut look = look(folder)?;
-    if look.found.is_empty() && init.is_some_and(|init| !init.is_alone()) {
+    let is_anybody_there =
+        || init.is_some_and(|init| !init.is_alone()) || folder.group.as_ref().is_some_and(|group| !group.is_empty());
+    if look.found.is_empty() && is_anybody_there() {
         look.found.push(Remain { pid: 0, command: "a process that is another one at every look".to_owned() });
     }
     Ok(look)
@@ -107,19 +114,25 @@ pub async fn clear(folder: &SessionFolder, known: &[i32]) -> io::Result<Vec<Rema
         end(pid, MACHINE_PATIENCE).await?;
     }
     let deadline = Instant::now() + MACHINE_PATIENCE;
-    let mut all = Vec::new();
+    let mut seen = Vec::new();
+    if let Some(group) = &folder.group {
+        seen = all(folder, None)?.found;
+        group.kill()?;
+    }
     loop {
-        let Look { found, unknown } = look(folder)?;
+        let Look { found, unknown } = all(folder, None)?;
         if found.is_empty() && unknown.is_empty() {
-            return Ok(all);
+            return Ok(seen);
         }
         if Instant::now() > deadline {
             let message = format!("these could not be ended: {found:?}, nor these be told from others: {unknown:?}");
             return Err(io::Error::other(message));
         }
-        for remain in found {
+        for remain in found.into_iter().filter(|remain| remain.pid != 0) {
             end(remain.pid, MACHINE_PATIENCE).await?;
-            all.push(remain);
+            if !seen.iter().any(|before: &Remain| before.pid == remain.pid) {
+                seen.push(remain);
+            }
         }
         tokio::task::yield_now().await;
     }

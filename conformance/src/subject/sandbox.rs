@@ -1,7 +1,8 @@
 //! What keeps the subjects of a run apart from everything else: which tier, and what all its sessions share.
 //!
 //! In tier A that is a user and a network namespace, which a process of ours holds as long as the run lasts; each session
-//! makes the rest. In tier C nothing is shared, and nothing keeps anybody apart.
+//! makes the rest. In tier B it is a control group, with one for each session in it. In tier C nothing is shared. In both of
+//! these nothing keeps anybody apart.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -22,6 +23,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::attend::greeted;
+use super::cgroup::{Group, Groups};
 use super::handover::{self, Confine, Order, SOCKET};
 use super::limits::Limits;
 use super::place::{RunFolder, SessionFolder};
@@ -33,6 +35,8 @@ use crate::forks;
 pub enum Tier {
     /// In namespaces, below an init of ours.
     A,
+    /// Not kept apart, but in control groups, so that all of them are known
+    B,
     /// Not at all: their process groups are all that is known of them.
     #[default]
     C,
@@ -42,6 +46,7 @@ impl fmt::Display for Tier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Tier::A => "A, in namespaces",
+            Tier::B => "B, in control groups: kept apart from nothing, and found again",
             Tier::C => "C, unsafe: kept apart from nothing",
         })
     }
@@ -49,7 +54,17 @@ impl fmt::Display for Tier {
 
 /// What the sessions of a run are kept in.
 #[derive(Debug)]
-pub struct Sandbox(Option<Namespaces>);
+pub struct Sandbox(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    /// Tier A.
+    Namespaces(Box<Namespaces>),
+    /// Tier B.
+    Groups(Groups),
+    /// Tier C.
+    None,
+}
 
 /// Tier A.
 #[derive(Debug)]
@@ -111,7 +126,27 @@ const SCRATCH: [&str; 4] = ["/tmp", "/var/tmp", "/dev/shm", "/run/user"];
 impl Sandbox {
     /// Nothing is kept apart.
     pub fn none() -> Self {
-        Sandbox(None)
+        Sandbox(Kind::None)
+    }
+
+    /// Tier B. An error says what the machine does not allow.
+    pub fn groups() -> io::Result<Self> {
+        Groups::make().map(|groups| Sandbox(Kind::Groups(groups)))
+    }
+
+    fn namespaces_of_run(&self) -> Option<&Namespaces> {
+        match &self.0 {
+            Kind::Namespaces(namespaces) => Some(namespaces),
+            _ => None,
+        }
+    }
+
+    /// The group of a new session, in tier B.
+    pub(super) fn group(&self) -> io::Result<Option<Group>> {
+        match &self.0 {
+            Kind::Groups(groups) => groups.session().map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// Tier A, for a run of these programs. An error says what the machine does not allow.
@@ -127,7 +162,7 @@ impl Sandbox {
         // Within what it may write to as well, nothing is written beside what is its own.
         let closed = hidden.iter().filter(|folder| !scratch.contains(*folder)).chain(hide);
         let closed: BTreeSet<_> = closed.cloned().collect();
-        Ok(Sandbox(Some(Namespaces {
+        Ok(Sandbox(Kind::Namespaces(Box::new(Namespaces {
             user: File::open(holder.about("ns/user"))?.into(),
             network: File::open(holder.about("ns/net"))?.into(),
             holder,
@@ -137,12 +172,12 @@ impl Sandbox {
             shown,
             limits,
             slowest_end: AtomicU64::new(0),
-        })))
+        }))))
     }
 
     /// A socket bound to a free port of the loopback on which the subjects are.
     pub fn bound(&self) -> io::Result<OwnedFd> {
-        match &self.0 {
+        match self.namespaces_of_run() {
             None => bind_loopback(),
             Some(namespaces) => {
                 let socket = namespaces.holder.order(&Order::Bind)?;
@@ -151,9 +186,9 @@ impl Sandbox {
         }
     }
 
-    /// What of tier A this machine does not give, or not to this user; nothing in tier C, which promises nothing.
+    /// What of tier A this machine does not give, or not to this user; nothing in others, which promise nothing.
     pub fn lapses(&self) -> Vec<String> {
-        let Some(namespaces) = &self.0 else { return Vec::new() };
+        let Some(namespaces) = self.namespaces_of_run() else { return Vec::new() };
         let one_user = namespaces.users.is_none().then_some(
             "the suite is not root: programs run as its user, may read what that may read, and share a limit on processes",
         );
@@ -168,7 +203,7 @@ impl Sandbox {
 
     /// A session's sandbox was empty so long after it was ended.
     pub(super) fn emptied_in(&self, took: Duration) {
-        if let Some(namespaces) = &self.0 {
+        if let Some(namespaces) = self.namespaces_of_run() {
             let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
             namespaces.slowest_end.fetch_max(took, Ordering::Relaxed);
         }
@@ -176,7 +211,8 @@ impl Sandbox {
 
     /// How long the slowest end of a session took, until nobody was left; nothing in tier C.
     pub fn slowest_end(&self) -> Duration {
-        Duration::from_micros(self.0.as_ref().map_or(0, |namespaces| namespaces.slowest_end.load(Ordering::Relaxed)))
+        let slowest = self.namespaces_of_run().map_or(0, |namespaces| namespaces.slowest_end.load(Ordering::Relaxed));
+        Duration::from_micros(slowest)
     }
 
     /// How the program of a session is confined, with the descriptors that go along, and the user that it is then; nothing
@@ -187,7 +223,7 @@ impl Sandbox {
         terminal: bool,
         kept: Option<&Path>,
     ) -> io::Result<Option<Confined>> {
-        let Some(namespaces) = &self.0 else { return Ok(None) };
+        let Some(namespaces) = self.namespaces_of_run() else { return Ok(None) };
         let user = namespaces.users.as_ref().map(Users::take).transpose()?;
         let bytes = |path: &PathBuf| path.as_os_str().as_bytes().to_vec();
         if let Some(user) = &user {

@@ -390,7 +390,7 @@ impl Drop for Session {
             let _ = process::signal(remain.pid, Signal::SIGKILL as i32);
         }
         let _ = process::signal(self.pid, Signal::SIGKILL as i32);
-        // An init that goes takes everybody along.
+        // An init that goes takes everybody along, and so does a control group.
     }
 }
 

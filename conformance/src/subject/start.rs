@@ -137,7 +137,8 @@ impl Session {
             master = Some(end);
         }
         let realm = folder.realm.clone();
-        let starting = Starting { order, ends, master, who, user, realm };
+        let group = folder.group.clone();
+        let starting = Starting { order, ends, master, who, user, realm, group };
         let began = {
             let shared = shared.clone();
             tokio::task::spawn_blocking(move || (begin(&listener, starting, &shared), listener))

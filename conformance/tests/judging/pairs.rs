@@ -1,6 +1,6 @@
 //! Pairs in other languages, each written as its community would, in dialects that lie far apart: all conform, and
 //! nobody tells the suite how they speak. What was kept of each run comes out the same when the programs are gone, and
-//! whatever counts is judged in tier A as in tier C.
+//! whatever counts is judged in tiers A and B as in tier C.
 //!
 //! A pair whose language is not installed is said to be not run, which `cargo xtask test` leaves out by these tests'
 //! names; in CI that is a failure.
@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use conformance::subject::place::RunFolder;
 
 use crate::common::{Bench, Entry, fixtures, has_tier_a, python_path};
 
@@ -41,7 +43,10 @@ fn conforms(bench: &Bench, pair: &Path) {
     let bundle = bench.folder().join("bundle");
     // Half of the usual patience for the words that some pairs never say.
     let patience = ["--timeout-scale", "0.5"];
-    let confined = has_tier_a().then(|| bench.judge(pair, &[&["--tier", "A"][..], &patience].concat()));
+    let others =
+        [("A", has_tier_a()), ("B", RunFolder::grouped().is_ok())].into_iter().filter(|(_, is_there)| *is_there);
+    let elsewhere = others.map(|(tier, _)| bench.judge(pair, &[&["--tier", tier][..], &patience].concat()));
+    let elsewhere: Vec<_> = elsewhere.collect();
     let run = bench.judge(pair, &[&["--bundle", bundle.to_str().unwrap()][..], &patience].concat());
     let holds = |entry: &&Entry| match entry.verdict.as_str() {
         "pass" | "untestable" | "not_applicable" => true,
@@ -53,7 +58,7 @@ fn conforms(bench: &Bench, pair: &Path) {
     let passed = run.report.requirements.iter().filter(|entry| entry.verdict == "pass").count();
     assert!(passed >= 35, "only {passed} requirements passed");
     assert_eq!(run.status, 0, "{}", run.stdout);
-    if let Some(confined) = &confined {
+    for confined in &elsewhere {
         let [here, there] = [&run, confined].map(|run| {
             let graded = run.report.requirements.iter().filter(|entry| entry.graded);
             graded.map(|entry| (&entry.id, entry.to_string())).collect::<BTreeMap<_, _>>()
