@@ -37,7 +37,7 @@ pub enum Tier {
     A,
     /// Not kept apart, but in control groups, so that all of them are known
     B,
-    /// Not at all: their process groups are all that is known of them.
+    /// Not at all: a mark in their environment is all that they are known by.
     #[default]
     C,
 }
