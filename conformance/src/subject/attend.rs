@@ -18,7 +18,7 @@ use super::cgroup::Group;
 use super::handover::{self, Become, Begun, Hello, Order};
 use super::init::Init;
 use super::place::{Realm, STARTER, TAP};
-use super::sandbox::User;
+use super::users::User;
 use crate::event::{What, Who};
 use crate::observe::process::{self, Watch};
 use crate::observe::tap::{Splice, splice};

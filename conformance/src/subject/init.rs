@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use super::MACHINE_PATIENCE;
 use super::handover::{self, Order};
-use super::sandbox::User;
+use super::users::User;
 use crate::event::Status;
 use crate::observe::process::{self, Watch};
 

@@ -15,6 +15,8 @@ pub mod sandbox;
 pub mod session;
 pub mod standin;
 pub mod start;
+mod users;
+mod view;
 
 /// How long whatever never fails may take where the machine has much else to do: a stand-in to be there, somebody to end
 /// after SIGKILL. Nothing of that is the subject's, so how patient the run is with subjects plays no part.
