@@ -180,14 +180,15 @@ async fn exit_failed(stage: &Stage) -> Outcome {
 async fn slow_server(stage: &Stage) -> Outcome {
     let (run, server) = played(stage, &[Signal::SIGALRM, Signal::SIGTERM, Signal::SIGINT]).await?;
     let begun = Instant::now();
+    let soon = begun + run.patience() / 50;
     run.line("exit").await?;
     server.message_within(&run, run.patience() / 50).await;
-    // Something happens meanwhile, and whatever the watchdog does about it at once it has done.
+    // Something happens meanwhile, and whatever the watchdog does about it at once it has done. Some read nothing any more.
     if let Some(reply) = stage.lesson.learned.replies.first() {
         server.reply(&run, reply).await?;
-        server.all_read(&run).await?;
+        server.all_read(soon.saturating_duration_since(Instant::now())).await?;
     }
-    run.asleep(run.pid, begun + run.patience() / 50).await;
+    run.asleep(run.pid, soon).await;
     run.order(0, &Order::Exit(0))?;
     if !run.record.answer("the server ended soon", || begun.elapsed() <= run.patience() / 20) {
         return Err(Stop::TooSlow("for a server to end soon".into()));

@@ -232,7 +232,7 @@ async fn reply_corrupted(stage: &Stage) -> Outcome {
                 if !matches!(server.message(&run).await, Err(Stop::Missing(_))) {
                     server.reply(&run, reply).await?;
                     // Before the next line: else either could come first.
-                    server.all_read(&run).await?;
+                    server.all_read(run.patience()).await?;
                 }
             }
             if !shows(&run, &answer).await {
@@ -275,7 +275,7 @@ async fn reply_unasked(stage: &Stage) -> Outcome {
     let unasked = stage.lesson.learned.replies.first().cloned().unwrap_or_default();
     server.write(&run, &server.framed(&unasked)).await?;
     // Not before it has been read: else it would answer the line that follows.
-    server.all_read(&run).await?;
+    server.all_read(run.patience()).await?;
     run.line(line).await?;
     if server.message(&run).await.is_err() {
         let expected = "a message for the line after a reply that nobody asked for";

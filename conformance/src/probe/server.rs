@@ -106,9 +106,9 @@ impl Server {
         done(tokio::time::timeout(run.patience(), self.writes.write_apart(parts)).await)
     }
 
-    /// Waits until the watchdog has read all that was written.
-    pub async fn all_read(&self, run: &Run) -> Result<(), Stop> {
-        done(tokio::time::timeout(run.patience(), self.writes.write_apart([&b""[..]])).await)
+    /// Waits until the watchdog has read all that was written, or no longer.
+    pub async fn all_read(&self, wait: Duration) -> Result<(), Stop> {
+        done(tokio::time::timeout(wait, self.writes.write_apart([&b""[..]])).await)
     }
 
     /// Writes the same again and again, as long as anybody takes it. Nothing of it is noted, and it never comes back. How
