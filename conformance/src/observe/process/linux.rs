@@ -294,11 +294,14 @@ mod tests {
         std::fs::write(&again, "#!/bin/sh\nexec /bin/sh \"$0\"\n").unwrap();
         let mut child = Command::new("/bin/sh").arg(&again).env_clear().env("MARK", "1").spawn().unwrap();
         let pid = child.id().cast_signed();
+        let marked = |bytes: &Vec<u8>| bytes.starts_with(b"MARK=1\0");
+        // It has its parent's still when that one goes on.
+        while !environment(pid).is_some_and(|bytes| marked(&bytes)) {}
         let mut between = 0;
         while between < 100 {
             match environment(pid) {
                 None => between += 1,
-                Some(bytes) => assert!(bytes.starts_with(b"MARK=1\0"), "{bytes:?} after {between}"),
+                Some(bytes) => assert!(marked(&bytes), "{bytes:?} after {between}"),
             }
         }
         child.kill().unwrap();
@@ -308,8 +311,8 @@ mod tests {
         assert_eq!(environment(pid), Some(Vec::new()), "it is gone");
         let mut child = Command::new("/bin/sleep").arg("1000").env_clear().spawn().unwrap();
         let pid = child.id().cast_signed();
-        while environment(pid).is_none() {}
-        assert_eq!(environment(pid), Some(Vec::new()), "it was given none");
+        // It was given none, which is not nothing.
+        while environment(pid) != Some(Vec::new()) {}
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -322,8 +325,12 @@ mod tests {
         std::os::unix::fs::symlink("/bin/sleep", &odd).unwrap();
         let mut child = Command::new(&odd).arg("1000").spawn().unwrap();
         let pid = child.id().cast_signed();
-        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
-        assert_eq!((name.trim_end(), parent(pid)), ("a) S 1 (b", Some(std::process::id().cast_signed())));
+        let name = || std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
+        // It has its parent's name still when that one goes on.
+        while name() != "a) S 1 (b\n" {
+            std::thread::yield_now();
+        }
+        assert_eq!(parent(pid), Some(std::process::id().cast_signed()));
         child.kill().unwrap();
         child.wait().unwrap();
     }
