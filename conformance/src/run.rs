@@ -84,7 +84,7 @@ pub struct Run {
     pub day: Day,
     /// How late the suite itself was at worst.
     pub late: Duration,
-    /// How long the slowest end of a session took, until nobody was left in its sandbox; nothing in tier C.
+    /// How long the slowest end of a session took, until nobody was left in its sandbox; nothing but in tier A.
     pub slowest_end: Duration,
     /// What of its tier the machine did not give.
     pub lapses: Vec<String>,

@@ -5,13 +5,14 @@
 //! nobody where a wall is missing: they look at what is there, or write a little where they must not.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{ExitCode, Output, Stdio};
 use std::time::Instant;
 
 use serde::Deserialize;
 
-use crate::edits::{Edit, copy_of, edited, put};
+use crate::edits::{Edit, built_fast, copy_of, while_edited};
+use crate::files::read_toml;
 use crate::steps::cargo;
 use crate::{conformance as suite, workspace};
 
@@ -49,7 +50,7 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
 }
 
 fn tried(words: &[String]) -> Result<(usize, Vec<String>), String> {
-    let all = read(&workspace().join("fixtures/controls.toml"))?;
+    let all = walls()?;
     let is_chosen =
         |control: &&Control| words.is_empty() || words.iter().any(|word| control.wall.contains(word.as_str()));
     let chosen: Vec<_> = all.iter().filter(is_chosen).collect();
@@ -79,10 +80,8 @@ fn tried(words: &[String]) -> Result<(usize, Vec<String>), String> {
     Ok((chosen.len(), complaints))
 }
 
-fn read(path: &Path) -> Result<Vec<Control>, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let file: File = toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(file.control)
+fn walls() -> Result<Vec<Control>, String> {
+    read_toml::<File>(&workspace().join("fixtures/controls.toml")).map(|file| file.control)
 }
 
 /// The copy of the suite.
@@ -94,14 +93,8 @@ impl Bench {
     /// What is wrong with the test of a wall that is taken down.
     fn without(&self, control: &Control) -> Result<Option<String>, String> {
         let (original, copy) = (workspace().join("conformance/src"), self.copy.join("conformance/src"));
-        let files: BTreeSet<_> = control.edit.iter().map(|edit| edit.file.as_path()).collect();
-        for file in &files {
-            put(&copy.join(file), &edited(&original, file, &control.edit)?)?;
-        }
-        let output = self.build().and_then(|()| self.test(&control.test));
-        for file in &files {
-            put(&copy.join(file), &edited(&original, file, &[])?)?;
-        }
+        let tested = || self.build().and_then(|()| self.test(&control.test));
+        let output = while_edited(&original, &copy, &control.edit, tested);
         let output = output.map_err(|problem| format!("{}: {problem}", control.wall))?;
         let fails = says(&output, "0 passed; 1 failed");
         Ok((!fails).then(|| format!("{}: {} does not fail without it:\n{}", control.wall, control.test, told(&output))))
@@ -119,10 +112,9 @@ impl Bench {
     fn cargo(&self, more: &[&str]) -> Result<Output, String> {
         let mut test = cargo(["test", "--quiet", "--offline", "--package", "conformance", "--test", "isolation"]);
         test.args(more).current_dir(&self.copy).env("CARGO_TARGET_DIR", self.copy.join("target"));
-        // What is built for one test is built fast; a warning about what is left unused is no news. Without namespaces the
-        // tests would pass over everything, unless this says that they must be there.
-        test.env("CARGO_PROFILE_DEV_OPT_LEVEL", "0").env("CARGO_PROFILE_DEV_DEBUG", "0");
-        test.env("RUSTFLAGS", "-Awarnings").env("CI", "true").env_remove("RUST_BACKTRACE");
+        built_fast(&mut test);
+        // Without namespaces the tests would pass over everything, unless this says that they must be there.
+        test.env("CI", "true").env_remove("RUST_BACKTRACE");
         test.stdin(Stdio::null()).output().map_err(|error| format!("cannot start cargo: {error}"))
     }
 }
@@ -138,10 +130,11 @@ fn told(output: &Output) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::edits::edited;
 
     #[test]
     fn every_wall_has_a_test_and_edits_that_fit() {
-        let controls = read(&workspace().join("fixtures/controls.toml")).unwrap();
+        let controls = walls().unwrap();
         let tests = std::fs::read_to_string(workspace().join("conformance/tests/isolation.rs")).unwrap();
         let mut names = BTreeSet::new();
         for control in &controls {

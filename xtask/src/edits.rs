@@ -1,7 +1,9 @@
 //! Edited copies: a part of the workspace in a place of its own, and exact edits of its text. What an edit is good for is not
 //! known here.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde::Deserialize;
 
@@ -47,9 +49,29 @@ pub(crate) fn edited(folder: &Path, file: &Path, edits: &[Edit]) -> Result<Strin
     Ok(text)
 }
 
-/// Puts a text in a file's place.
-pub(crate) fn put(path: &Path, text: &str) -> Result<(), String> {
-    std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+/// Does something while the copy of a folder has these edits, which are gone from it afterwards.
+pub(crate) fn while_edited<T>(
+    original: &Path,
+    copy: &Path,
+    edits: &[Edit],
+    work: impl FnOnce() -> Result<T, String>,
+) -> Result<T, String> {
+    let files: BTreeSet<_> = edits.iter().map(|edit| edit.file.as_path()).collect();
+    let put = |edits: &[Edit]| {
+        files.iter().try_for_each(|file| {
+            let path = copy.join(file);
+            std::fs::write(&path, edited(original, file, edits)?)
+                .map_err(|error| format!("{}: {error}", path.display()))
+        })
+    };
+    let worked = put(edits).and_then(|()| work());
+    put(&[])?;
+    worked
+}
+
+/// What is built for one run is built fast, and a warning about what an edit leaves unused is no news.
+pub(crate) fn built_fast(cargo: &mut Command) {
+    cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "0").env("CARGO_PROFILE_DEV_DEBUG", "0").env("RUSTFLAGS", "-Awarnings");
 }
 
 fn copy_all(from: &Path, to: &Path) -> std::io::Result<()> {

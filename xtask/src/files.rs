@@ -1,12 +1,22 @@
-//! Files that one command writes and another reads.
+//! Files that one command, or a person, writes and another command reads.
 
+use std::fmt::Display;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
 /// What a file holds as JSON. The error names the file.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, String> {
-    let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let bytes = std::fs::read(path).map_err(|error| told(&error))?;
-    serde_json::from_slice(&bytes).map_err(|error| told(&error))
+    read(path, |text| serde_json::from_str(text))
+}
+
+/// What a file holds as TOML. The error names the file.
+pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, String> {
+    read(path, |text| toml::from_str(text))
+}
+
+fn read<T, E: Display>(path: &Path, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<T, String> {
+    let told = |error: &dyn Display| format!("{}: {error}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| told(&error))?;
+    parse(&text).map_err(|error| told(&error))
 }

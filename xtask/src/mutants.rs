@@ -13,7 +13,8 @@ use std::process::{Command, ExitCode, Stdio};
 
 use serde::Deserialize;
 
-use crate::edits::copy_of;
+use crate::edits::{built_fast, copy_of};
+use crate::files::read_toml;
 use crate::steps::status;
 use crate::{conformance as suite, workspace};
 
@@ -161,9 +162,7 @@ fn tried(slice: Option<Slice>) -> Result<(String, Vec<String>), String> {
     let file = folder.join("mutants.out/outcomes.json");
     let text = std::fs::read_to_string(&file).map_err(|error| format!("{status}: {}: {error}", file.display()))?;
     let outcomes: Outcomes = serde_json::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))?;
-    let survivors = workspace().join("fixtures/survivors.toml");
-    let text = std::fs::read_to_string(&survivors).map_err(|error| format!("{}: {error}", survivors.display()))?;
-    let listed: Listed = toml::from_str(&text).map_err(|error| format!("{}: {error}", survivors.display()))?;
+    let listed: Listed = read_toml(&workspace().join("fixtures/survivors.toml"))?;
     let line_of = |mutant: &Mutant| line(&copy, mutant);
     weigh(&outcomes, &listed, &all, slice.is_none(), &line_of, &|path| {
         std::fs::read_to_string(folder.join("mutants.out").join(path)).unwrap_or_default()
@@ -222,7 +221,7 @@ fn cargo_mutants(copy: &Path, folder: &Path) -> Command {
     command.args(["--jobs", "2", "--timeout", SECONDS_MAX, "--build-timeout", BUILD_SECONDS_MAX, "--copy-target=true"]);
     command.args(["--no-times", "-C", "--offline"]);
     command.env("SUITE", folder.join("conformance")).env("SUITE_PROFILE", suite::reference_profile());
-    command.env("CARGO_PROFILE_DEV_OPT_LEVEL", "0").env("CARGO_PROFILE_DEV_DEBUG", "0").env("RUSTFLAGS", "-Awarnings");
+    built_fast(&mut command);
     command.env_remove("CARGO_TARGET_DIR");
     command
 }

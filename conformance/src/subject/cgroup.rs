@@ -32,9 +32,8 @@ impl Groups {
         let own = own_group()?;
         let told =
             |error: io::Error| io::Error::new(error.kind(), format!("no control group in {}: {error}", own.display()));
-        if !own.join("cgroup.procs").exists() {
-            return Err(told(io::ErrorKind::NotFound.into()));
-        }
+        // Whoever moves processes from here to below has to be allowed to write to this one.
+        fs::OpenOptions::new().write(true).open(own.join("cgroup.procs")).map_err(told)?;
         sweep(&own);
         for number in 0.. {
             let folder = own.join(format!("{PREFIX}{}-{number}", std::process::id()));

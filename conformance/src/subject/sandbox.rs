@@ -179,14 +179,14 @@ impl Sandbox {
         }
     }
 
-    /// How long the slowest end of a session took, until nobody was left; nothing in tier C.
+    /// How long the slowest end of a session took, until nobody was left; nothing but in tier A.
     pub fn slowest_end(&self) -> Duration {
         let slowest = self.namespaces_of_run().map_or(0, |namespaces| namespaces.slowest_end.load(Ordering::Relaxed));
         Duration::from_micros(slowest)
     }
 
     /// How the program of a session is confined, with the descriptors that go along, and the user that it is then; nothing
-    /// in tier C. What it writes to `kept`, a file in its folder, outlives it.
+    /// but in tier A. What it writes to `kept`, a file in its folder, outlives it.
     pub(super) fn confine(
         &self,
         folder: &SessionFolder,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use super::known::{Base, Fault};
-use crate::edits::{Edit, copy_of, edited, put};
+use crate::edits::{Edit, built_fast, copy_of, edited, while_edited};
 use crate::steps::cargo;
 
 /// The two programs of every pair.
@@ -48,15 +48,7 @@ impl Workshop {
 
     fn build_reference(&self, edits: &[Edit], into: &Path) -> Result<(), String> {
         let (original, copy) = (self.workspace.join("reference/src"), self.copy.join("reference/src"));
-        let files: std::collections::BTreeSet<_> = edits.iter().map(|edit| &edit.file).collect();
-        for file in &files {
-            put(&copy.join(file), &edited(&original, file, edits)?)?;
-        }
-        let built = self.cargo_build();
-        for file in &files {
-            put(&copy.join(file), &edited(&original, file, &[])?)?;
-        }
-        built?;
+        while_edited(&original, &copy, edits, || self.cargo_build())?;
         for program in PROGRAMS {
             let from = self.copy.join("target/debug").join(program);
             std::fs::copy(&from, into.join(program)).map_err(|error| format!("{}: {error}", from.display()))?;
@@ -67,11 +59,7 @@ impl Workshop {
     fn cargo_build(&self) -> Result<(), String> {
         let mut build = cargo(["build", "--quiet", "--bins", "--offline"]);
         build.current_dir(&self.copy).env("CARGO_TARGET_DIR", self.copy.join("target"));
-        // What is built for one run is built fast; a warning about what a fault leaves unused is no news.
-        build
-            .env("CARGO_PROFILE_DEV_OPT_LEVEL", "0")
-            .env("CARGO_PROFILE_DEV_DEBUG", "0")
-            .env("RUSTFLAGS", "-Awarnings");
+        built_fast(&mut build);
         let output = build.stdin(Stdio::null()).output().map_err(|error| format!("cannot start cargo: {error}"))?;
         if output.status.success() {
             return Ok(());

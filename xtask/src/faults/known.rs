@@ -9,6 +9,7 @@ use conformance::spec::{Level, Platform, Requirement};
 use serde::Deserialize;
 
 use crate::edits::Edit;
+use crate::files::read_toml;
 
 /// A file of faults: bugs in one pair.
 #[derive(Debug, Deserialize)]
@@ -101,8 +102,7 @@ pub(crate) fn files(fixtures: &Path) -> Result<Vec<File>, String> {
 
 fn read(path: &Path) -> Result<File, String> {
     let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let text = std::fs::read_to_string(path).map_err(|error| told(&error))?;
-    let file: File = toml::from_str(&text).map_err(|error| told(&error))?;
+    let file: File = read_toml(path)?;
     let mut names = BTreeSet::new();
     for fault in &file.fault {
         if !names.insert(&fault.name) {

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::files::read_toml;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -55,11 +57,7 @@ impl Side {
 
 /// All of it, each with its file beside it.
 pub(crate) fn read(folder: &Path) -> Result<Vec<Program>, String> {
-    let path = folder.join("corpus.toml");
-    let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let text = std::fs::read_to_string(&path).map_err(|error| told(&error))?;
-    let file: File = toml::from_str(&text).map_err(|error| told(&error))?;
-    Ok(file.program)
+    read_toml::<File>(&folder.join("corpus.toml")).map(|file| file.program)
 }
 
 #[cfg(test)]
