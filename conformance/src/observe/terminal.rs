@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn a_program_that_ignores_every_signal_it_can_ends_with_its_terminal() {
         let mut program = Command::new("/bin/sh");
-        program.args(["-c", "trap '' HUP INT TERM; echo deaf; while :; do sleep 1000; done"]);
+        program.args(["-c", "trap '' HUP INT TERM; echo deaf; while :; do read -r line; done"]);
         let terminal = Terminal::start(program).unwrap();
         let mut line = String::new();
         BufReader::new(std::fs::File::from(terminal.master().unwrap())).read_line(&mut line).unwrap();
