@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use serde::Deserialize;
 
-use crate::edits::{Edit, built_fast, copy_of, while_edited};
+use crate::edits::{Edit, built_for_one_run, copy_of, while_edited};
 use crate::files::read_toml;
 use crate::steps::cargo;
 use crate::{conformance as suite, workspace};
@@ -112,7 +112,7 @@ impl Bench {
     fn cargo(&self, more: &[&str]) -> Result<Output, String> {
         let mut test = cargo(["test", "--quiet", "--offline", "--package", "conformance", "--test", "isolation"]);
         test.args(more).current_dir(&self.copy).env("CARGO_TARGET_DIR", self.copy.join("target"));
-        built_fast(&mut test);
+        built_for_one_run(&mut test);
         // Without namespaces the tests would pass over everything, unless this says that they must be there.
         test.env("CI", "true").env_remove("RUST_BACKTRACE");
         test.stdin(Stdio::null()).output().map_err(|error| format!("cannot start cargo: {error}"))

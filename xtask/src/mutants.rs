@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use serde::Deserialize;
 
-use crate::edits::{built_fast, copy_of};
+use crate::edits::{built_for_one_run, copy_of};
 use crate::files::read_toml;
 use crate::steps::status;
 use crate::{conformance as suite, workspace};
@@ -221,7 +221,7 @@ fn cargo_mutants(copy: &Path, folder: &Path) -> Command {
     command.args(["--jobs", "2", "--timeout", SECONDS_MAX, "--build-timeout", BUILD_SECONDS_MAX, "--copy-target=true"]);
     command.args(["--no-times", "-C", "--offline"]);
     command.env("SUITE", folder.join("conformance")).env("SUITE_PROFILE", suite::reference_profile());
-    built_fast(&mut command);
+    built_for_one_run(&mut command);
     command.env_remove("CARGO_TARGET_DIR");
     command
 }

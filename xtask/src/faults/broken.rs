@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use super::known::{Base, Fault};
-use crate::edits::{Edit, built_fast, copy_of, edited, while_edited};
+use crate::edits::{Edit, built_for_one_run, copy_of, edited, while_edited};
 use crate::steps::cargo;
 
 /// The two programs of every pair.
@@ -59,7 +59,7 @@ impl Workshop {
     fn cargo_build(&self) -> Result<(), String> {
         let mut build = cargo(["build", "--quiet", "--bins", "--offline"]);
         build.current_dir(&self.copy).env("CARGO_TARGET_DIR", self.copy.join("target"));
-        built_fast(&mut build);
+        built_for_one_run(&mut build);
         let output = build.stdin(Stdio::null()).output().map_err(|error| format!("cannot start cargo: {error}"))?;
         if output.status.success() {
             return Ok(());
