@@ -3,7 +3,7 @@
 //! Which case runs when is not known here, and what an outcome is worth is decided in `verdict`.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::task::JoinError;
 
@@ -14,7 +14,7 @@ use crate::observe::strace;
 use crate::outcome::{Outcome, Stop};
 use crate::record::{Misfit, Record};
 use crate::run::Judged;
-use crate::slow::ATTEMPTS;
+use crate::slow::{ATTEMPTS, Slow};
 use crate::spec::Requirement;
 use crate::stage::Stage;
 use crate::subject::remains::Remain;
@@ -31,13 +31,14 @@ pub(crate) async fn attend(
     case: &'static Case,
 ) -> Judged {
     let begun = Instant::now();
+    let deadline = begun + suite.limits.time_max();
     let mut remains = Vec::new();
     let mut attempts = 0;
     let Attempt { stage, outcome, waited } = loop {
         attempts += 1;
-        let (attempt, left) = attempt(&suite, &lesson, case).await;
+        let (attempt, left) = attempt(&suite, &lesson, case, deadline).await;
         remains.extend(left);
-        let is_final = suite.past.is_some() || lesson.slow.is_some();
+        let is_final = suite.past.is_some() || lesson.slow.is_some() || Instant::now() > deadline;
         if !is_tried_again(&attempt.outcome, attempts, is_final) {
             break attempt;
         }
@@ -48,7 +49,7 @@ pub(crate) async fn attend(
     let traces = match (&suite.strace, &verdict) {
         (Some(strace), Verdict::Fail(_) | Verdict::Warn(_)) => {
             let stage = Stage::new(suite.clone(), lesson, case.id).traced(strace.clone());
-            traced(case, stage, suite.patience).await
+            traced(case, stage).await
         }
         _ => Vec::new(),
     };
@@ -66,7 +67,8 @@ fn evidence(acts: &Acts, lesson: &Lesson) -> Vec<String> {
 }
 
 /// Whether a case is performed again after so many attempts. One is final where it cannot come out otherwise: of a run
-/// that is judged again the attempt that counted is kept, and what was not learned in time is not there.
+/// that is judged again the attempt that counted is kept, what was not learned in time is not there, and all attempts
+/// together have their time.
 fn is_tried_again(outcome: &Outcome, attempts: usize, is_final: bool) -> bool {
     matches!(outcome, Err(Stop::TooSlow(_))) && attempts < ATTEMPTS && !is_final
 }
@@ -79,17 +81,24 @@ struct Attempt {
     waited: bool,
 }
 
-/// Performs a case in sessions of its own, which are over afterwards; and what still ran then.
-async fn attempt(suite: &Arc<Suite>, lesson: &Arc<Lesson>, case: &'static Case) -> (Attempt, Vec<Remain>) {
+/// Performs a case in sessions of its own, which are over afterwards; and what still ran then. Up to the deadline it may go
+/// on; after that, who did as he should has one patience more to come to his own end.
+async fn attempt(
+    suite: &Arc<Suite>,
+    lesson: &Arc<Lesson>,
+    case: &'static Case,
+    deadline: Instant,
+) -> (Attempt, Vec<Remain>) {
     let begun = Instant::now();
     let stage = Arc::new(Stage::new(suite.clone(), lesson.clone(), case.id));
-    let mut outcome = perform(case, stage.clone(), suite.patience).await;
+    let mut outcome = perform(case, stage.clone(), deadline).await;
     if outcome.is_ok() {
-        outcome = stage.settle().await;
+        outcome = tokio::time::timeout(suite.patience, stage.settle()).await.unwrap_or(Ok(()));
     }
     let waited = stage.has_run_out();
     let is_behind = waited && matches!(outcome, Err(Stop::Failure { .. } | Stop::Missing(_)));
-    let slow = stage.slow(begun, is_behind);
+    // A case that was given up has had enough of any machine's time.
+    let slow = if stage.given_up().is_some() { Slow::default() } else { stage.slow(begun, is_behind) };
     let (outcome, records, remains) = match stage.finish().await {
         Ok((records, remains)) => (outcome, records, remains),
         Err(stop) => (Err(stop), vec![], vec![]),
@@ -100,9 +109,9 @@ async fn attempt(suite: &Arc<Suite>, lesson: &Arc<Lesson>, case: &'static Case) 
 }
 
 /// Runs a case once more for its system calls; what comes of it counts for nothing.
-async fn traced(case: &'static Case, stage: Stage, patience: Duration) -> Vec<Vec<u8>> {
+async fn traced(case: &'static Case, stage: Stage) -> Vec<Vec<u8>> {
     let stage = Arc::new(stage);
-    let _ = perform(case, stage.clone(), patience).await;
+    let _ = perform(case, stage.clone(), Instant::now() + stage.suite.limits.time_max()).await;
     stage.finish_traced().await.unwrap_or_default()
 }
 
@@ -144,15 +153,25 @@ pub(crate) fn cause(panic: JoinError) -> String {
     }
 }
 
-/// Runs a case in a task of its own, so that its panic is a harness fault, and within bounds: a pair that is slow at every
-/// step is no reason to stay for ever.
-async fn perform(case: &'static Case, stage: Arc<Stage>, patience: Duration) -> Outcome {
-    let task = tokio::spawn((case.run)(stage));
-    match tokio::time::timeout(patience * 20, task).await {
+/// Runs a case in a task of its own, so that its panic is a harness fault, and up to a deadline: a pair that is slow at
+/// every step is no reason to stay for ever.
+async fn perform(case: &'static Case, stage: Arc<Stage>, deadline: Instant) -> Outcome {
+    if let Some(missing) = stage.given_up() {
+        // Up to there it would take the same course, and then ask for more than there is.
+        stage.recall();
+        return Err(Stop::Missing(missing));
+    }
+    let mut task = tokio::spawn((case.run)(stage.clone()));
+    match tokio::time::timeout_at(deadline.into(), &mut task).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(panic)) => Err(Stop::Harness(cause(panic))),
-        // One step after the other came in time, and there were very many of them.
-        Err(_) => Err(Stop::Missing(format!("the end of the case, within {} s", (patience * 20).as_secs()))),
+        Err(_) => {
+            // Nothing is begun any more by the time its sessions are ended.
+            task.abort();
+            let _ = task.await;
+            // One step after the other came in time, and there were very many of them.
+            Err(Stop::Missing(stage.give_up()))
+        }
     }
 }
 

@@ -17,12 +17,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::acts::Acts;
+use crate::acts::{Act, Acts};
 use crate::baseline::{Baseline, Day};
 use crate::event::Event;
 use crate::profile::Profile;
@@ -88,6 +89,13 @@ pub struct PastAct {
     pub not_executed: Option<i32>,
     /// What was seen.
     pub events: Vec<Event>,
+}
+
+impl PastAct {
+    /// The same, to be looked at once more.
+    pub(crate) fn act(&self) -> Act {
+        Act { pid: self.pid, not_executed: self.not_executed, record: Arc::new(Record::past(self.events.clone())) }
+    }
 }
 
 /// What stands in `case.json`.

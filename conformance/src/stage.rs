@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use crate::acts::{Act, Acts};
+use crate::bundle::PastAct;
 use crate::dialect::Dialect;
-use crate::event::{Event, Who, ended, shown};
+use crate::event::{Event, What, Who, ended, shown};
 use crate::observe::rogue::{Manner, Rogue};
 use crate::observe::target::Answer;
 use crate::outcome::Stop;
@@ -58,6 +59,9 @@ impl std::ops::Deref for Run {
 
 /// The arguments for the server in the assignment's example.
 pub const SARGS: &str = "state=c, test=123";
+
+/// The question that only a case is asked which did not come to its end in time.
+const GIVEN_UP: &str = "what was missing when it was given up";
 
 /// Stands for the server's path in a watchdog's arguments.
 pub const SERVER: &str = "{server}";
@@ -309,8 +313,8 @@ impl Stage {
         let past = past.ok_or_else(|| {
             Stop::Harness(format!("the bundle holds no session {} of {}: it is of another suite", begun.len(), self.id))
         })?;
-        let record = Arc::new(Record::past(past.events.clone()));
-        begun.push(Act { pid: past.pid, not_executed: past.not_executed, record: record.clone() });
+        begun.push(past.act());
+        let record = begun.last().expect("it was pushed").record.clone();
         if let Some(errno) = past.not_executed {
             return Ok(Err(std::io::Error::from_raw_os_error(errno)));
         }
@@ -352,6 +356,29 @@ impl Stage {
             late: self.suite.lateness.worst_since(begun),
             starved: had.iter().map(|had| had.waited).max().unwrap_or_default(),
         }
+    }
+
+    /// Notes that the case did not come to its end in time, and says so.
+    pub(crate) fn give_up(&self) -> String {
+        self.notes.run_out();
+        let seconds = self.suite.limits.max_time;
+        self.notes.answer(GIVEN_UP, || format!("the end of the case, within {seconds} s (--max-time)"))
+    }
+
+    /// What was missing, if the case did not come to its end in time.
+    pub(crate) fn given_up(&self) -> Option<String> {
+        let words = |event: &Event| match &event.what {
+            What::Answered { question, answer } if question == GIVEN_UP => answer.as_str().map(str::to_owned),
+            _ => None,
+        };
+        self.notes.read(|events| events.iter().find_map(words))
+    }
+
+    /// Begins every session of the run that is judged again, with nobody to look at them.
+    pub(crate) fn recall(&self) {
+        let past = self.suite.past.as_ref().and_then(|past| past.acts.get(self.id));
+        let sessions = past.iter().flat_map(|past| &past.sessions).map(PastAct::act);
+        self.begun.lock().expect("not poisoned").extend(sessions);
     }
 
     /// Lets every session come to its own end.

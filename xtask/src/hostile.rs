@@ -72,12 +72,16 @@ fn judged(options: &Options) -> Result<Figures, String> {
     let is_chosen = |program: &&Program| {
         options.names.is_empty() || options.names.iter().any(|name| program.name.contains(name.as_str()))
     };
-    let chosen: Vec<_> = all.iter().filter(is_chosen).collect();
+    let mut chosen: Vec<_> = all.iter().filter(is_chosen).collect();
     if chosen.is_empty() {
         return Err(format!("no program's name contains {}", options.names.join(" or ")));
     }
     // What the neighbour's verdicts are where it has no neighbour.
     let neighbour = job::neighbour(&folder, &folder.join("alone"))?;
+    chosen.retain(|program| {
+        let lapse = program.lapses_with.as_ref().and_then(|word| neighbour.lapses.iter().find(|l| l.contains(word)));
+        lapse.inspect(|lapse| println!("{} is not judged: {lapse}", program.name)).is_none()
+    });
     let queue = Mutex::new((0..options.runs).flat_map(|_| chosen.iter().copied()).collect::<Vec<_>>().into_iter());
     let figures = Mutex::new(Figures { programs: chosen.len(), slots: options.slots, ..Figures::default() });
     let again = Mutex::new(Vec::new());

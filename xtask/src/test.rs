@@ -57,6 +57,7 @@ const IN_OTHERS: [(&str, &str, &str, &[&str]); 3] = [
 /// The tests that keep programs apart in namespaces.
 const IN_TIER_A: &[&str] = &[
     "a_device_that_is_open_to_all_is_closed_to_it",
+    "all_of_a_session_together_have_a_bound_on_their_memory",
     "a_program_is_never_process_1_and_so_a_default_sigalrm_ends_it",
     "a_status_is_told_from_a_signal",
     "it_can_write_where_it_is_and_nowhere_else",

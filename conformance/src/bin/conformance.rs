@@ -165,7 +165,7 @@ fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
         patience: PATIENCE.mul_f64(cli.timeout_scale),
         tier: Tier::default(),
         hide: hidden(&cli.hide).map_err(usage)?,
-        limits: cli.limits,
+        limits: cli.limits.scaled(cli.timeout_scale),
         fail_fast: cli.fail_fast,
         baseline: cli.baseline.as_deref().map_or_else(|| Ok(Baseline::default()), Baseline::read).map_err(usage)?,
         strace: if cli.strace { Some(strace::find().ok_or_else(|| usage(NO_STRACE.to_owned()))?) } else { None },

@@ -4,8 +4,10 @@
 //! awaited. Nothing here knows which subject a process is.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
@@ -99,6 +101,17 @@ pub fn reap(pid: i32) -> Option<Status> {
         Ok(WaitStatus::Signaled(_, signal, _)) => Some(Status::Killed(signal as i32)),
         _ => None,
     }
+}
+
+/// Whether a child of the suite lives. One that does not is reaped.
+pub fn is_living_child(pid: i32) -> bool {
+    waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) == Ok(nix::sys::wait::WaitStatus::StillAlive)
+}
+
+/// Waits until a process has ended, and lets nothing else run meanwhile; says whether that came within this time.
+pub fn has_ended(watch: &Watch, within: Duration) -> bool {
+    let timeout = PollTimeout::try_from(within).unwrap_or(PollTimeout::MAX);
+    poll(&mut [PollFd::new(watch.as_fd(), PollFlags::POLLIN)], timeout).is_ok_and(|ready| ready > 0)
 }
 
 /// The most memory that this process itself had in use.

@@ -89,7 +89,8 @@ pub(super) struct Starting {
     pub(super) who: Who,
     pub(super) user: Option<User>,
     pub(super) realm: Arc<OnceLock<Realm>>,
-    pub(super) group: Option<Arc<Group>>,
+    /// The control groups that it belongs to.
+    pub(super) groups: Vec<Arc<Group>>,
 }
 
 /// Waits for the starter to connect and to report, and has its socket then.
@@ -108,9 +109,9 @@ pub(super) fn greeted(listener: &UnixListener) -> io::Result<(UnixStream, Hello)
 /// Lets the first stand-in become the session's program, and says which process that is. Blocks, in one thread from
 /// beginning to end: every hand-over between threads would cost as much as the start itself.
 pub(super) fn begin(listener: &UnixListener, starting: Starting, shared: &Shared) -> Result<Program, StartError> {
-    let Starting { order, ends, master, who, user, realm, group } = starting;
+    let Starting { order, ends, master, who, user, realm, groups } = starting;
     let (stream, hello) = greeted(listener)?;
-    group.map_or(Ok(()), |group| group.add(hello.pid))?;
+    groups.iter().try_for_each(|group| group.add(hello.pid))?;
     master.as_ref().map_or(Ok(()), set_plain)?;
     let watch = Watch::new(hello.pid)?;
     if order.confine.is_none() {

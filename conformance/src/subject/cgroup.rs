@@ -1,9 +1,10 @@
-//! Tier B: a session's processes as a control group (version 2, since Linux 5.14), which nobody leaves by becoming an
-//! orphan, by a session or an environment of his own. The group keeps nobody from anything; it says who belongs to a session,
-//! and ends all of them at once. What a session is, it does not know.
+//! A session's processes as a control group, which nobody leaves by becoming an orphan, by a session or an environment of
+//! his own. One of version 2 (since Linux 5.14) keeps nobody from anything, which is tier B: it says who belongs to a session,
+//! and ends all of them at once. One with memory, of either version, bounds what all of them have. What a session is, it does
+//! not know.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +13,12 @@ use rustix::fs::FlockOperation;
 
 /// How the name of a run's group begins.
 const PREFIX: &str = "conf-";
+
+/// The file that lists a group's processes and takes others.
+const MEMBERS: &str = "cgroup.procs";
+
+/// The hierarchy of version 2.
+const UNIFIED: &str = "unified";
 
 /// The groups of a run, in one of its own below the suite's. It is gone when this is dropped.
 #[derive(Debug)]
@@ -27,25 +34,31 @@ pub(super) struct Groups {
 pub(super) struct Group(PathBuf);
 
 impl Groups {
-    /// Makes the run's group. An error says what the machine does not allow.
+    /// Makes the run's group, for tier B. An error says what the machine does not allow.
     pub(super) fn make() -> io::Result<Self> {
-        let own = own_group()?;
-        let told =
-            |error: io::Error| io::Error::new(error.kind(), format!("no control group in {}: {error}", own.display()));
-        // Whoever moves processes from here to below has to be allowed to write to this one.
-        fs::OpenOptions::new().write(true).open(own.join("cgroup.procs")).map_err(told)?;
-        sweep(&own);
+        let groups = Groups::below(&own(UNIFIED)?.group)?;
+        // Whether it can do what it is for is known before anybody relies on it.
+        groups
+            .session()
+            .and_then(|group| group.set("cgroup.kill", "1"))
+            .map_err(|error| not_below(&groups.folder, error))?;
+        Ok(groups)
+    }
+
+    /// Makes a run's group in this one.
+    fn below(above: &Path) -> io::Result<Self> {
+        let told = |error| not_below(above, error);
+        // Whoever moves processes from there to below has to be allowed to write to that one.
+        fs::OpenOptions::new().write(true).open(above.join(MEMBERS)).map_err(told)?;
+        sweep(above);
         for number in 0.. {
-            let folder = own.join(format!("{PREFIX}{}-{number}", std::process::id()));
+            let folder = above.join(format!("{PREFIX}{}-{number}", std::process::id()));
             match fs::create_dir(&folder) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 made => made.map_err(told)?,
             }
             if let Some(held) = held(&folder) {
-                let groups = Groups { folder, sessions: AtomicUsize::new(0), _held: held };
-                // Whether it can do what it is for is known before anybody relies on it.
-                groups.session().and_then(|group| group.kill()).map_err(told)?;
-                return Ok(groups);
+                return Ok(Groups { folder, sessions: AtomicUsize::new(0), _held: held });
             }
         }
         unreachable!("there are more numbers than groups")
@@ -59,6 +72,58 @@ impl Groups {
     }
 }
 
+/// Groups in which all processes of a session together have so much memory and no more: whoever has most of it ends when there
+/// is none left.
+#[derive(Debug)]
+pub(super) struct Memory {
+    groups: Groups,
+    bound: &'static str,
+    bytes: u64,
+}
+
+impl Memory {
+    /// Makes the run's group where groups with memory may be made. An error says what the machine does not allow.
+    pub(super) fn bounded(bytes: u64) -> io::Result<Self> {
+        let mut refused = io::Error::new(io::ErrorKind::Unsupported, "no control group here has memory below it");
+        for (above, bound) in with_memory() {
+            let made = Groups::below(&above).and_then(|groups| {
+                let memory = Memory { groups, bound, bytes };
+                memory.session().map(|_| memory)
+            });
+            match made {
+                Ok(memory) => return Ok(memory),
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
+    }
+
+    /// A group for a session.
+    pub(super) fn session(&self) -> io::Result<Group> {
+        let group = self.groups.session()?;
+        group.set(self.bound, &self.bytes.to_string())?;
+        // Else it would have as much again on a disk, where there is a place for that.
+        let _ = group.set("memory.swap.max", "0");
+        Ok(group)
+    }
+}
+
+/// The groups below which one with memory may be, and the name of the bound on it.
+fn with_memory() -> Vec<(PathBuf, &'static str)> {
+    let mut found = Vec::new();
+    if let Ok(own) = own(UNIFIED) {
+        // Beside processes there are no groups with memory, so it is seldom the suite's own.
+        let above = own.group.ancestors().take_while(|group| group.starts_with(&own.mount));
+        let hands_on = |group: &&Path| {
+            let handed = fs::read_to_string(group.join("cgroup.subtree_control"));
+            handed.is_ok_and(|handed| handed.split_whitespace().any(|name| name == "memory"))
+        };
+        found.extend(above.filter(hands_on).map(|group| (group.to_owned(), "memory.max")));
+    }
+    found.extend(own("memory").ok().map(|own| (own.group, "memory.limit_in_bytes")));
+    found
+}
+
 impl Drop for Groups {
     fn drop(&mut self) {
         remove(&self.folder);
@@ -68,7 +133,17 @@ impl Drop for Groups {
 impl Group {
     /// Puts a process, which has no children yet, into it, and so whoever will descend from it.
     pub(super) fn add(&self, pid: i32) -> io::Result<()> {
-        fs::write(self.0.join("cgroup.procs"), pid.to_string())
+        self.set(MEMBERS, &pid.to_string())
+    }
+
+    fn set(&self, what: &str, value: &str) -> io::Result<()> {
+        let told = |error: io::Error| io::Error::new(error.kind(), format!("{}: {what}: {error}", self.0.display()));
+        fs::OpenOptions::new()
+            .write(true)
+            .open(self.0.join(what))
+            .map_err(told)?
+            .write_all(value.as_bytes())
+            .map_err(told)
     }
 
     /// Everybody in it, and in what they made below it.
@@ -76,7 +151,7 @@ impl Group {
         let mut found = Vec::new();
         let mut folders = vec![self.0.clone()];
         while let Some(folder) = folders.pop() {
-            let listed = fs::read_to_string(folder.join("cgroup.procs"))?;
+            let listed = fs::read_to_string(folder.join(MEMBERS))?;
             found.extend(listed.lines().filter_map(|line| line.parse::<i32>().ok()));
             let below =
                 fs::read_dir(folder)?.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
@@ -93,7 +168,7 @@ impl Group {
 
     /// Kills everybody in it, however fast they multiply.
     pub(super) fn kill(&self) -> io::Result<()> {
-        fs::write(self.0.join("cgroup.kill"), "1")
+        self.set("cgroup.kill", "1")
     }
 }
 
@@ -104,22 +179,47 @@ impl Drop for Group {
     }
 }
 
-/// The group that this process is in.
-fn own_group() -> io::Result<PathBuf> {
-    let unknown = || io::Error::new(io::ErrorKind::Unsupported, "control groups of version 2 are not mounted");
-    let groups = fs::read_to_string("/proc/self/cgroup").map_err(|_| unknown())?;
-    let own = groups.lines().find_map(|line| line.strip_prefix("0::")).ok_or_else(unknown)?;
-    let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(|_| unknown())?;
-    let mount = mounts.lines().find_map(mounted).ok_or_else(unknown)?;
-    let below = Path::new(own).strip_prefix(mount.0).map_err(|_| unknown())?;
-    Ok(Path::new(mount.1).join(below))
+/// The group that this process is in, and the one above all that are to be seen.
+struct Own {
+    mount: PathBuf,
+    group: PathBuf,
 }
 
-/// Which group a line of mountinfo shows, and where, if it shows one of version 2.
-fn mounted(line: &str) -> Option<(&str, &str)> {
+/// Of the hierarchy of version 2, or of that of version 1 with this controller.
+fn own(controller: &str) -> io::Result<Own> {
+    let unknown = || io::Error::new(io::ErrorKind::Unsupported, format!("no {controller} control groups are mounted"));
+    let groups = fs::read_to_string("/proc/self/cgroup").map_err(|_| unknown())?;
+    let group = groups.lines().find_map(|line| member(line, controller)).ok_or_else(unknown)?;
+    let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(|_| unknown())?;
+    let (root, mount) = mounts.lines().find_map(|line| mounted(line, controller)).ok_or_else(unknown)?;
+    let below = Path::new(group).strip_prefix(root).map_err(|_| unknown())?;
+    Ok(Own { mount: mount.into(), group: Path::new(mount).join(below) })
+}
+
+/// The group of this process, if a line of `/proc/self/cgroup` is about this hierarchy.
+fn member<'a>(line: &'a str, controller: &str) -> Option<&'a str> {
+    let (number, rest) = line.split_once(':')?;
+    let (controllers, group) = rest.split_once(':')?;
+    let is_it =
+        if controller == UNIFIED { number == "0" } else { controllers.split(',').any(|name| name == controller) };
+    is_it.then_some(group)
+}
+
+/// Which group a line of mountinfo shows, and where, if it shows one of this hierarchy.
+fn mounted<'a>(line: &'a str, controller: &str) -> Option<(&'a str, &'a str)> {
     let (mount, kind) = line.split_once(" - ")?;
+    let mut kind = kind.split(' ');
+    let is_it = match kind.next()? {
+        "cgroup2" => controller == UNIFIED,
+        "cgroup" => kind.nth(1)?.split(',').any(|option| option == controller),
+        _ => false,
+    };
     let mut fields = mount.split(' ').skip(3);
-    kind.starts_with("cgroup2 ").then_some((fields.next()?, fields.next()?))
+    is_it.then_some((fields.next()?, fields.next()?))
+}
+
+fn not_below(group: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("no control group in {}: {error}", group.display()))
 }
 
 /// Locks a group, unless somebody who took it for a dead run's was faster.
@@ -153,10 +253,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_mount_of_version_2_is_one() {
+    fn a_hierarchy_is_found_by_its_lines() {
         let line = "31 23 0:27 /a /sys/fs/cgroup/unified rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate";
-        assert_eq!(mounted(line), Some(("/a", "/sys/fs/cgroup/unified")));
-        assert_eq!(mounted("32 23 0:28 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu"), None);
+        let first = "32 23 0:28 / /sys/fs/cgroup/mem rw - cgroup cgroup rw,cpu,memory";
+        assert_eq!(mounted(line, UNIFIED), Some(("/a", "/sys/fs/cgroup/unified")));
+        assert_eq!(mounted(first, "memory"), Some(("/", "/sys/fs/cgroup/mem")));
+        assert_eq!((mounted(line, "memory"), mounted(first, UNIFIED)), (None, None));
+        assert_eq!(mounted("33 23 0:29 / /tmp rw - tmpfs tmpfs rw", UNIFIED), None);
+        assert_eq!(member("0::/a/b", UNIFIED), Some("/a/b"));
+        assert_eq!(member("4:cpu,memory:/c:d", "memory"), Some("/c:d"));
+        assert_eq!((member("0::/a/b", "memory"), member("4:cpu,memory:/c", UNIFIED)), (None, None));
     }
 
     #[test]
@@ -169,7 +275,7 @@ mod tests {
         let (mut ours, mut left) = (sleeping(), sleeping());
         let group = living.session().unwrap();
         group.add(ours.id().cast_signed()).unwrap();
-        let killed = own_group().unwrap().join(format!("{PREFIX}{}-killed", std::process::id()));
+        let killed = own(UNIFIED).unwrap().group.join(format!("{PREFIX}{}-killed", std::process::id()));
         fs::create_dir_all(killed.join("0")).unwrap();
         fs::write(killed.join("0/cgroup.procs"), left.id().to_string()).unwrap();
         drop(Groups::make().unwrap());

@@ -45,11 +45,7 @@ impl Init {
 
     /// Ends all of it, and returns when nobody is left.
     pub(super) async fn end(&self) -> io::Result<()> {
-        if let Some(user) = &self.user {
-            // A thousand processes have to have their turn once more to die, beside a thousand others that want theirs.
-            let _ = rustix::process::setpriority_user(user.id(), -20);
-        }
-        self.watch.kill()?;
+        self.kill()?;
         let starter = Watch::new(self.starter);
         let ended = async {
             self.watch.ended().await?;
@@ -62,10 +58,28 @@ impl Init {
         process::reap(self.starter);
         ended.map_err(|_| io::Error::other("a session's namespace did not end after SIGKILL"))?
     }
+
+    /// The same, for whoever can wait for nothing any more. Blocks.
+    pub(super) fn end_now(&self) {
+        let _ = self.kill();
+        if process::has_ended(&self.watch, MACHINE_PATIENCE) {
+            while process::is_living_child(self.starter) {
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    fn kill(&self) -> io::Result<()> {
+        if let Some(user) = &self.user {
+            // A thousand processes have to have their turn once more to die, beside a thousand others that want theirs.
+            let _ = rustix::process::setpriority_user(user.id(), -20);
+        }
+        self.watch.kill()
+    }
 }
 
 impl Drop for Init {
     fn drop(&mut self) {
-        let _ = self.watch.kill();
+        self.end_now();
     }
 }

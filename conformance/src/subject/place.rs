@@ -48,8 +48,10 @@ pub struct SessionFolder {
     /// The sessions of the operating system that were there before the run: no subject can join one of them.
     pub(super) elsewhere: Arc<HashSet<i32>>,
     pub(super) standin: PathBuf,
-    /// The session's control group, if it has one, which is in that of the run.
+    /// The session's control group, in tier B, which is in that of the run.
     pub(super) group: Option<Arc<Group>>,
+    /// Another one, which bounds its memory, in tier A.
+    pub(super) memory: Option<Arc<Group>>,
     pub(super) sandbox: Arc<Sandbox>,
     /// The session's process namespace, once there is one.
     pub(super) realm: Arc<OnceLock<Realm>>,
@@ -170,6 +172,7 @@ impl RunFolder {
             sandbox: self.sandbox.clone(),
             realm: Arc::default(),
             group: self.sandbox.group()?.map(Arc::new),
+            memory: self.sandbox.memory()?.map(Arc::new),
         })
     }
 }

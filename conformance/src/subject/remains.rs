@@ -25,6 +25,7 @@ pub struct Remain {
 }
 
 /// What one look at every process found.
+#[derive(Default)]
 struct Look {
     /// Who belongs to the session.
     found: Vec<Remain>,
@@ -135,6 +136,25 @@ pub async fn clear(folder: &SessionFolder, known: &[i32]) -> io::Result<Vec<Rema
             }
         }
         tokio::task::yield_now().await;
+    }
+}
+
+/// Ends whoever is left of a session that is cut off, and its program if that is a child of the suite. Blocks until nobody is
+/// left: whoever is told that a run is over finds nobody of it.
+pub(super) fn end_now(folder: &SessionFolder, program: i32) {
+    let deadline = Instant::now() + MACHINE_PATIENCE;
+    loop {
+        let is_there = process::is_living_child(program);
+        let look = look(folder).unwrap_or_default();
+        let found = look.found.iter().map(|remain| remain.pid);
+        for pid in found.chain(is_there.then_some(program)) {
+            let _ = signal(pid, Signal::SIGKILL as i32);
+        }
+        let is_over = !is_there && look.found.is_empty() && look.unknown.is_empty();
+        if is_over || Instant::now() > deadline {
+            return;
+        }
+        std::thread::yield_now();
     }
 }
 

@@ -22,7 +22,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::attend::greeted;
-use super::cgroup::{Group, Groups};
+use super::cgroup::{Group, Groups, Memory};
 use super::handover::{self, Confine, Order, SOCKET};
 use super::limits::Limits;
 use super::place::{RunFolder, SessionFolder};
@@ -79,6 +79,8 @@ struct Namespaces {
     hidden: Vec<PathBuf>,
     shown: Vec<PathBuf>,
     limits: Limits,
+    /// Where the machine allows that all processes of a session have a bound on their memory together.
+    memory: Option<Memory>,
     /// Microseconds that the slowest end of a session took, until nobody was left.
     slowest_end: AtomicU64,
 }
@@ -119,6 +121,12 @@ impl Sandbox {
         }
     }
 
+    /// The group that bounds what a new session has of memory, in tier A.
+    pub(super) fn memory(&self) -> io::Result<Option<Group>> {
+        let memory = self.namespaces_of_run().and_then(|namespaces| namespaces.memory.as_ref());
+        memory.map(Memory::session).transpose()
+    }
+
     /// Tier A, for a run of these programs. An error says what the machine does not allow.
     pub fn namespaces(run: &RunFolder, programs: &[&Path], hide: &[PathBuf], limits: Limits) -> io::Result<Self> {
         if !cfg!(target_os = "linux") {
@@ -140,6 +148,7 @@ impl Sandbox {
             scratch: hidden.into_iter().filter(|folder| scratch.contains(folder)).collect(),
             hidden: closed.into_iter().collect(),
             shown,
+            memory: Memory::bounded(limits.max_memory << 20).ok(),
             limits,
             slowest_end: AtomicU64::new(0),
         }))))
@@ -168,7 +177,10 @@ impl Sandbox {
         let devices = false;
         let devices =
             devices.then_some("the kernel lacks Landlock, or a part of it: devices of its user are open to a program");
-        one_user.into_iter().chain(devices).map(str::to_owned).collect()
+        let memory = namespaces.memory.is_none().then_some(
+            "no control group with memory can be made here: each process of a session has a bound, not all of them together",
+        );
+        one_user.into_iter().chain(devices).chain(memory).map(str::to_owned).collect()
     }
 
     /// A session's sandbox was empty so long after it was ended.

@@ -386,11 +386,11 @@ impl Drop for Session {
         if self.finished.load(Ordering::Acquire) {
             return;
         }
-        for remain in remains::find(&self.folder).unwrap_or_default() {
-            let _ = process::signal(remain.pid, Signal::SIGKILL as i32);
+        if let Some(init) = &self.init {
+            init.end_now();
+        } else {
+            remains::end_now(&self.folder, self.pid);
         }
-        let _ = process::signal(self.pid, Signal::SIGKILL as i32);
-        // An init that goes takes everybody along, and so does a control group.
     }
 }
 

@@ -13,16 +13,16 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use tokio::task::JoinSet;
 
 use super::attend::{Program, ServerPlan, Shared, StartError, Starting, attend, begin};
 use super::handover::{Become, SOCKET};
 use super::place::{SessionFolder, environment};
+use super::remains;
 use super::session::{Session, TRACE};
 use crate::event::{Stream, Who};
 use crate::forks;
-use crate::observe::process::{self, Watch};
+use crate::observe::process::Watch;
 use crate::observe::strace::traced;
 use crate::observe::terminal::{Input, Terminal, read_into};
 use crate::record::Record;
@@ -128,7 +128,7 @@ impl Session {
             true => Ok((Some(Terminal::start(folder.starter())?), None)),
             false => Ok((None, Some(start_on_pipes(folder.starter())?))),
         })?;
-        let mut started = Started(started);
+        let mut started = Started(started.map(|pid| (pid, folder.clone())));
         let mut master = None;
         if let Some(terminal) = &terminal {
             let end = terminal.master()?;
@@ -137,8 +137,8 @@ impl Session {
             master = Some(end);
         }
         let realm = folder.realm.clone();
-        let group = folder.group.clone();
-        let starting = Starting { order, ends, master, who, user, realm, group };
+        let groups = folder.group.iter().chain(&folder.memory).cloned().collect();
+        let starting = Starting { order, ends, master, who, user, realm, groups };
         let began = {
             let shared = shared.clone();
             tokio::task::spawn_blocking(move || (begin(&listener, starting, &shared), listener))
@@ -147,8 +147,8 @@ impl Session {
         let Program { pid, init } = match began {
             Ok(program) => program,
             Err(error) => {
-                if let Some(pid) = started.0 {
-                    Watch::new(pid)?.ended().await?;
+                if let Some((pid, _)) = &started.0 {
+                    Watch::new(*pid)?.ended().await?;
                 }
                 return Err(error);
             }
@@ -174,14 +174,13 @@ impl Session {
     }
 }
 
-/// A process that no session answers for yet: it ends and is reaped when this is dropped.
-struct Started(Option<i32>);
+/// A process that no session answers for yet: it ends, and whoever descends from it, when this is dropped.
+struct Started(Option<(i32, SessionFolder)>);
 
 impl Drop for Started {
     fn drop(&mut self) {
-        if let Some(pid) = self.0 {
-            let _ = process::signal(pid, Signal::SIGKILL as i32);
-            process::reap(pid);
+        if let Some((pid, folder)) = &self.0 {
+            remains::end_now(folder, *pid);
         }
     }
 }

@@ -35,6 +35,21 @@ fn a_pair_that_cannot_be_tapped_replayed() {
     comes_out_the_same(&bench, &fixtures().join("pairs/python-fifo"), &["--timeout-scale", "0.2"]);
 }
 
+/// A pair that is slow at every step is nobody's for ever: this case takes two seconds of any pair's time.
+#[test]
+fn a_case_that_is_given_up_leaves_nobody_and_comes_out_the_same() {
+    let bench = Bench::new(&std::env::var_os("PATH").unwrap_or_default());
+    let bundle = bench.folder().join("bundle").display().to_string();
+    let run =
+        bench.judge(&reference(), &["--only", "end.exit-failed", "--max-time", "1", "--bundle", &bundle, "--verbose"]);
+    let entry = run.report.entry("end.exit-failed").expect("it was asked for");
+    assert_eq!(entry.verdict, "inconclusive", "{}", run.stdout);
+    // On a machine that is slow enough what it needs is given up.
+    let why = ["the end of the case, within 1 s (--max-time)", "could not be judged"];
+    assert!(why.iter().any(|why| run.stdout.contains(why)), "{}", run.stdout);
+    bench.replays(Path::new(&bundle), run.status);
+}
+
 #[test]
 fn what_is_no_bundle_is_refused() {
     let bench = Bench::new(&std::env::var_os("PATH").unwrap_or_default());

@@ -37,6 +37,8 @@ pub(crate) struct Program {
     /// It says more than is kept.
     #[serde(default)]
     pub(crate) floods: bool,
+    /// Nothing contains it where one of the things that tier A does not give is told with this word.
+    pub(crate) lapses_with: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::corpus::Program;
 use super::keys;
-use super::traces::Traces;
+use super::traces::{Traces, groups_of};
 use crate::files::read_json;
 use crate::{conformance as suite, workspace};
 
@@ -72,6 +72,8 @@ pub(super) struct Finding {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Report {
     requirements: Vec<Entry>,
+    /// What of tier A the machine does not give.
+    pub(super) lapses: Vec<String>,
     exit_status: u8,
     late_ms: u64,
     memory_kib: u64,
@@ -156,10 +158,11 @@ impl Job {
             }
             hold_open(suite, &secrets.join("secret"));
         })?;
+        let judges = [judge.process.id(), neighbour.process.id()];
         let judge = judge.report();
         let neighbour = neighbour.report();
 
-        let mut complaints = Vec::new();
+        let mut complaints = groups_of(judges);
         // Both judges are reaped: whoever is there was orphaned.
         if let Ok(left) = waitid(Id::All, WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT) {
             complaints.push(format!("a process is left: {left:?}"));

@@ -3,7 +3,7 @@
 //! Whose doing a difference is, is not known here: whatever programs of the corpus make has the mark in its name.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// In the name of whatever a program of the corpus makes.
 const MARK: &str = "hostile-mark";
@@ -60,6 +60,23 @@ impl Traces {
         let left = self.0.difference(&before.0).map(|trace| format!("left: {trace}"));
         left.chain(before.0.difference(&self.0).map(|trace| format!("gone: {trace}"))).collect()
     }
+}
+
+/// The control groups that runs by these numbers have left.
+pub(super) fn groups_of(pids: [u32; 2]) -> Vec<String> {
+    let names = pids.map(|pid| format!("conf-{pid}-"));
+    let mut left = Vec::new();
+    let mut folders = vec![PathBuf::from("/sys/fs/cgroup")];
+    while let Some(folder) = folders.pop() {
+        let below = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        for group in below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+            let name = group.file_name();
+            let is_theirs = |prefix: &String| name.to_str().is_some_and(|name| name.starts_with(prefix));
+            left.extend(names.iter().any(is_theirs).then(|| format!("left: control group {}", group.path().display())));
+            folders.push(group.path());
+        }
+    }
+    left
 }
 
 fn walk(folder: &Path, found: &mut BTreeSet<String>) {

@@ -2,7 +2,7 @@
 //! it handles, nobody tells.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -54,6 +54,13 @@ impl Watch {
     /// Nobody but the parent is told.
     pub fn status(&self) -> Option<Status> {
         None
+    }
+}
+
+impl AsFd for Watch {
+    /// Readable once the process has ended.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.queue.as_fd()
     }
 }
 
