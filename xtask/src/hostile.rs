@@ -131,6 +131,7 @@ struct Figures {
     runs: u64,
     complaints: u64,
     verdicts: Vec<u64>,
+    overdue: Vec<u64>,
     emptied: Vec<u64>,
     memory_kib: u64,
     neighbours: u64,
@@ -157,16 +158,19 @@ impl Figures {
         self.neighbours_alike += u64::from(finding.neighbour_alike);
         self.memory_kib = self.memory_kib.max(finding.memory_kib);
         self.verdicts.extend(finding.verdicts_ms);
+        self.overdue.extend(finding.overdue_ms);
         self.emptied.push(finding.emptied_ms);
     }
 
     fn told(&self) -> String {
         let (median, most) = median_and_most(&self.verdicts);
+        let (median_late, most_late) = median_and_most(&self.overdue);
         let (median_end, most_end) = median_and_most(&self.emptied);
         format!(
             "{} programs, {} runs on {} slots in {:.0} s: {} complaints\n\
              the neighbour's verdicts: alike in {} of {} runs\n\
-             verdicts: {} in {median} ms (median) to {most} ms\n\
+             verdicts: {} in {median} ms (median) to {most} ms; {} of them given up, {median_late} ms (median) to \
+             {most_late} ms after their deadlines\n\
              a sandbox is empty {median_end} ms (median of each run's slowest) to {most_end} ms after it is ended\n\
              the judge's memory: {} KiB at most\n",
             self.programs,
@@ -177,6 +181,7 @@ impl Figures {
             self.neighbours_alike,
             self.neighbours,
             self.verdicts.len(),
+            self.overdue.len(),
             self.memory_kib,
         )
     }

@@ -37,6 +37,8 @@ pub(crate) struct Program {
     /// It says more than is kept.
     #[serde(default)]
     pub(crate) floods: bool,
+    /// What a verdict on it may take, in seconds, before the suite's scale, if not what is usual.
+    pub(crate) max_time: Option<u64>,
     /// Nothing contains it where one of the things that tier A does not give is told with this word.
     pub(crate) lapses_with: Option<String>,
 }

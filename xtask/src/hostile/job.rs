@@ -33,13 +33,16 @@ const JUDGED_OF_NEIGHBOUR: [&str; 7] =
 const JOBS: u16 = 4;
 
 /// A fifth of the usual patience: much of what happens here is waiting for what never comes.
-const TIMEOUT_SCALE: &str = "0.2";
+const TIMEOUT_SCALE: f64 = 0.2;
+
+/// What is left of ten seconds then: so long has who did as he should to come to his own end when his case is over.
+const GRACE_MS: u64 = 2000;
+
+/// What the suite has beyond a verdict's deadline, and that.
+const OVERDUE_MS_MAX: u64 = 250;
 
 /// Nothing that is judged here takes so long.
 const NEVER_ENDS: Duration = Duration::from_secs(300);
-
-/// A verdict is there after so many times the patience, whatever a program does: one wait after the other in a case.
-const VERDICT_WITHIN: Duration = Duration::from_secs(40);
 
 /// What is judged, and where.
 #[derive(Serialize, Deserialize)]
@@ -62,6 +65,8 @@ pub(super) struct Finding {
     pub(super) seconds: f64,
     pub(super) neighbour_alike: bool,
     pub(super) verdicts_ms: Vec<u64>,
+    /// How much later than their deadlines those came that were given up.
+    pub(super) overdue_ms: Vec<u64>,
     /// The slowest end of a session's sandbox.
     pub(super) emptied_ms: u64,
     /// The most memory that the judge had in use.
@@ -91,6 +96,15 @@ struct Entry {
     expected: Option<String>,
     #[serde(default)]
     seen: Option<String>,
+    #[serde(default)]
+    missing: Option<String>,
+}
+
+impl Entry {
+    /// Its case did not come to its end before the deadline.
+    fn is_given_up(&self) -> bool {
+        self.missing.as_ref().is_some_and(|missing| missing.contains("--max-time"))
+    }
 }
 
 /// A suite that was woken so late is no judge of what came in time.
@@ -150,8 +164,9 @@ impl Job {
         let secrets = self.folder.join("guarded/secrets");
         let judge = Judge::start(&self.suite, &pair, &JUDGED, &self.folder.join("judge"), |suite| {
             suite.env("JUDGES_SECRET", &secret);
-            suite.arg("--hide").arg(self.folder.join("guarded")).args(["--timeout-scale", TIMEOUT_SCALE]);
+            suite.arg("--hide").arg(self.folder.join("guarded")).args(["--timeout-scale", &TIMEOUT_SCALE.to_string()]);
             suite.args(["--max-scratch", "16", "--max-memory", "256"]);
+            suite.args(["--max-time", &self.limits().max_time.to_string()]);
             if !self.program.floods {
                 // It holds whatever was shown, which the judge then has in memory.
                 suite.arg("--bundle").arg(self.folder.join("judge/bundle"));
@@ -187,6 +202,9 @@ impl Job {
                 let shown = self.shown().map_err(told)?;
                 said.extend(self.judged_wrongly(&report, &shown));
                 complaints.extend(self.kept_wrongly(&report, &shown, &secret).map_err(told)?);
+                let given_up = report.requirements.iter().filter(|entry| entry.is_given_up());
+                let deadline = self.deadline_ms();
+                finding.overdue_ms = given_up.map(|entry| entry.took_ms.saturating_sub(deadline)).collect();
                 finding.verdicts_ms = report.requirements.iter().map(|entry| entry.took_ms).collect();
                 (finding.emptied_ms, finding.memory_kib) = (report.emptied_ms, report.memory_kib);
             }
@@ -194,6 +212,22 @@ impl Job {
         }
         finding.complaints = complaints;
         Ok(finding)
+    }
+
+    fn limits(&self) -> Limits {
+        let usual = Limits::default();
+        Limits { max_time: self.program.max_time.unwrap_or(usual.max_time), ..usual }
+    }
+
+    /// What a verdict on it may take.
+    fn deadline_ms(&self) -> u64 {
+        self.limits().scaled(TIMEOUT_SCALE).max_time * 1000
+    }
+
+    /// What this verdict may have taken.
+    fn most_ms(&self, entry: &Entry) -> u64 {
+        let grace = if entry.is_given_up() { 0 } else { GRACE_MS };
+        self.deadline_ms() + grace + OVERDUE_MS_MAX
     }
 
     /// The pair with the program in its side's place, a submission beside it, and secrets.
@@ -270,10 +304,8 @@ impl Job {
                 (true, false) => {}
             }
         }
-        if let Some(slow) =
-            report.requirements.iter().find(|entry| u128::from(entry.took_ms) > VERDICT_WITHIN.as_millis())
-        {
-            complaints.push(format!("{} took {} ms", slow.id, slow.took_ms));
+        for entry in report.requirements.iter().filter(|entry| entry.took_ms > self.most_ms(entry)) {
+            complaints.push(format!("{} took {} ms, at most {}", entry.id, entry.took_ms, self.most_ms(entry)));
         }
         if !shown.contains(&self.program.shows) {
             let shows = &self.program.shows;
