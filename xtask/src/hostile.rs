@@ -148,7 +148,10 @@ impl Figures {
             (true, false) => "unsure",
             (false, _) => "WRONG",
         };
-        println!("{mark:<6} {:>5.1} s  {:<30} {}", finding.seconds, program.name, program.contained_by);
+        println!(
+            "{mark:<6} {:>5.1} s  empty in {:>3} ms  {:<30} {}",
+            finding.seconds, finding.emptied_ms, program.name, program.contained_by
+        );
         for complaint in finding.complaints.iter().chain(&finding.unsure) {
             println!("       {}: {complaint}", program.name);
         }

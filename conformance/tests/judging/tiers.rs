@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use conformance::observe::process;
 use conformance::subject::place::RunFolder;
 
-use crate::common::{Bench, fixtures, forgetful, has_tier_a, python_path, reference, write_program};
+use crate::common::{Bench, fixtures, forgetful, graded_only, has_tier_a, python_path, reference, write_program};
 
 /// Generous: what is waited for comes.
 const WITHIN: Duration = Duration::from_secs(60);
@@ -125,6 +125,21 @@ fn the_reference_is_judged_alike() {
         Err(error) => println!("{error}: tier B is not tried"),
     }
     assert!(a.iter().all(|(_, verdict)| verdict == "pass" || verdict == "untestable"), "{a:?}");
+}
+
+/// Of which much cannot be seen, in no tier.
+#[test]
+fn a_pair_that_cannot_be_tapped_is_judged_alike() {
+    let (true, Some(path)) = (has_tier_a(), python_path()) else { return };
+    let bench = Bench::new(&path);
+    let pair = fixtures().join("pairs/python-fifo");
+    let graded = bench.folder().join("graded.toml");
+    std::fs::write(&graded, graded_only()).unwrap();
+    let args = ["--timeout-scale", "0.5", "--profile", graded.to_str().unwrap()];
+    let [a, c] = ["A", "C"].map(|tier| verdicts(&bench, &pair, &args, tier));
+    assert_eq!(a, c);
+    let passed = a.iter().filter(|(_, verdict)| verdict == "pass").count();
+    assert!(passed >= 10, "only {passed} requirements passed: {a:?}");
 }
 
 /// Both survive an exec, and whoever starts the suite may have set them.
