@@ -1,23 +1,28 @@
 //! `cargo xtask hostile`: the programs in `fixtures/hostile` are judged, each beside a pair that conforms, and whatever they
 //! left, got or changed is looked for. Every promise that the README makes about such programs is measured here.
 //!
+//! What was counted is kept in `fixtures/hostile/counted`, a slice for all contents that were judged, so that large numbers
+//! can be reached in slices.
+//!
 //! Each judging is a process of its own, to which whatever is orphaned below it comes: so that nothing is left is known
 //! and not looked for. What a program is expected to do stands in the corpus, what is looked for in `traces`.
 
 mod corpus;
+mod counted;
 mod job;
 mod keys;
 mod traces;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, mpsc};
 use std::time::Instant;
 
 use clap::Args;
 
-use crate::{conformance as suite, workspace};
+use crate::{conformance as suite, contents, workspace};
 use corpus::Program;
+use counted::Counted;
 use job::{Finding, Job, Report};
 
 #[derive(Args)]
@@ -30,19 +35,51 @@ pub(crate) struct Options {
     /// How many are judged at a time
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     slots: u8,
+    /// Count these runs alone, and keep nothing
+    #[arg(long)]
+    no_keep: bool,
+    /// Judge nothing, but say what was counted so far
+    #[arg(long, exclusive = true)]
+    summary: bool,
 }
 
 pub(crate) fn run(options: &Options) -> ExitCode {
-    match judged(options) {
-        Ok(figures) => {
-            print!("{}", figures.told());
-            if figures.complaints == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let counted = if options.summary { summary() } else { judged(options) };
+    match counted {
+        Ok(counted) => {
+            print!("{}", counted.told());
+            if counted.complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(problem) => {
             eprintln!("cargo xtask hostile: {problem}");
             ExitCode::from(3)
         }
     }
+}
+
+/// All slices together.
+fn summary() -> Result<Counted, String> {
+    let now = contents()?;
+    let mut all = Counted::default();
+    for entry in std::fs::read_dir(kept()).into_iter().flatten().flatten() {
+        let slice = Counted::read(&entry.path())?;
+        if slice.contents == now {
+            println!("{} runs are of the present contents {now}", slice.runs.values().sum::<u64>());
+        }
+        all.add_all(&slice);
+    }
+    Ok(all)
+}
+
+/// Where the repository keeps what was counted.
+fn kept() -> PathBuf {
+    workspace().join("fixtures/hostile/counted")
+}
+
+/// The name for all that what is counted depends on: of the command itself as well, which looks for what is left.
+fn contents() -> Result<String, String> {
+    let others = [":(glob)fixtures/hostile/*.*", "fixtures/pairs/python", "xtask/src/hostile.rs", "xtask/src/hostile"];
+    contents::name(&workspace(), &[&contents::REFERENCE[..], &others].concat(), &[])
 }
 
 /// One judging, as a process of its own: see [`job`].
@@ -59,8 +96,14 @@ pub(crate) fn run_job(job: &Path) -> ExitCode {
     }
 }
 
-fn judged(options: &Options) -> Result<Figures, String> {
+fn judged(options: &Options) -> Result<Counted, String> {
     let begun = Instant::now();
+    let contents = contents()?;
+    let file = kept().join(format!("{contents}.json"));
+    let mut counted = match options.no_keep || !file.exists() {
+        true => Counted::nothing_of(&contents),
+        false => Counted::read(&file)?,
+    };
     suite::build(true)?;
     let built = suite::built_directory()?;
     let folder = built.parent().unwrap_or(&built).join("hostile");
@@ -83,36 +126,66 @@ fn judged(options: &Options) -> Result<Figures, String> {
         lapse.inspect(|lapse| println!("{} is not judged: {lapse}", program.name)).is_none()
     });
     let queue = Mutex::new((0..options.runs).flat_map(|_| chosen.iter().copied()).collect::<Vec<_>>().into_iter());
-    let figures = Mutex::new(Figures { programs: chosen.len(), slots: options.slots, ..Figures::default() });
-    let again = Mutex::new(Vec::new());
-    let work = |slot: u8| {
+    let (done, is_done) = mpsc::channel();
+    let mut again = Vec::new();
+    let mut count = |program: &Program, finding: Finding| {
+        show(program, &finding);
+        counted.add(&program.name, &finding);
+        // After each run, so that a slice that is cut short is not lost.
+        if options.no_keep { Ok(()) } else { counted.write(&file) }
+    };
+    let judge = |slot: u8, done: mpsc::Sender<_>| {
         while let Some(program) = { queue.lock().expect("not poisoned").next() } {
-            let finding = in_own_process(&folder, slot, program, &neighbour);
-            if finding.as_ref().is_ok_and(|finding| !finding.unsure.is_empty()) {
-                again.lock().expect("not poisoned").push(program);
-            }
-            figures.lock().expect("not poisoned").add(program, finding);
+            let _ = done.send((program, in_own_process(&folder, slot, program, &neighbour)));
         }
     };
-    std::thread::scope(|scope| (0..options.slots).for_each(|slot| drop(scope.spawn(move || work(slot)))));
-    let mut figures = figures.into_inner().expect("not poisoned");
-    for program in again.into_inner().expect("not poisoned") {
+    std::thread::scope(|scope| {
+        for slot in 0..options.slots {
+            let (done, judge) = (done.clone(), &judge);
+            scope.spawn(move || judge(slot, done));
+        }
+        drop(done);
+        is_done.iter().try_for_each(|(program, finding)| {
+            again.extend((!finding.unsure.is_empty()).then_some(program));
+            count(program, finding)
+        })
+    })?;
+    for program in again {
         println!(
             "The machine was too slow for {}, so this is judged once more, alone, and only that counts:",
             program.name
         );
         let mut finding = in_own_process(&folder, 0, program, &neighbour);
-        if let Ok(finding) = &mut finding {
-            let unsure = std::mem::take(&mut finding.unsure);
-            finding.complaints.extend(unsure);
-        }
-        figures.add(program, finding);
+        let unsure = std::mem::take(&mut finding.unsure);
+        finding.complaints.extend(unsure);
+        count(program, finding)?;
     }
-    figures.seconds = begun.elapsed().as_secs_f64();
-    Ok(figures)
+    println!("{:.0} s on {} slots", begun.elapsed().as_secs_f64(), options.slots);
+    Ok(counted)
 }
 
-fn in_own_process(folder: &Path, slot: u8, program: &Program, neighbour: &Report) -> Result<Finding, String> {
+fn show(program: &Program, finding: &Finding) {
+    let mark = match (finding.complaints.is_empty(), finding.unsure.is_empty()) {
+        (true, true) => "ok",
+        (true, false) => "unsure",
+        (false, _) => "WRONG",
+    };
+    println!(
+        "{mark:<6} {:>5.1} s  empty in {:>3} ms  {:<30} {}",
+        finding.seconds, finding.emptied_ms, program.name, program.contained_by
+    );
+    for complaint in finding.complaints.iter().chain(&finding.unsure) {
+        println!("       {}: {complaint}", program.name);
+    }
+}
+
+/// What came of a judging; that nothing did is something to complain of as well.
+fn in_own_process(folder: &Path, slot: u8, program: &Program, neighbour: &Report) -> Finding {
+    let finding = try_in_own_process(folder, slot, program, neighbour);
+    finding.unwrap_or_else(|problem| Finding { complaints: vec![problem], ..Finding::default() })
+}
+
+fn try_in_own_process(folder: &Path, slot: u8, program: &Program, neighbour: &Report) -> Result<Finding, String> {
     let job = Job::new(folder, &folder.join(format!("slot-{slot}")), program, neighbour);
     let description = job.write()?;
     let this = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -121,77 +194,4 @@ fn in_own_process(folder: &Path, slot: u8, program: &Program, neighbour: &Report
     let output = command.output().map_err(|error| error.to_string())?;
     serde_json::from_slice(&output.stdout)
         .map_err(|_| format!("{:?}: {}", output.status.code(), String::from_utf8_lossy(&output.stderr).trim()))
-}
-
-/// All that was measured.
-#[derive(Default)]
-struct Figures {
-    programs: usize,
-    slots: u8,
-    runs: u64,
-    complaints: u64,
-    verdicts: Vec<u64>,
-    overdue: Vec<u64>,
-    emptied: Vec<u64>,
-    memory_kib: u64,
-    neighbours: u64,
-    neighbours_alike: u64,
-    seconds: f64,
-}
-
-impl Figures {
-    fn add(&mut self, program: &Program, finding: Result<Finding, String>) {
-        self.runs += 1;
-        let finding = finding.unwrap_or_else(|problem| Finding { complaints: vec![problem], ..Finding::default() });
-        let mark = match (finding.complaints.is_empty(), finding.unsure.is_empty()) {
-            (true, true) => "ok",
-            (true, false) => "unsure",
-            (false, _) => "WRONG",
-        };
-        println!(
-            "{mark:<6} {:>5.1} s  empty in {:>3} ms  {:<30} {}",
-            finding.seconds, finding.emptied_ms, program.name, program.contained_by
-        );
-        for complaint in finding.complaints.iter().chain(&finding.unsure) {
-            println!("       {}: {complaint}", program.name);
-        }
-        self.complaints += finding.complaints.len() as u64;
-        // One that a slow machine could not judge is counted when it is judged again.
-        self.neighbours += u64::from(finding.neighbour_alike || finding.unsure.is_empty());
-        self.neighbours_alike += u64::from(finding.neighbour_alike);
-        self.memory_kib = self.memory_kib.max(finding.memory_kib);
-        self.verdicts.extend(finding.verdicts_ms);
-        self.overdue.extend(finding.overdue_ms);
-        self.emptied.push(finding.emptied_ms);
-    }
-
-    fn told(&self) -> String {
-        let (median, most) = median_and_most(&self.verdicts);
-        let (median_late, most_late) = median_and_most(&self.overdue);
-        let (median_end, most_end) = median_and_most(&self.emptied);
-        format!(
-            "{} programs, {} runs on {} slots in {:.0} s: {} complaints\n\
-             the neighbour's verdicts: alike in {} of {} runs\n\
-             verdicts: {} in {median} ms (median) to {most} ms; {} of them given up, {median_late} ms (median) to \
-             {most_late} ms after their deadlines\n\
-             a sandbox is empty {median_end} ms (median of each run's slowest) to {most_end} ms after it is ended\n\
-             the judge's memory: {} KiB at most\n",
-            self.programs,
-            self.runs,
-            self.slots,
-            self.seconds,
-            self.complaints,
-            self.neighbours_alike,
-            self.neighbours,
-            self.verdicts.len(),
-            self.overdue.len(),
-            self.memory_kib,
-        )
-    }
-}
-
-fn median_and_most(values: &[u64]) -> (u64, u64) {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable();
-    (sorted.get(sorted.len() / 2).copied().unwrap_or(0), sorted.last().copied().unwrap_or(0))
 }

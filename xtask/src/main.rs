@@ -5,6 +5,8 @@
 
 mod bench;
 mod conformance;
+#[cfg(unix)]
+mod contents;
 #[cfg(target_os = "linux")]
 mod controls;
 #[cfg(unix)]

@@ -5,7 +5,6 @@
 //! rounds are of the present contents. A slice with a changed verdict is mended, not kept. Cases that wait for a deadline
 //! by design run in the first hundred rounds of a slice only. Different pairs may be judged at once.
 
-mod contents;
 mod counted;
 
 use std::collections::BTreeMap;
@@ -19,7 +18,7 @@ use clap::{Args, ValueEnum};
 use conformance::subject::sandbox::Tier;
 
 use crate::test::has_namespaces;
-use crate::{conformance as suite, workspace};
+use crate::{conformance as suite, contents, workspace};
 use counted::{Counted, Report};
 
 /// A case that comes to a deadline and takes longer than this waits by design; beside busy threads everything takes

@@ -177,7 +177,7 @@ fn steps(cargo_test_args: Vec<OsString>, left_out: &[&str]) -> Vec<Step> {
         ];
         if cfg!(target_os = "linux") && has_namespaces() {
             if python().is_ok() && is_there("cc", "--version") {
-                further.push(("hostile", vec!["hostile", "--slots", "4"], None));
+                further.push(("hostile", vec!["hostile", "--slots", "4", "--no-keep"], None));
             }
             further.push(("kills", vec!["kills", "--points", "10"], None));
         }

@@ -21,10 +21,10 @@ const SUITE: [&str; 8] = [
 ];
 
 /// What the reference is made of.
-pub(super) const REFERENCE: [&str; 2] = ["reference/Cargo.toml", "reference/src"];
+pub(crate) const REFERENCE: [&str; 2] = ["reference/Cargo.toml", "reference/src"];
 
 /// The name for the suite, for these files and folders of the workspace, and for these files from anywhere.
-pub(super) fn name(workspace: &Path, pair: &[&str], others: &[&Path]) -> Result<String, String> {
+pub(crate) fn name(workspace: &Path, pair: &[&str], others: &[&Path]) -> Result<String, String> {
     let listed = git(workspace, &listing(pair), "")?;
     let mut files: Vec<_> = listed.lines().filter(|file| workspace.join(file).is_file()).collect();
     files.sort_unstable();
