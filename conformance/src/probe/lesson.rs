@@ -56,8 +56,10 @@ async fn attempt(suite: &Arc<Suite>) -> Lesson {
     if let Err(stop) = &outcome {
         lesson.failed = Some(stop.clone());
     }
-    // Of a pair that says more than is kept nothing more is learned, nor where the machine is too slow.
-    if lesson.failed.is_none() && lesson.slow.is_none() && !lesson.record.is_flooded() {
+    // Of a pair that says more than is kept nothing more is learned, nor where the machine is too slow, nor of one that
+    // would only be waited for.
+    let has_failed = lesson.failed.is_some() || lesson.slow.is_some() || lesson.record.is_flooded();
+    if !has_failed && !lesson.record.look(hangs) {
         for further in [second(&stage, &mut lesson).await, third(&stage, &mut lesson).await] {
             if let Err(Stop::Harness(error)) = further {
                 lesson.failed = Some(Stop::Harness(error));
@@ -74,6 +76,11 @@ async fn attempt(suite: &Arc<Suite>) -> Lesson {
     let stated = suite.profile.dialect.clone().unwrap_or_default();
     lesson.dialect = stated.over(&lesson.learned.dialect);
     lesson
+}
+
+/// Nothing came through, and not even its end.
+fn hangs(events: &[Event]) -> bool {
+    event::ended(events, Who::Watchdog).is_none() && event::requests(events).is_empty() && bytes_to_server(events) == 0
 }
 
 fn empty() -> Lesson {
