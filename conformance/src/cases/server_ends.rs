@@ -30,6 +30,7 @@ super::cases! {
     "end.death-own-line" => death_own_line,
     "end.never-answers" => never_answers,
     "end.half-a-reply" => half_a_reply,
+    "end.sigterm-untaken" => sigterm_untaken,
     "end.flooding-server" => flooding_server,
     "end.pipes-closed" => pipes_closed,
     "end.replies-closed" => replies_closed,
@@ -361,6 +362,18 @@ async fn half_a_reply(stage: &Stage) -> Outcome {
         return Err(Stop::Missing(format!("the watchdog did not take the first MiB of a reply; {}", state(&run))));
     }
     leave(&run).await
+}
+
+/// SIGTERM to the watchdog ends both although its server takes no more messages.
+async fn sigterm_untaken(stage: &Stage) -> Outcome {
+    let (run, _server) = played_in(stage, Watchdog::on_pipes(), &[]).await?;
+    let line = format!("doreq POST {}/untaken {}\n", run.url, "x".repeat(900 << 10));
+    // More than any pipe holds, and nobody reads it: what is left of it stands in the watchdog's way. No more lines than whoever
+    // buffers takes, so that how many does not depend on how fast they come.
+    run.fill(line.repeat(2).as_bytes()).await?;
+    run.asleep(run.pid, Instant::now() + run.patience() / 10).await;
+    run.signal(Who::Watchdog, Signal::SIGTERM)?;
+    both_end(&run, "SIGTERM").await
 }
 
 /// `exit` ends both while the server sends without end.
