@@ -162,8 +162,6 @@ fn init(
     suite: &UnixStream,
     become_it: impl FnOnce(&Become, Vec<OwnedFd>) -> io::Error,
 ) -> Result<c_int, Failed> {
-    // Some systems share the processors among sessions: when it ends, it is not to have the suite's share.
-    rustix::process::setsid().trying("make a session of the system")?;
     let mut ends = SigSet::empty();
     ends.add(Signal::SIGCHLD);
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&ends), None).trying("await children")?;

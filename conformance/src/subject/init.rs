@@ -1,6 +1,5 @@
 //! The init above a confined program, from the suite's side: it tells how the program ended, and its end is everybody's.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -17,8 +16,6 @@ use crate::observe::process::{self, Watch};
 pub(super) struct Init {
     control: Mutex<UnixStream>,
     watch: Watch,
-    /// The number that it has here.
-    own: i32,
     /// The stand-in that started it, a child of the suite, which ends when it has ended.
     starter: i32,
     /// Nobody else gets it as long as somebody may run.
@@ -26,14 +23,8 @@ pub(super) struct Init {
 }
 
 impl Init {
-    pub(super) fn new(
-        control: UnixStream,
-        pidfd: OwnedFd,
-        own: i32,
-        starter: i32,
-        user: Option<User>,
-    ) -> io::Result<Self> {
-        Ok(Init { control: Mutex::new(control), watch: Watch::of(pidfd)?, own, starter, user })
+    pub(super) fn new(control: UnixStream, pidfd: OwnedFd, starter: i32, user: Option<User>) -> io::Result<Self> {
+        Ok(Init { control: Mutex::new(control), watch: Watch::of(pidfd)?, starter, user })
     }
 
     /// How its program ended, which it has. Nobody knows when the init is gone.
@@ -52,9 +43,9 @@ impl Init {
         answer.ok().flatten().is_none_or(|(is_alone, _)| is_alone)
     }
 
-    /// Ends all of it, of whom these are known, and returns when nobody is left.
-    pub(super) async fn end(&self, known: &[i32]) -> io::Result<()> {
-        self.kill(known)?;
+    /// Ends all of it, and returns when nobody is left.
+    pub(super) async fn end(&self) -> io::Result<()> {
+        self.kill()?;
         let starter = Watch::new(self.starter);
         let ended = async {
             self.watch.ended().await?;
@@ -70,7 +61,7 @@ impl Init {
 
     /// The same, for whoever can wait for nothing any more. Blocks.
     pub(super) fn end_now(&self) {
-        let _ = self.kill(&[]);
+        let _ = self.kill();
         if process::has_ended(&self.watch, MACHINE_PATIENCE) {
             while process::is_living_child(self.starter) {
                 std::thread::yield_now();
@@ -78,15 +69,10 @@ impl Init {
         }
     }
 
-    fn kill(&self, known: &[i32]) -> io::Result<()> {
+    fn kill(&self) -> io::Result<()> {
         if let Some(user) = &self.user {
             // A thousand processes have to have their turn once more to die, beside a thousand others that want theirs.
             let _ = rustix::process::setpriority_user(user.id(), -20);
-            // Where the system shares the processors among its sessions first, that is nothing but the order in one of them.
-            let mut sessions = BTreeSet::new();
-            for pid in known.iter().chain([&self.own]).filter(|pid| sessions.insert(process::system_session(**pid))) {
-                let _ = std::fs::write(format!("/proc/{pid}/autogroup"), "-20");
-            }
         }
         self.watch.kill()
     }

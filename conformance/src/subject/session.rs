@@ -354,9 +354,8 @@ impl Session {
                     let _ = remains::end(pid, self.patience).await;
                 }
                 let found = remains::now(&self.folder, Some(init))?;
-                let known: Vec<_> = found.iter().map(|remain| remain.pid).collect();
                 let begun = Instant::now();
-                init.end(&known).await?;
+                init.end().await?;
                 self.folder.sandbox.emptied_in(begun.elapsed());
                 found
             }
