@@ -1,7 +1,7 @@
 //! A bundle: all that was recorded in a run, in a folder, enough to judge it again without the subjects.
 //!
 //! ```text
-//! bundle.json          format, programs, system, profile, selection, patience, tier, the target's address,
+//! bundle.json          format, programs, system, profile, selection, patience, limits, tier, the target's address,
 //!                      baseline, day
 //! ID/case.json         the sessions of a case, or of `learn`: when they began, in microseconds since the run did,
 //!                      process ids, programs that could not be executed, and the processes that were left
@@ -29,6 +29,7 @@ use crate::event::Event;
 use crate::profile::Profile;
 use crate::record::Record;
 use crate::run::{Options, Run};
+use crate::subject::limits::Limits;
 use crate::subject::remains::Remain;
 use crate::subject::sandbox::Tier;
 use crate::suite::Pair;
@@ -57,7 +58,9 @@ struct Head {
     only: Vec<String>,
     jobs: usize,
     patience_ms: u64,
-    /// Older ones do not say.
+    /// Older ones do not say, nor the tier.
+    #[serde(default)]
+    limits: Limits,
     #[serde(default)]
     tier: Tier,
     /// What of it the machine did not give.
@@ -128,6 +131,7 @@ pub fn keep(run: &Run, folder: &Path) -> io::Result<()> {
         only: options.only.clone(),
         jobs: options.jobs,
         patience_ms: u64::try_from(options.patience.as_millis()).unwrap_or(u64::MAX),
+        limits: options.limits,
         tier: options.tier,
         lapses: run.lapses.clone(),
         target: run.target.clone(),
@@ -216,6 +220,7 @@ impl Bundle {
             only: self.head.only.clone(),
             jobs: self.head.jobs,
             patience: Duration::from_millis(self.head.patience_ms),
+            limits: self.head.limits,
             tier: self.head.tier,
             baseline: self.head.baseline.clone(),
             past: Some(self),

@@ -305,8 +305,8 @@ fn its_network_is_a_loopback_on_which_the_target_is() {
     assert_ne!(says(&run, "readlink /proc/self/ns/net").trim(), outside.to_str().unwrap());
 }
 
-/// Eight times less than the bound of each is more than that of all. Whoever has what it asked for says so, and holds it until
-/// each of them either has or is gone.
+/// Eight that each ask for less than one may have ask for more than that together. Whoever has it says so, and holds it until
+/// each of them either has it or is gone.
 #[test]
 fn all_of_a_session_together_have_a_bound_on_their_memory() {
     if tier_a().is_none() {

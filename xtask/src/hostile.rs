@@ -20,6 +20,7 @@ use std::time::Instant;
 
 use clap::Args;
 
+use crate::files::{read_json, replace};
 use crate::{conformance as suite, contents, workspace};
 use corpus::Program;
 use counted::Counted;
@@ -62,7 +63,7 @@ fn summary() -> Result<Counted, String> {
     let now = contents()?;
     let mut all = Counted::default();
     for entry in std::fs::read_dir(kept()).into_iter().flatten().flatten() {
-        let slice = Counted::read(&entry.path())?;
+        let slice: Counted = read_json(&entry.path())?;
         if slice.contents == now {
             println!("{} runs are of the present contents {now}", slice.runs.values().sum::<u64>());
         }
@@ -102,7 +103,7 @@ fn judged(options: &Options) -> Result<Counted, String> {
     let file = kept().join(format!("{contents}.json"));
     let mut counted = match options.no_keep || !file.exists() {
         true => Counted::nothing_of(&contents),
-        false => Counted::read(&file)?,
+        false => read_json(&file)?,
     };
     suite::build(true)?;
     let built = suite::built_directory()?;
@@ -132,7 +133,7 @@ fn judged(options: &Options) -> Result<Counted, String> {
         show(program, &finding);
         counted.add(&program.name, &finding);
         // After each run, so that a slice that is cut short is not lost.
-        if options.no_keep { Ok(()) } else { counted.write(&file) }
+        if options.no_keep { Ok(()) } else { replace(&file, &counted.text()) }
     };
     let judge = |slot: u8, done: mpsc::Sender<_>| {
         while let Some(program) = { queue.lock().expect("not poisoned").next() } {

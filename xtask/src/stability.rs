@@ -17,6 +17,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use conformance::subject::sandbox::Tier;
 
+use crate::files::{read_json, replace};
 use crate::test::has_namespaces;
 use crate::{conformance as suite, contents, workspace};
 use counted::{Counted, Report};
@@ -73,7 +74,7 @@ fn summary() -> Result<ExitCode, String> {
     for entry in std::fs::read_dir(kept()).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if let Some((slice, _contents)) = name.strip_suffix(".json").and_then(|stem| stem.rsplit_once('.')) {
-            slices.entry(slice.to_owned()).or_default().push(Counted::read(&entry.path())?);
+            slices.entry(slice.to_owned()).or_default().push(read_json(&entry.path())?);
         }
     }
     if slices.is_empty() {
@@ -167,7 +168,7 @@ fn counted(options: &Options) -> Result<Counted, String> {
     let file = folder.join(format!("{name}.{contents}.json"));
     let mut counted = match options.no_keep || !file.exists() {
         true => Counted::nothing_of(&contents),
-        false => Counted::read(&file)?,
+        false => read_json(&file)?,
     };
     let _load = Load::start(options.load * std::thread::available_parallelism().map_or(1, usize::from));
     let slow = SLOW * u32::try_from(options.load + 1).unwrap_or(u32::MAX);
@@ -178,7 +179,7 @@ fn counted(options: &Options) -> Result<Counted, String> {
         }
         // After each round, so that a slice that is cut short is not lost.
         if !options.no_keep {
-            counted.write(&file)?;
+            replace(&file, &counted.text())?;
         }
         eprintln!("{} of {}: {} ms", round + 1, options.runs, report.total_ms);
     }

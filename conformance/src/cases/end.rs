@@ -387,8 +387,8 @@ async fn death_noticed(stage: &Stage) -> Outcome {
 async fn death_told(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
     run.signal(Who::Server(0), Signal::SIGKILL)?;
-    super::server_ends::learns(&run).await?;
-    super::server_ends::says(
+    super::server_dies::learns(&run).await?;
+    super::server_dies::says(
         &run,
         &["SIGKILL", "signal 9", "signal: 9", "-9", "killed"],
         "the signal that killed the server",

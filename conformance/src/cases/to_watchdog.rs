@@ -1,5 +1,5 @@
 //! A watchdog alone: the suite plays its server with recorded replies, perturbed. How such a server ends is in
-//! `server_ends`.
+//! `server_dies` and `server_ends`.
 
 use std::time::Instant;
 
@@ -258,7 +258,7 @@ async fn reply_cut_off(stage: &Stage) -> Outcome {
             // First the end of the pipe, so that whatever is made of what came before it is made.
             drop(server);
             run.order(0, &Order::Exit(0))?;
-            by_itself = super::server_ends::learns_again(&run, by_itself).await?;
+            by_itself = super::server_dies::learns_again(&run, by_itself).await?;
             let out = shown_since(&run, before);
             if find(&out, answer.as_bytes()).is_some() {
                 let expected = format!("no answer from the first {at} bytes of {}, without its end", text(reply));

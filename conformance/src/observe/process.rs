@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
@@ -95,7 +95,6 @@ pub fn signal(pid: i32, number: i32) -> io::Result<()> {
 
 /// Asks how a child of the suite ended, without waiting. `None` while it lives, or when it is not a child.
 pub fn reap(pid: i32) -> Option<Status> {
-    use nix::sys::wait::WaitStatus;
     match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) {
         Ok(WaitStatus::Exited(_, status)) => Some(Status::Exited(status)),
         Ok(WaitStatus::Signaled(_, signal, _)) => Some(Status::Killed(signal as i32)),
@@ -105,7 +104,7 @@ pub fn reap(pid: i32) -> Option<Status> {
 
 /// Whether a child of the suite lives. One that does not is reaped.
 pub fn is_living_child(pid: i32) -> bool {
-    waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) == Ok(nix::sys::wait::WaitStatus::StillAlive)
+    waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) == Ok(WaitStatus::StillAlive)
 }
 
 /// Waits until a process has ended, and lets nothing else run meanwhile; says whether that came within this time.

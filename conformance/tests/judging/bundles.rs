@@ -2,13 +2,18 @@
 
 use std::path::Path;
 
-use crate::common::{Bench, fixtures, python_pair, python_path, reference};
+use crate::common::{Bench, fixtures, python_pair, python_path, reference, write_program};
 
-/// Runs the suite on a copy of a pair, keeps the run, takes the copy away and replays: whole reports are the same.
+/// Judges a copy of a pair: see [`same_without`].
 fn comes_out_the_same(bench: &Bench, bin: &Path, args: &[&str]) {
-    let (pair, bundle) = (bench.copy_of(bin), bench.folder().join("bundle"));
-    let run = bench.judge(&pair, &[args, &["--bundle", &bundle.display().to_string()]].concat());
-    std::fs::remove_dir_all(&pair).unwrap();
+    same_without(bench, &bench.copy_of(bin), args);
+}
+
+/// Runs the suite on a pair, keeps the run, takes the pair away and replays: whole reports are the same.
+fn same_without(bench: &Bench, pair: &Path, args: &[&str]) {
+    let bundle = bench.folder().join("bundle");
+    let run = bench.judge(pair, &[args, &["--bundle", &bundle.display().to_string()]].concat());
+    std::fs::remove_dir_all(pair).unwrap();
     bench.replays(&bundle, run.status);
 }
 
@@ -48,6 +53,19 @@ fn a_case_that_is_given_up_leaves_nobody_and_comes_out_the_same() {
     let why = ["the end of the case, within 1 s (--max-time)", "could not be judged"];
     assert!(why.iter().any(|why| run.stdout.contains(why)), "{}", run.stdout);
     bench.replays(Path::new(&bundle), run.status);
+}
+
+/// Whoever is late each time learns a shorter lesson, again when it takes place on paper.
+#[test]
+fn a_first_session_that_was_cut_short_comes_out_the_same() {
+    let bench = Bench::new(&std::env::var_os("PATH").unwrap_or_default());
+    let pair = bench.copy_of(&reference());
+    std::fs::rename(pair.join("watchdog"), pair.join("real")).unwrap();
+    let real = pair.join("real").display().to_string();
+    // More than half of a second before anything arrives.
+    let late = format!("#!/bin/sh\nwhile read -r line; do sleep 1; echo \"$line\"; done | exec '{real}' \"$@\"\n");
+    write_program(&pair.join("watchdog"), &late);
+    same_without(&bench, &pair, &["--only", "start.server", "--max-time", "1"]);
 }
 
 #[test]

@@ -1,12 +1,10 @@
 //! What was counted of the corpus, and the file that it is kept in.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::job::Finding;
-use crate::files::read_json;
 
 /// Everything that was counted, and of which contents.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -31,18 +29,9 @@ impl Counted {
         Self { contents: contents.to_owned(), ..Self::default() }
     }
 
-    /// What a file says.
-    pub(super) fn read(file: &Path) -> Result<Self, String> {
-        read_json(file)
-    }
-
-    /// Puts itself in the file's place all at once: whoever ends us in between leaves the old file or the new one.
-    pub(super) fn write(&self, file: &Path) -> Result<(), String> {
-        let new = file.with_extension("new");
-        let told = |error: &dyn std::fmt::Display| format!("{}: {error}", new.display());
-        let text = serde_json::to_string_pretty(self).map_err(|error| told(&error))?;
-        std::fs::write(&new, text + "\n").map_err(|error| told(&error))?;
-        std::fs::rename(&new, file).map_err(|error| told(&error))
+    /// JSON with a line for each value.
+    pub(super) fn text(&self) -> String {
+        serde_json::to_string_pretty(self).expect("numbers and texts have a JSON form") + "\n"
     }
 
     /// A further run.
@@ -127,12 +116,8 @@ impl Times {
     }
 
     fn told(&self) -> String {
-        format!(
-            "{} ms (median), {} (99 of 100) and {} (all)",
-            self.quantile(0.5),
-            self.quantile(0.99),
-            self.quantile(1.0)
-        )
+        let [median, most, all] = [0.5, 0.99, 1.0].map(|part| self.quantile(part));
+        format!("{median} ms (median), {most} ms (99 of 100), {all} ms (all)")
     }
 }
 

@@ -35,8 +35,8 @@ const JOBS: u16 = 4;
 /// A fifth of the usual patience: much of what happens here is waiting for what never comes.
 const TIMEOUT_SCALE: f64 = 0.2;
 
-/// What is left of ten seconds then: so long has who did as he should to come to his own end when his case is over.
-const GRACE_MS: u64 = 2000;
+/// The patience of ten seconds, then: so long has who did as he should to come to his own end when his case is over.
+const GRACE_MS: u64 = (10_000.0 * TIMEOUT_SCALE) as u64;
 
 /// What the suite has beyond a verdict's deadline, and that.
 const OVERDUE_MS_MAX: u64 = 250;
@@ -166,7 +166,7 @@ impl Job {
             suite.env("JUDGES_SECRET", &secret);
             suite.arg("--hide").arg(self.folder.join("guarded")).args(["--timeout-scale", &TIMEOUT_SCALE.to_string()]);
             suite.args(["--max-scratch", "16", "--max-memory", "256"]);
-            suite.args(["--max-time", &self.limits().max_time.to_string()]);
+            suite.args(["--max-time", &self.max_time().to_string()]);
             if !self.program.floods {
                 // It holds whatever was shown, which the judge then has in memory.
                 suite.arg("--bundle").arg(self.folder.join("judge/bundle"));
@@ -214,14 +214,14 @@ impl Job {
         Ok(finding)
     }
 
-    fn limits(&self) -> Limits {
-        let usual = Limits::default();
-        Limits { max_time: self.program.max_time.unwrap_or(usual.max_time), ..usual }
+    /// What a verdict on it may take, in seconds, before the scale.
+    fn max_time(&self) -> u64 {
+        self.program.max_time.unwrap_or(Limits::default().max_time)
     }
 
-    /// What a verdict on it may take.
+    /// The same as the suite holds it.
     fn deadline_ms(&self) -> u64 {
-        self.limits().scaled(TIMEOUT_SCALE).max_time * 1000
+        Limits { max_time: self.max_time(), ..Limits::default() }.scaled(TIMEOUT_SCALE).max_time * 1000
     }
 
     /// What this verdict may have taken.

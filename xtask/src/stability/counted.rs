@@ -2,12 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-
-use crate::files::read_json;
 
 /// So often every case runs; after that those that take long are left out.
 pub(super) const ROUNDS_WITH_SLOW: u64 = 100;
@@ -100,21 +97,8 @@ impl Counted {
         Self { contents: contents.to_owned(), ..Self::default() }
     }
 
-    /// What a file says.
-    pub(super) fn read(file: &Path) -> Result<Self, String> {
-        read_json(file)
-    }
-
-    /// Puts itself in the file's place all at once: whoever ends us in between leaves the old file or the new one.
-    pub(super) fn write(&self, file: &Path) -> Result<(), String> {
-        let new = file.with_extension("new");
-        let told = |error: std::io::Error| format!("{}: {error}", new.display());
-        std::fs::write(&new, self.text()).map_err(told)?;
-        std::fs::rename(&new, file).map_err(told)
-    }
-
     /// JSON with a line for each requirement.
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let Self { contents, rounds, fastest_ms, slowest_ms, requirements } = self;
         let line = |(id, counts): (&String, &Counts)| format!("    {id:?}: {}", serde_json::json!(counts));
         let lines: Vec<_> = requirements.iter().map(line).collect();
@@ -222,6 +206,7 @@ fn told(counts: &Counts) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::{read_json, replace};
 
     const SLOW: Duration = Duration::from_millis(900);
 
@@ -339,12 +324,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pair-idle.json");
         let kept = counted(&[&[("a.b", "pass", 1000), ("a.c", "fail", 1)]]);
-        kept.write(&file).unwrap();
-        assert_eq!(Counted::read(&file).unwrap(), kept);
+        replace(&file, &kept.text()).unwrap();
+        assert_eq!(read_json::<Counted>(&file).unwrap(), kept);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "only the file is there");
         let text = std::fs::read_to_string(&file).unwrap();
         assert_eq!(text.lines().filter(|line| line.contains("verdicts")).count(), 2, "a line each:\n{text}");
         std::fs::write(&file, "{").unwrap();
-        assert!(Counted::read(&file).unwrap_err().contains("pair-idle.json"));
+        assert!(read_json::<Counted>(&file).unwrap_err().contains("pair-idle.json"));
     }
 }
