@@ -4,7 +4,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -82,6 +82,8 @@ pub struct Watchdog {
     pub held: Option<Vec<i32>>,
     /// Where the stand-in is put, below the session's folder, if not directly in it.
     pub below: Option<&'static str>,
+    /// The text of a program that is put beside the stand-in; its path is the server's with `-other` after it.
+    pub other: Option<&'static str>,
     /// The server first starts a process that does nothing and holds whatever it inherits.
     pub with_grandchild: bool,
     /// Signals that are ignored and blocked when it is started.
@@ -102,6 +104,7 @@ impl Default for Watchdog {
             untapped: false,
             held: None,
             below: None,
+            other: None,
             with_grandchild: false,
             deaf_to: Vec::new(),
             extra: Vec::new(),
@@ -222,13 +225,15 @@ impl Stage {
             std::os::unix::fs::symlink(folder.join("socket"), home.join("socket"))?;
         }
         let in_place = home.join(TAP);
+        if let Some(text) = how.other {
+            put_program(&home.join(format!("{TAP}-other")), text)?;
+        }
         let args = how.args.iter().map(|arg| filled(arg, in_place.as_os_str())).collect();
         let mut server = self.suite.pair.server.clone();
         if how.with_grandchild {
             let script = folder.join("with-grandchild");
             let quoted = server.display().to_string().replace('\'', r"'\''");
-            std::fs::write(&script, format!("#!/bin/sh\nsleep 1000 &\nexec '{quoted}' \"$@\"\n"))?;
-            std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+            put_program(&script, &format!("#!/bin/sh\nsleep 1000 &\nexec '{quoted}' \"$@\"\n"))?;
             server = script;
         }
         let plan = Plan {
@@ -431,6 +436,11 @@ impl Stage {
 pub fn replay_slot(n: usize) -> String {
     let letter = |n: usize| char::from(b'a' + u8::try_from(n % 26).unwrap_or_default());
     format!("replay-{}{}", letter(n / 26), letter(n))
+}
+
+fn put_program(path: &Path, text: &str) -> std::io::Result<()> {
+    std::fs::write(path, text)?;
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
 }
 
 fn filled(arg: &OsStr, server: &OsStr) -> OsString {

@@ -337,8 +337,22 @@ fn all_of_a_session_together_have_a_bound_on_their_memory() {
 fn the_memory_and_the_queues_that_it_shares_are_its_own() {
     let Some(run) = tier_a() else { return };
     let outside = std::fs::read_link("/proc/self/ns/ipc").unwrap();
-    let [one, other] = [(), ()].map(|()| says(&run, "readlink /proc/self/ns/ipc"));
-    assert!(one.starts_with("ipc:") && one != other && one.trim() != outside.to_str().unwrap());
+    block_on(async {
+        let named = async || {
+            let session = begun(&run, "readlink /proc/self/ns/ipc; read -r line").await;
+            let line = |events: &[Event]| {
+                let said = shown(events, Some(Stream::Stdout));
+                said.ends_with(b"\n").then(|| String::from_utf8_lossy(&said).trim().to_owned())
+            };
+            let name = session.until(line).await.expect("it is named");
+            (session, name)
+        };
+        // At the same time: the name of one that is gone may be another's.
+        let [(first, one), (second, other)] = [named().await, named().await];
+        assert!(one.starts_with("ipc:") && one != other && one != outside.to_str().unwrap());
+        first.finish().await.unwrap();
+        second.finish().await.unwrap();
+    });
 }
 
 #[test]

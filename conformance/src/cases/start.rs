@@ -178,11 +178,8 @@ async fn environment_once(stage: &Stage) -> Outcome {
 /// When the server cannot be executed, no second watchdog goes on in its place.
 async fn not_twice(stage: &Stage) -> Outcome {
     // Its first line names an interpreter that is nowhere: it may be executed, and cannot be.
-    let folder = tempfile::Builder::new().prefix("conf-").tempdir()?;
-    let program = folder.path().join("server");
-    std::fs::write(&program, "#!/no/such/interpreter\n")?;
-    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-    let run = stage.start(Watchdog::with(&["-sp", &program.display().to_string()])).await?;
+    let other = Some("#!/no/such/interpreter\n");
+    let run = stage.start(Watchdog { other, ..Watchdog::with(&["-sp", &format!("{SERVER}-other")]) }).await?;
     run.line("setproc 1").await?;
     run.line("exit").await?;
     // The input stays open: a second watchdog would wait for the next line.

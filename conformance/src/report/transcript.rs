@@ -123,7 +123,7 @@ fn frames_of(bytes: &[u8], end: Option<&Symbol>) -> Vec<String> {
     lines
 }
 
-/// Escapes, shortens, and replaces ports, the run's folder, and which recorded request is replayed.
+/// Escapes, shortens, and replaces ports, the folders of the run and the session, and which recorded request is replayed.
 fn filtered(bytes: &[u8]) -> String {
     let text = quoted(bytes);
     let text = replace_after(&text, "127.0.0.1:", "PORT", |c| c.is_ascii_digit());
@@ -131,7 +131,9 @@ fn filtered(bytes: &[u8]) -> String {
     let text = replace_after(&text, "/replay-", "NN", |c| c.is_ascii_lowercase());
     // Nor does it matter where this machine has its temporary folders.
     let (here, anywhere) = (std::env::temp_dir().join("conf-").display().to_string(), "/tmp/conf-");
-    replace_after(&text.replace(&here, anywhere), anywhere, "RUN", |c| c.is_ascii_alphanumeric())
+    let text = replace_after(&text.replace(&here, anywhere), anywhere, "RUN", |c| c.is_ascii_alphanumeric());
+    // Nor in which order sessions are begun.
+    replace_after(&text, "/tmp/conf-RUN/", "N", |c| c.is_ascii_digit())
 }
 
 /// A line that ends with the machine's number of processors, as a word or as the last value of a payload, may tell

@@ -106,14 +106,18 @@ fn sweep(place: &Path) {
             continue;
         };
         if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            // The lock last: whoever is killed meanwhile leaves it to another.
-            let others = std::fs::read_dir(entry.path()).into_iter().flatten().flatten();
-            for other in others.filter(|other| other.file_name() != LOCK) {
-                let _ = std::fs::remove_dir_all(other.path()).or_else(|_| std::fs::remove_file(other.path()));
-            }
-            let _ = std::fs::remove_dir_all(entry.path());
+            remove(&entry.path());
         }
     }
+}
+
+/// Removes a run's folder, the lock last: whoever is killed meanwhile leaves it to another.
+fn remove(folder: &Path) {
+    let others = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    for other in others.filter(|other| other.file_name() != LOCK) {
+        let _ = std::fs::remove_dir_all(other.path()).or_else(|_| std::fs::remove_file(other.path()));
+    }
+    let _ = std::fs::remove_dir_all(folder);
 }
 
 impl RunFolder {
@@ -174,6 +178,12 @@ impl RunFolder {
             group: self.sandbox.group()?.map(Arc::new),
             memory: self.sandbox.memory()?.map(Arc::new),
         })
+    }
+}
+
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        remove(self.folder.path());
     }
 }
 
