@@ -28,6 +28,7 @@ super::cases! {
     "end.sigterm-untaken" => sigterm_untaken,
     "end.flooding-server" => flooding_server,
     "end.pipes-closed" => pipes_closed,
+    "end.pipes-closed-moment" => pipes_closed_moment,
     "end.replies-closed" => replies_closed,
     "end.messages-closed" => messages_closed,
     "end.stubborn-server" => stubborn_server,
@@ -73,7 +74,7 @@ async fn exit_answer(stage: &Stage) -> Outcome {
     must_end(&run, Who::Watchdog, "`exit`").await.map(drop)
 }
 
-/// For a moment the server is left alone, in a session in which `exit` was typed when this `begun`.
+/// For a moment the server is left alone, in a session whose end has `begun` then.
 async fn lives_on(stage: &Stage, run: &Run, begun: Instant) -> Outcome {
     if ended_within(run, Who::Server(0), MOMENT).await.is_none() {
         return Ok(());
@@ -288,6 +289,16 @@ async fn pipes_closed(stage: &Stage) -> Outcome {
     let (run, server) = played(stage, &[]).await?;
     drop(server);
     both_end(&run, "its server closed its pipes").await
+}
+
+/// A server that closes its pipes has a moment to end by itself.
+async fn pipes_closed_moment(stage: &Stage) -> Outcome {
+    let (run, server) = played(stage, &[]).await?;
+    let begun = Instant::now();
+    drop(server);
+    lives_on(stage, &run, begun).await?;
+    run.order(0, &Order::Exit(3))?;
+    both_end(&run, "its server closed its pipes and exited").await
 }
 
 /// `exit` ends a server that ignores every signal it can.

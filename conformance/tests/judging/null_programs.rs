@@ -56,6 +56,7 @@ const ALONE: &[&str] = &[
     // These take the reference about as long as is waited here, so they may pass or not.
     "end.exit-failed",
     "end.pipes-closed",
+    "end.pipes-closed-moment",
     "end.replies-closed",
     "end.stubborn-server",
     "end.exit-alarm",
