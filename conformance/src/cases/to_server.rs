@@ -231,19 +231,23 @@ async fn garbage(stage: &Stage) -> Outcome {
 
 /// A message of which a byte was changed does not end the server.
 async fn corrupted(stage: &Stage) -> Outcome {
-    // A setting: in a request the changed byte might be part of a host's name.
-    let setting = recorded_setting(stage)?;
     let end = stage.dialect().end.as_ref().map_or(&[][..], |end| &end.0);
     let (client, framed) = alone(stage).await?;
-    // Another op is another matter.
-    for (n, at) in (1..setting.len()).enumerate() {
-        let mut changed = setting.clone();
-        changed[at] ^= 1;
-        if end.contains(&changed[at]) {
-            changed[at] ^= 2;
+    let mut arrived = 1;
+    // The settings: in a request the changed byte might be part of a host's name, and the host somebody's.
+    recorded_setting(stage)?;
+    for setting in SETTINGS.iter().filter_map(|line| stage.lesson.learned.messages.get(*line)?.as_ref()) {
+        // Another op is another matter.
+        for at in 1..setting.len() {
+            let mut changed = setting.clone();
+            changed[at] ^= 1;
+            if end.contains(&changed[at]) {
+                changed[at] ^= 2;
+            }
+            client.write(&[&stage.dialect().framed(&changed)[..], &framed].concat()).await?;
+            arrived += 1;
+            must_arrive(&client, arrived, &format!("the one after {}", text(&changed))).await?;
         }
-        client.write(&[&stage.dialect().framed(&changed)[..], &framed].concat()).await?;
-        must_arrive(&client, n + 2, &format!("the one after {}", text(&changed))).await?;
     }
     Ok(())
 }
