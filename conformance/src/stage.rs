@@ -2,7 +2,7 @@
 //!
 //! A stage belongs to one case. It knows how a subject is started, not what should happen then.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ use crate::record::Record;
 use crate::slow::Slow;
 use crate::subject::attend::{ServerPlan, StartError};
 use crate::subject::handover::Hello;
-use crate::subject::place::{SessionFolder, TAP, environment};
+use crate::subject::place::{HOME, SessionFolder, TAP, environment};
 use crate::subject::remains::Remain;
 use crate::subject::session::Session;
 use crate::subject::start::Plan;
@@ -228,7 +228,11 @@ impl Stage {
         if let Some(text) = how.other {
             put_program(&home.join(format!("{TAP}-other")), text)?;
         }
-        let args = how.args.iter().map(|arg| filled(arg, in_place.as_os_str())).collect();
+        let args = how
+            .args
+            .iter()
+            .map(|arg| replaced(arg.as_bytes(), SERVER.as_bytes(), in_place.as_os_str().as_bytes()))
+            .collect();
         let mut server = self.suite.pair.server.clone();
         if how.with_grandchild {
             let script = folder.join("with-grandchild");
@@ -259,12 +263,13 @@ impl Stage {
     pub async fn server(&self, how: Alone) -> Result<Run, Stop> {
         let folder = self.suite.folder.session()?;
         let (args, env) = how.like.as_ref().map_or_else(Default::default, |hello| {
-            let text = |bytes: &Vec<u8>| OsString::from_vec(bytes.clone());
-            let args = hello.argv.iter().skip(1).map(text).collect();
-            // The entries of the fixed environment hold the other session's folder: they come anew.
+            // What the watchdog told it of its session's folder, which is gone, it is told of its own.
+            let theirs = hello.env.iter().find_map(|entry| entry.strip_prefix(HOME)).unwrap_or_default();
+            let moved = |bytes: &Vec<u8>| replaced(bytes, theirs, folder.as_os_str().as_bytes());
+            let args = hello.argv.iter().skip(1).map(moved).collect();
             let own = environment(&folder);
             let fixed = |entry: &&Vec<u8>| own.iter().any(|o| name_of(o.as_bytes()) == name_of(entry));
-            let env = hello.env.iter().filter(|entry| !fixed(entry)).map(text).collect();
+            let env = hello.env.iter().filter(|entry| !fixed(entry)).map(moved).collect();
             (args, env)
         });
         let plan = Plan {
@@ -443,12 +448,15 @@ fn put_program(path: &Path, text: &str) -> std::io::Result<()> {
     std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
 }
 
-fn filled(arg: &OsStr, server: &OsStr) -> OsString {
-    let (arg, place) = (arg.as_bytes(), SERVER.as_bytes());
-    match crate::dialect::find(arg, place) {
-        Some(at) => OsString::from_vec([&arg[..at], server.as_bytes(), &arg[at + place.len()..]].concat()),
-        None => OsString::from_vec(arg.to_vec()),
+/// With every occurrence of the one replaced by the other.
+fn replaced(text: &[u8], from: &[u8], to: &[u8]) -> OsString {
+    let (mut rest, mut done) = (text, Vec::new());
+    while let Some(at) = crate::dialect::find(rest, from) {
+        done.extend_from_slice(&[&rest[..at], to].concat());
+        rest = &rest[at + from.len()..];
     }
+    done.extend_from_slice(rest);
+    OsString::from_vec(done)
 }
 
 fn name_of(entry: &[u8]) -> &[u8] {

@@ -204,9 +204,12 @@ pub fn environment(folder: &Path) -> Vec<OsString> {
     ]
 }
 
+/// What stands before the session's folder in the entry that holds it alone.
+pub const HOME: &[u8] = b"HOME=";
+
 /// Marks every process of a session, wherever it went: its environment holds this entry.
 pub fn mark(folder: &Path) -> Vec<u8> {
-    [b"HOME=", folder.as_os_str().as_bytes()].concat()
+    [HOME, folder.as_os_str().as_bytes()].concat()
 }
 
 #[cfg(test)]

@@ -73,6 +73,11 @@ pub fn has_tier_a() -> bool {
     is_there
 }
 
+/// The tier that keeps sessions apart, where there is one.
+pub fn strongest_tier() -> &'static str {
+    if has_tier_a() { "A" } else { "C" }
+}
+
 /// A profile that differs from none only in what it skips: what is not graded without a profile, and so can blame
 /// nobody. It would only wait for words that some pairs never say.
 pub fn graded_only() -> String {

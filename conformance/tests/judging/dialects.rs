@@ -1,19 +1,19 @@
 //! Where the assignment is silent, everything is legal: a plain pair in dialects that lie far apart fails nothing;
 //! and what was kept of each run comes out the same when the programs are gone.
 
-use crate::common::{Bench, fixtures, graded_only, python_path, side_by_side};
+use crate::common::{Bench, fixtures, graded_only, python_path, side_by_side, strongest_tier};
 
 /// Dialects that together have every value of every word in the fixture's table.
 const DIALECTS: [&str; 5] = [
-    "wiring arguments, end newline, payload text, replies no, prints no, start lazy, exit eof, alarm exit, \
+    "wiring variables, end newline, ops digits, escapes none, told folder, payload text, replies no, prints no, start lazy, exit eof, alarm exit, \
      split whole, body free, greets no, prompt none",
-    "wiring leaky, end hash, payload text, replies yes, prints yes, start eager, exit message, alarm again, \
+    "wiring leaky, end hash, ops letters, escapes hex, told nothing, payload text, replies yes, prints yes, start eager, exit message, alarm again, \
      split commas, body free, greets first, prompt discards",
-    "wiring socket, end nul, payload base64, replies yes, prints no, start eager, exit alarm, alarm again, \
+    "wiring socket, end nul, ops digits, escapes none, told folder, payload base64, replies yes, prints no, start eager, exit alarm, alarm again, \
      split quotes, body free, greets no, prompt none",
-    "wiring leaky, end newline, payload base64, replies no, prints no, start lazy, exit alarm, alarm exit, \
+    "wiring leaky, end newline, ops letters, escapes none, told nothing, payload base64, replies no, prints no, start lazy, exit alarm, alarm exit, \
      split blanks, body demanded, greets first, prompt none",
-    "wiring arguments, end nul, payload mixed, replies yes, prints yes, start eager, exit eof, alarm exit, \
+    "wiring arguments, end nul, ops letters, escapes none, told nothing, payload mixed, replies yes, prints yes, start eager, exit eof, alarm exit, \
      split marks, body free, greets no, prompt discards",
 ];
 
@@ -23,13 +23,15 @@ const WARNS: &[&str] = &["descriptor.two-way"];
 #[test]
 fn a_legal_dialect_is_never_failed() {
     let Some(path) = python_path() else { return };
+    // Where nobody sees what another session has, if the machine can do that.
+    let tier = strongest_tier();
     let complaints = side_by_side(2, &DIALECTS, |dialect| {
         let bench = Bench::new(&path);
         let pair = bench.copy_of(&fixtures().join("pairs/odd"));
         std::fs::write(pair.join("dialect"), dialect.replace(", ", "\n")).unwrap();
         let [profile, bundle] = ["graded.toml", "bundle"].map(|name| bench.folder().join(name));
         std::fs::write(&profile, graded_only()).unwrap();
-        let args = ["--profile", profile.to_str().unwrap(), "--bundle", bundle.to_str().unwrap()];
+        let args = ["--tier", tier, "--profile", profile.to_str().unwrap(), "--bundle", bundle.to_str().unwrap()];
         let run = bench.judge(&pair, &args);
         let silent = dialect.contains("replies no");
         let expected = |id: &str, verdict: &str| match verdict {
