@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::steps::{complaints, die, ended_within, exits_with, must_close, must_end, played, played_in, text};
+use super::steps::{complaints, die, ended_within, exits_with, idle, must_close, must_end, played, played_in, text};
 use crate::dialect::times;
 use crate::event::{Event, Who, shown};
 use crate::outcome::{Outcome, Stop};
@@ -18,6 +18,7 @@ super::cases! {
     "end.no-losses-told" => no_losses_told,
     "end.death-own-line" => death_own_line,
     "end.server-exits-at-once" => server_exits_at_once,
+    "end.death-grandchild" => death_grandchild,
     "end.status-told" => status_told,
     "end.signals-told" => signals_told,
 }
@@ -151,6 +152,18 @@ async fn server_exits_at_once(stage: &Stage) -> Outcome {
     die(&run, server, &Order::Exit(3)).await?;
     let status = must_end(&run, Who::Watchdog, "the exit of its server").await?;
     exits_with(status, 1, "the exit of its server")
+}
+
+/// The watchdog notices the death of its server although a process that the server started holds its pipes.
+async fn death_grandchild(stage: &Stage) -> Outcome {
+    let run = stage.start(Watchdog { with_grandchild: true, ..Watchdog::default() }).await?;
+    idle(stage, &run, "ready").await?;
+    run.signal(Who::Server(0), Signal::SIGKILL)?;
+    notices(&run, run.patience() / 4).await?;
+    let ended = must_end(&run, Who::Watchdog, "the death of its server, whose pipes another process holds").await;
+    // That one is the suite's own, and not to be blamed on the pair.
+    run.clear().await?;
+    ended.map(drop)
 }
 
 /// Gives the watchdog something to notice it by that nobody hears it any more, unless it notices by itself within so long.
