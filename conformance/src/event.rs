@@ -89,6 +89,14 @@ pub enum What {
     },
     /// The target got a request.
     Requested(Request),
+    /// A target that misbehaves got a whole request.
+    Disagreed {
+        /// What it does with everybody, in words.
+        target: String,
+        /// The request's beginning.
+        #[serde(with = "crate::escape::as_text")]
+        bytes: Vec<u8>,
+    },
     /// The suite sent a signal.
     Signalled {
         /// To whom.

@@ -128,6 +128,9 @@ pub(crate) fn line(what: &What) -> String {
         What::Requested(r) => {
             format!("{:<18} {} {} {} -> {}", "http", r.method, quoted(r.path.as_bytes()), quoted(&r.body), r.answered)
         }
+        What::Disagreed { target, bytes } => {
+            format!("{:<18} {} to a target that {target}", "http", quoted(bytes))
+        }
         What::Signalled { who, signal } => format!("{:<18} {}", format!("signal to {who}"), signal_name(*signal)),
         What::Ended { who, status } => match status {
             Some(status) => format!("{who} ended: {status}"),

@@ -45,6 +45,7 @@ fn what() -> impl Strategy<Value = What> {
         who().prop_map(|who| What::Ended { who, status: Some(Status::Exited(3)) }),
         (who(), -1i32..9).prop_map(|(to, fd)| What::Closed { to, fd }),
         request,
+        stream().prop_map(|bytes| What::Disagreed { target: "resets the connection".into(), bytes }),
         Just(What::Looked),
         Just(What::Finishing),
     ]

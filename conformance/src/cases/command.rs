@@ -104,7 +104,7 @@ async fn doreq_post(stage: &Stage) -> Outcome {
     let mut rogue = stage.rogue(Manner::Waits)?;
     let run = stage.watchdog().await?;
     run.line(&format!("doreq POST {} {{}}", rogue.url())).await?;
-    if !rogue.arrived(run.patience()).await {
+    if !rogue.arrived(&run.record, run.patience()).await {
         return Err(Stop::failure("a request at the target when `doreq POST` is the first command", state(&run)));
     }
     let server = server_pid(&run);

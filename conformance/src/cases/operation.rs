@@ -186,7 +186,7 @@ async fn processors_requests(stage: &Stage) -> Outcome {
     run.until(|events| (!on_the_way(events)).then_some(())).await;
     server_asleep(&run, Instant::now() + run.patience() / 10).await;
     // What it was to send at once is on its way.
-    if rogue.arrived(run.patience() / 50).await {
+    if rogue.arrived(&run.record, run.patience() / 50).await {
         return Err(Stop::failure(
             "one request at a time after `setproc 1`",
             "a second one before the first was answered",

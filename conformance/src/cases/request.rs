@@ -178,7 +178,7 @@ async fn redirect(stage: &Stage) -> Outcome {
         out.contains("302").then_some(())
     };
     let is_shown = run.until(is_shown).await.is_some();
-    if rogue.has_arrived() {
+    if rogue.has_arrived(&run.record) {
         return Err(Stop::failure("a redirect is not followed", "a request to the place that it names"));
     }
     if is_shown { Ok(()) } else { Err(Stop::failure("status 302 is shown", state(&run))) }

@@ -100,7 +100,7 @@ pub(super) fn spread(stage: &Stage, begun: Instant, last: usize) -> impl Iterato
 
 /// Waits until a request reaches a target that misbehaves.
 pub(super) async fn reached(run: &Run, rogue: &mut Rogue) -> Result<(), Stop> {
-    if rogue.arrived(run.patience()).await {
+    if rogue.arrived(&run.record, run.patience()).await {
         return Ok(());
     }
     Err(Stop::Missing(format!("the request never reached its target; {}", state(run))))

@@ -1,9 +1,10 @@
 //! Targets that misbehave below HTTP: what a well-behaved server library cannot be made to do.
 //!
-//! Each is one listener that treats every connection alike. It knows nothing of
-//! the session; what arrives is of no interest, only that something did. Until it is released it does nothing: so what
-//! a subject says before that is not about how it behaves.
+//! Each is one listener that treats every connection alike. Of the session it knows only where to note what arrived; what
+//! that says is of no interest. Until it is released it does nothing: so what a subject says before that is not about how it
+//! behaves.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -16,6 +17,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::target::listen;
+use crate::event::What;
 use crate::record::Record;
 
 /// What becomes of a connection.
@@ -53,11 +55,46 @@ pub enum Manner {
     EndlessBody,
 }
 
+impl fmt::Display for Manner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Manner::Refuses => "does not listen",
+            Manner::Silent => "never answers",
+            Manner::Resets => "resets the connection",
+            Manner::Closes => "closes the connection without an answer",
+            Manner::Truncates => "answers with a body that ends in the middle",
+            Manner::Garbage => "answers with what is not HTTP",
+            Manner::Waits => "answers late",
+            Manner::HalfCloses => "closes its sending direction without an answer",
+            Manner::Drips => "answers one byte at a time",
+            Manner::Chunks => "answers in chunks",
+            Manner::Unmeasured => "answers without telling a length",
+            Manner::Interim => "gives an interim answer first",
+            Manner::Redirects => "answers with another place",
+            Manner::EndlessHeader => "answers with a header without end",
+            Manner::EndlessBody => "answers with a body without end",
+        })
+    }
+}
+
+/// What happened at a connection.
+#[derive(Debug)]
+enum Arrival {
+    /// A whole request, of which this is the beginning.
+    Request(Vec<u8>),
+    /// The first half of an answer has been sent.
+    HalfAnswered,
+}
+
+/// So much of a request is noted.
+const NOTED_BYTES: usize = 4096;
+
 /// A misbehaving endpoint, until it is dropped.
 #[derive(Debug)]
 pub struct Rogue {
+    manner: Manner,
     address: SocketAddr,
-    arrivals: mpsc::UnboundedReceiver<()>,
+    arrivals: mpsc::UnboundedReceiver<Arrival>,
     release: Arc<Semaphore>,
     notes: Arc<Record>,
     /// Keeps the port: bound, and for `Refuses` not listening.
@@ -80,7 +117,9 @@ impl Rogue {
         });
         let address = address.map_err(io::Error::other)?;
         let (arrivals, release) = (mpsc::unbounded_channel().1, Arc::new(Semaphore::new(0)));
-        let past = || Rogue { address, arrivals, release, notes: notes.clone(), _held: None, _serving: JoinSet::new() };
+        let (held, serving) = (None, JoinSet::new());
+        let past =
+            || Rogue { manner, address, arrivals, release, notes: notes.clone(), _held: held, _serving: serving };
         Ok(started.unwrap_or_else(past))
     }
 
@@ -96,7 +135,7 @@ impl Rogue {
             serving.spawn(serve(listener, manner, arrived, release.clone()));
             None
         };
-        Ok(Rogue { address, arrivals, release, notes, _held: held, _serving: serving })
+        Ok(Rogue { manner, address, arrivals, release, notes, _held: held, _serving: serving })
     }
 
     /// Its address and port.
@@ -114,16 +153,24 @@ impl Rogue {
         self.release.add_permits(1);
     }
 
-    /// Whether a request has arrived that nobody waited for.
-    pub fn has_arrived(&mut self) -> bool {
-        let arrivals = &mut self.arrivals;
-        self.notes.answer("another request has arrived", || arrivals.try_recv().is_ok())
+    /// Whether a request has arrived that nobody waited for; it is noted in the session's record.
+    pub fn has_arrived(&mut self, session: &Record) -> bool {
+        let (arrivals, manner) = (&mut self.arrivals, self.manner);
+        let live = || arrivals.try_recv().is_ok_and(|arrival| noted(session, manner, arrival));
+        self.notes.answer("another request has arrived", live)
     }
 
-    /// Whether another request arrives in time, or the first half of an answer has been sent.
-    pub async fn arrived(&mut self, patience: Duration) -> bool {
+    /// Whether another request arrives in time, or the first half of an answer has been sent; a request is noted in the
+    /// session's record.
+    pub async fn arrived(&mut self, session: &Record, patience: Duration) -> bool {
         let arrived = tokio::time::timeout(patience, self.arrivals.recv());
-        let arrived = self.notes.ask("a request arrives", async { matches!(arrived.await, Ok(Some(()))) }).await;
+        let live = async {
+            match arrived.await {
+                Ok(Some(arrival)) => noted(session, self.manner, arrival),
+                _ => false,
+            }
+        };
+        let arrived = self.notes.ask("a request arrives", live).await;
         if !arrived {
             self.notes.run_out();
         }
@@ -131,7 +178,20 @@ impl Rogue {
     }
 }
 
-async fn serve(listener: TcpListener, manner: Manner, arrived: mpsc::UnboundedSender<()>, release: Arc<Semaphore>) {
+/// Notes what arrived, and that something did.
+fn noted(session: &Record, manner: Manner, arrival: Arrival) -> bool {
+    if let Arrival::Request(bytes) = arrival {
+        session.push(What::Disagreed { target: manner.to_string(), bytes });
+    }
+    true
+}
+
+async fn serve(
+    listener: TcpListener,
+    manner: Manner,
+    arrived: mpsc::UnboundedSender<Arrival>,
+    release: Arc<Semaphore>,
+) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         connections.spawn(treat(stream, manner, arrived.clone(), release.clone()));
@@ -141,7 +201,7 @@ async fn serve(listener: TcpListener, manner: Manner, arrived: mpsc::UnboundedSe
 async fn treat(
     mut stream: TcpStream,
     manner: Manner,
-    arrived: mpsc::UnboundedSender<()>,
+    arrived: mpsc::UnboundedSender<Arrival>,
     release: Arc<Semaphore>,
 ) -> io::Result<()> {
     let mut head = Vec::new();
@@ -163,8 +223,9 @@ async fn treat(
             n => left = left.saturating_sub(n),
         }
     }
+    head.truncate(NOTED_BYTES);
     // Whoever no longer listens for arrivals does not mind.
-    let _ = arrived.send(());
+    let _ = arrived.send(Arrival::Request(head));
     if manner == Manner::Silent {
         while stream.read(&mut buffer).await? > 0 {}
         return Ok(());
@@ -190,7 +251,7 @@ async fn treat(
             let (head, body) = answer.split_at(answer.len() - Rogue::LATE.len() / 2);
             let first = drip(&mut stream, head).await;
             // Also to somebody who has hung up.
-            let _ = arrived.send(());
+            let _ = arrived.send(Arrival::HalfAnswered);
             first?;
             released().await?.forget();
             drip(&mut stream, body).await?;

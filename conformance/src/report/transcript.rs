@@ -76,6 +76,13 @@ pub fn normalised(events: &[Event], dialect: &Dialect) -> String {
     let arrived = requests(events).into_iter();
     let mut arrived: Vec<_> =
         arrived.map(|r| format!("{} {} {} -> {}", r.method, r.path, quoted(&r.body), r.answered)).collect();
+    arrived.extend(events.iter().filter_map(|event| match &event.what {
+        What::Disagreed { target, bytes } => {
+            let line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+            Some(format!("{} to a target that {target}", Symbol(line.to_vec())))
+        }
+        _ => None,
+    }));
     arrived.sort();
     block("http", arrived);
     let by_themselves = events.iter().take_while(|e| !matches!(e.what, What::Finishing));
