@@ -87,17 +87,6 @@ pub(super) async fn alone(stage: &Stage) -> Result<(Client, Vec<u8>), Stop> {
     Ok((client, framed))
 }
 
-/// Every position from the last to the first, each of which costs a session: every eighth of them always, and then those
-/// in between while there is time: of the usual pairs all of them.
-pub(super) fn spread(stage: &Stage, begun: Instant, last: usize) -> impl Iterator<Item = usize> {
-    const APART: usize = 8;
-    let every = move |offset| (1..=last).rev().skip(offset).step_by(APART);
-    let has_time = move |_: &usize| {
-        stage.notes.answer("there is time for one more", || begun.elapsed() < stage.suite.patience / 4)
-    };
-    every(0).chain((1..APART).flat_map(every).take_while(has_time))
-}
-
 /// Waits until a request reaches a target that misbehaves.
 pub(super) async fn reached(run: &Run, rogue: &mut Rogue) -> Result<(), Stop> {
     if rogue.arrived(&run.record, run.patience()).await {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::steps::{alone, arrivals, complaints, ended_within, last_replies, not_learned, spread, state, text};
+use super::steps::{alone, arrivals, complaints, ended_within, last_replies, not_learned, state, text};
 use crate::dialect::payload::Form;
 use crate::event::{Status, Who, passed, requests};
 use crate::observe::process::{asleep, facts, reads};
@@ -140,9 +140,8 @@ async fn buffered(stage: &Stage) -> Outcome {
 async fn cut_off(stage: &Stage) -> Outcome {
     let (first, framed) = alone(stage).await?;
     drop(first);
-    let begun = Instant::now();
     for (message, reply) in [(framed, None)].into_iter().chain(settings(stage)) {
-        for at in spread(stage, begun, message.len() - 1) {
+        for at in 1..message.len() {
             let mut client = Client::start(stage, stage.replay_slot()).await?;
             client.write(&message[..at]).await?;
             client.close();

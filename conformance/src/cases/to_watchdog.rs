@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::steps::{must_close, not_learned, played, played_in, shows, spread, state, text};
+use super::steps::{must_close, not_learned, played, played_in, shows, state, text};
 use crate::dialect::{find, times};
 use crate::event::{Event, Who, shown};
 use crate::outcome::{Outcome, Stop};
@@ -245,11 +245,11 @@ async fn reply_corrupted(stage: &Stage) -> Outcome {
 
 /// A reply that is cut off by the end of the pipe is not shown as an answer, and the watchdog ends.
 async fn reply_cut_off(stage: &Stage) -> Outcome {
-    let (begun, mut by_itself) = (Instant::now(), true);
+    let mut by_itself = true;
     let request = [recorded(stage)?].map(|(line, reply)| (line, reply, ANSWER));
     let named = |(line, reply)| Some((line, reply, words_for(stage, line)?));
     for (line, reply, answer) in request.into_iter().chain(settings(stage).into_iter().filter_map(named)) {
-        for at in spread(stage, begun, reply.len()) {
+        for at in 1..=reply.len() {
             let (run, server) = played_in(stage, Watchdog::on_pipes(), &[]).await?;
             let before = shown_bytes(&run);
             run.line(line).await?;
