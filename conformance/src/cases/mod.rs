@@ -16,6 +16,7 @@ mod operation;
 mod payload_to_server;
 mod payload_to_watchdog;
 mod request;
+mod server_alone;
 mod server_dies;
 mod server_ends;
 mod start;
@@ -57,6 +58,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         payload_to_watchdog::CASES,
         to_server::CASES,
         to_watchdog::CASES,
+        server_alone::CASES,
         server_dies::CASES,
         server_ends::CASES,
         descriptor::CASES,
