@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A last line that is cut off was being written when the run was killed; it does not count. What a verdict is worth beside
-//! a baseline is not kept, but said anew.
+//! a baseline is not kept, but said anew; nor is anything of a run on a machine that was too slow to learn the dialect.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -147,15 +147,22 @@ impl Journal {
         Ok(journal)
     }
 
-    /// What was learned, or that it is not what was learned before.
-    pub(crate) fn learned(&self, dialect: &Dialect) -> Result<(), String> {
-        let told = |error: io::Error| format!("{}: {error}", self.path.display());
-        match &self.dialect {
-            None => self.append(&Learned { dialect: dialect.clone() }).map_err(told),
-            Some(before) if before == dialect => Ok(()),
-            Some(_) => Err(format!(
-                "{}: the pair speaks another dialect than before, so that this would not be one report; begin a new journal",
-                self.path.display()
+    /// What was learned, or that it is not what was learned before. From a machine that was too `slow` to learn it nothing is
+    /// kept: a run that goes on judges what comes of it anew.
+    pub(crate) fn learned(&self, dialect: &Dialect, slow: Option<&str>) -> Result<(), String> {
+        let path = self.path.display();
+        match (&self.dialect, slow) {
+            (None, Some(_)) => Ok(()),
+            (None, None) => {
+                self.append(&Learned { dialect: dialect.clone() }).map_err(|error| format!("{path}: {error}"))
+            }
+            (Some(before), _) if before == dialect => Ok(()),
+            (Some(_), Some(slow)) => Err(format!(
+                "{path}: expected the dialect that was learned before, found too little of any ({slow}); go on with it when \
+                 the machine has more time"
+            )),
+            (Some(_), None) => Err(format!(
+                "{path}: the pair speaks another dialect than before, so that this would not be one report; begin a new journal"
             )),
         }
     }
@@ -233,15 +240,30 @@ mod tests {
     fn a_run_goes_on_with_its_own_journal_alone() {
         let folder = tempfile::tempdir().unwrap();
         let (path, options) = (folder.path().join("journal"), options(folder.path()));
-        Journal::begin(&path, &options).unwrap().learned(&Dialect::default()).unwrap();
+        Journal::begin(&path, &options).unwrap().learned(&Dialect::default(), None).unwrap();
         assert!(Journal::begin(&path, &options).unwrap_err().contains("--resume"));
         let other = Dialect { end: Some(crate::dialect::Symbol(b"#".to_vec())), ..Dialect::default() };
         let resumed = Journal::resume(&path, &options).unwrap();
-        resumed.learned(&Dialect::default()).unwrap();
-        assert!(resumed.learned(&other).unwrap_err().contains("another dialect"));
+        resumed.learned(&Dialect::default(), None).unwrap();
+        assert!(resumed.learned(&other, None).unwrap_err().contains("another dialect"));
         std::fs::write(&options.pair.server, "another text").unwrap();
         let refused = Journal::resume(&path, &Options { only: vec!["end".into()], ..options }).unwrap_err();
         assert!(refused.contains("it differs in the programs, what is selected"), "{refused}");
+    }
+
+    #[test]
+    fn what_a_machine_was_too_slow_to_learn_is_not_kept_and_does_not_pass_for_another_dialect() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, options) = (folder.path().join("journal"), options(folder.path()));
+        let other = Dialect { end: Some(crate::dialect::Symbol(b"#".to_vec())), ..Dialect::default() };
+        let slow = Some("the suite itself was woken 2000 ms late");
+        Journal::begin(&path, &options).unwrap().learned(&other, slow).unwrap();
+        let resumed = Journal::resume(&path, &options).unwrap();
+        resumed.learned(&Dialect::default(), None).unwrap();
+        let resumed = Journal::resume(&path, &options).unwrap();
+        resumed.learned(&Dialect::default(), slow).unwrap();
+        let refused = resumed.learned(&other, slow).unwrap_err();
+        assert!(refused.contains("woken 2000 ms late") && !refused.contains("another dialect"), "{refused}");
     }
 
     #[test]
@@ -249,7 +271,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, options) = (folder.path().join("journal"), options(folder.path()));
         let journal = Journal::begin(&path, &options).unwrap();
-        journal.learned(&Dialect::default()).unwrap();
+        journal.learned(&Dialect::default(), None).unwrap();
         let entry = |id: &str| Entry {
             id: id.to_owned(),
             verdict: Verdict::Pass,
@@ -267,7 +289,7 @@ mod tests {
             let resumed = Journal::resume(&path, &options).unwrap();
             assert_eq!(resumed.kept("one").is_some(), cut > ends[2], "{cut}");
             assert_eq!(resumed.kept("two").is_some(), cut > ends[3], "{cut}");
-            resumed.learned(&Dialect::default()).unwrap();
+            resumed.learned(&Dialect::default(), None).unwrap();
             resumed.append(&entry("three")).unwrap();
             assert!(Journal::resume(&path, &options).unwrap().kept("three").is_some(), "{cut}");
         }

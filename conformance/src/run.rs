@@ -219,7 +219,7 @@ pub async fn run(
         lesson.acts = Acts::default();
     }
     if let Some(journal) = &options.journal {
-        journal.learned(&lesson.dialect)?;
+        journal.learned(&lesson.dialect, lesson.slow.as_deref())?;
     }
     let lesson = Arc::new(lesson);
     let learning = begun.elapsed();
@@ -321,6 +321,7 @@ async fn cases_of(
         let judged = judged.expect("no requirement comes after itself; the tests hold that");
         let mut judged = judged.expect("a case's panic is caught where it runs");
         if let Some(journal) = &options.journal
+            && lesson.slow.is_none()
             && journal.kept(&judged.requirement.id).is_none()
         {
             journal.keep(&judged).await.map_err(|error| format!("the journal: {error}"))?;
