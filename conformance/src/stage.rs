@@ -2,7 +2,7 @@
 //!
 //! A stage belongs to one case. It knows how a subject is started, not what should happen then.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -36,9 +36,12 @@ pub struct Stage {
     /// The tracer under which sessions run, if any.
     strace: Option<PathBuf>,
     id: &'static str,
+    /// The sessions that are not over.
     sessions: Mutex<Vec<Arc<Session>>>,
     /// Every session that was begun.
     begun: Mutex<Vec<Act>>,
+    /// What had to be killed in those that are over.
+    remains: Mutex<Vec<Remain>>,
 }
 
 /// A session, and where its requests go.
@@ -154,6 +157,7 @@ impl Stage {
             notes: Arc::new(notes),
             sessions: Mutex::default(),
             begun: Mutex::default(),
+            remains: Mutex::default(),
         }
     }
 
@@ -264,7 +268,9 @@ impl Stage {
         let folder = self.suite.folder.session()?;
         let (args, env) = how.like.as_ref().map_or_else(Default::default, |hello| {
             // What the watchdog told it of its session's folder, which is gone, it is told of its own.
-            let theirs = hello.env.iter().find_map(|entry| entry.strip_prefix(HOME)).unwrap_or_default();
+            let is_ours = |home: &&[u8]| Path::new(OsStr::from_bytes(home)).parent() == folder.parent();
+            let theirs = hello.env.iter().find_map(|entry| entry.strip_prefix(HOME).filter(is_ours));
+            let theirs = theirs.unwrap_or_default();
             let moved = |bytes: &Vec<u8>| replaced(bytes, theirs, folder.as_os_str().as_bytes());
             let args = hello.argv.iter().skip(1).map(moved).collect();
             let own = environment(&folder);
@@ -339,7 +345,7 @@ impl Stage {
     }
 
     fn slot(&self) -> String {
-        let n = self.sessions.lock().expect("not poisoned").len();
+        let n = self.begun.lock().expect("not poisoned").len();
         if n == 0 { self.id.to_owned() } else { format!("{}-{}", self.id, n + 1) }
     }
 
@@ -403,6 +409,23 @@ impl Stage {
         Ok(())
     }
 
+    /// Lets one session come to its own end, and ends it, before the case does: so that one of many sessions has the
+    /// descriptors and processes of a few. One in which something was waited for in vain stays, since what its processes had
+    /// of the machine may be asked.
+    pub async fn over(&self, run: &Run) -> Result<(), Stop> {
+        let is_asked_about = || run.record.has_run_out() || self.strace.is_some() || self.suite.past.is_some();
+        if is_asked_about() {
+            return Ok(());
+        }
+        run.settle().await?;
+        if !is_asked_about() {
+            let left = run.finish().await?;
+            self.remains.lock().expect("not poisoned").extend(left);
+            self.sessions.lock().expect("not poisoned").retain(|session| !Arc::ptr_eq(session, &run.session));
+        }
+        Ok(())
+    }
+
     /// Ends every session; the system calls of each that was traced.
     pub async fn finish_traced(&self) -> Result<Vec<Vec<u8>>, Stop> {
         let sessions = self.sessions.lock().expect("not poisoned").clone();
@@ -410,21 +433,17 @@ impl Stage {
         Ok(sessions.iter().filter_map(|session| session.trace()).collect())
     }
 
-    /// Ends every session; their records, and what had to be killed.
+    /// Ends every session; the records of all that were begun, and what had to be killed.
     pub async fn finish(&self) -> Result<(Vec<Arc<Record>>, Vec<Remain>), Stop> {
         let sessions: Vec<_> = self.sessions.lock().expect("not poisoned").drain(..).collect();
-        let mut records = Vec::new();
-        let mut remains = Vec::new();
+        let mut remains = std::mem::take(&mut *self.remains.lock().expect("not poisoned"));
         let mut failed = None;
-        for session in sessions {
-            if self.suite.past.is_none() {
-                // One that cannot be ended in order is no reason to leave the others.
-                match session.finish().await {
-                    Ok(left) => remains.extend(left),
-                    Err(error) => failed = failed.or(Some(error)),
-                }
+        for session in sessions.iter().filter(|_| self.suite.past.is_none()) {
+            // One that cannot be ended in order is no reason to leave the others.
+            match session.finish().await {
+                Ok(left) => remains.extend(left),
+                Err(error) => failed = failed.or(Some(error)),
             }
-            records.push(session.record.clone());
         }
         if let Some(error) = failed {
             return Err(error.into());
@@ -432,7 +451,7 @@ impl Stage {
         if let Some(acts) = self.suite.past.as_ref().and_then(|past| past.acts.get(self.id)) {
             remains = acts.remains.clone();
         }
-        Ok((records, remains))
+        Ok((self.acts().records().into_iter().cloned().collect(), remains))
     }
 }
 

@@ -23,8 +23,7 @@ fn the_reference_case_by_case() {
         profile: Profile::read(&profile).unwrap(),
         only: Vec::new(),
         jobs: 4,
-        // A quarter of it is for the positions at which messages are cut off: many times what all of them take, since the
-        // snapshots hold each.
+        // Many times what anything takes: a busy machine is not to change a transcript.
         patience: Duration::from_secs(120),
         keeps_records: true,
         ..Options::default()

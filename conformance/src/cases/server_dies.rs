@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::steps::{complaints, die, ended_within, exits_with, idle, must_close, must_end, played, played_in, text};
+use super::steps::{
+    complaints, die, ended_within, exits_with, idle, must_close, must_end, played, played_in, text, with_grandchild,
+};
 use crate::dialect::times;
-use crate::event::{Event, Who, shown};
+use crate::event::{Event, Who, shown, signal_name};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::server::Server;
 use crate::stage::{Run, Stage, Watchdog};
@@ -51,6 +53,9 @@ const SIGNALS: &[(i32, &str)] = &[
     (libc::SIGSTKFLT, "tack fault"),
     #[cfg(target_os = "linux")]
     (libc::SIGPWR, "ower fail"),
+    // One for all of those that have only a number.
+    #[cfg(target_os = "linux")]
+    (40, "eal-time signal 6"),
 ];
 
 /// A server that exits by itself with status 0 is told too, and the watchdog's status is 1.
@@ -156,14 +161,16 @@ async fn server_exits_at_once(stage: &Stage) -> Outcome {
 
 /// The watchdog notices the death of its server although a process that the server started holds its pipes.
 async fn death_grandchild(stage: &Stage) -> Outcome {
-    let run = stage.start(Watchdog { with_grandchild: true, ..Watchdog::default() }).await?;
-    idle(stage, &run, "ready").await?;
-    run.signal(Who::Server(0), Signal::SIGKILL)?;
-    notices(&run, run.patience() / 4).await?;
-    let ended = must_end(&run, Who::Watchdog, "the death of its server, whose pipes another process holds").await;
-    // That one is the suite's own, and not to be blamed on the pair.
+    let run = with_grandchild(stage).await?;
+    let ended = async {
+        idle(stage, &run, "ready").await?;
+        run.signal(Who::Server(0), Signal::SIGKILL)?;
+        notices(&run, run.patience() / 4).await?;
+        must_end(&run, Who::Watchdog, "the death of its server, whose pipes another process holds").await.map(drop)
+    };
+    let ended = ended.await;
     run.clear().await?;
-    ended.map(drop)
+    ended
 }
 
 /// Gives the watchdog something to notice it by that nobody hears it any more, unless it notices by itself within so long.
@@ -217,7 +224,8 @@ async fn signals_told(stage: &Stage) -> Outcome {
         let name = Signal::try_from(signal).map_or("", Signal::as_str);
         let told = [words, &forms[0], &forms[1], &forms[2]];
         let told: Vec<_> = told.into_iter().chain((!name.is_empty()).then_some(name)).collect();
-        says(&run, &told, &format!("that {name} ended the server"))?;
+        says(&run, &told, &format!("that {} ended the server", signal_name(signal)))?;
+        stage.over(&run).await?;
     }
     Ok(())
 }

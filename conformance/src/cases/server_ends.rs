@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::server_dies::notices;
-use super::steps::{both_end, die, ended_within, exits_with, leave, must_end, played, played_in, state};
+use super::steps::{
+    both_end, die, ended_within, exits_with, idle, leave, must_end, played, played_in, state, with_grandchild,
+};
 use super::to_watchdog::{answers_shown, recorded};
 use crate::event::{Status, Who};
 use crate::outcome::{Outcome, Stop};
@@ -310,10 +312,12 @@ async fn stubborn_server(stage: &Stage) -> Outcome {
 
 /// `exit` ends both although a process that the server started holds its pipes.
 async fn grandchild(stage: &Stage) -> Outcome {
-    let run = stage.start(Watchdog { with_grandchild: true, ..Watchdog::default() }).await?;
-    super::steps::idle(stage, &run, "ready").await?;
-    let left = leave(&run).await;
-    // It is the suite's own, and not to be blamed on the pair.
+    let run = with_grandchild(stage).await?;
+    let left = async {
+        idle(stage, &run, "ready").await?;
+        leave(&run).await
+    };
+    let left = left.await;
     run.clear().await?;
     left
 }

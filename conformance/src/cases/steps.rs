@@ -226,6 +226,18 @@ pub(super) async fn played_in(stage: &Stage, how: Watchdog, ignore: &[Signal]) -
     Ok((run, server))
 }
 
+/// A session in which the server has first started a process that holds whatever it was handed. That one is the suite's own,
+/// and not to be blamed on the pair: it has to be cleared away.
+pub(super) async fn with_grandchild(stage: &Stage) -> Result<Run, Stop> {
+    let handed = &hello(stage)?.descriptors;
+    let is_handed = |fd: Option<i32>| handed.iter().any(|one| one.handed && Some(one.number) == fd);
+    let wiring = stage.dialect().wiring;
+    if !is_handed(wiring.read) && !is_handed(wiring.write) {
+        return Err(Stop::NotApplicable("its server is not started with the ends that the two talk through".into()));
+    }
+    stage.start(Watchdog { with_grandchild: true, ..Watchdog::default() }).await
+}
+
 /// Waits until the words are shown anywhere.
 pub(super) async fn shows(run: &Run, words: &str) -> bool {
     run.until(|events| find(&shown(events, None), words.as_bytes()).map(drop)).await.is_some()

@@ -141,11 +141,13 @@ async fn cut_off(stage: &Stage) -> Outcome {
             if !client.run.record.look(|events| requests(events).is_empty()) {
                 return Err(Stop::failure(format!("no request from {what}"), "a request"));
             }
-            let (Some(reply), Some(through)) = (reply, client.replies_through()) else { continue };
-            let stream = last_replies(&client.run, through).await;
-            if stage.dialect().replies(&stream).contains(&&reply[..]) {
-                return Err(Stop::failure(format!("no setting from {what}"), format!("the reply {}", text(reply))));
+            if let (Some(reply), Some(through)) = (reply, client.replies_through()) {
+                let stream = last_replies(&client.run, through).await;
+                if stage.dialect().replies(&stream).contains(&&reply[..]) {
+                    return Err(Stop::failure(format!("no setting from {what}"), format!("the reply {}", text(reply))));
+                }
             }
+            stage.over(&client.run).await?;
         }
     }
     Ok(())
@@ -224,7 +226,8 @@ async fn corrupted(stage: &Stage) -> Outcome {
         for at in 1..setting.len() {
             let mut changed = setting.clone();
             changed[at] ^= 1;
-            if end.contains(&changed[at]) {
+            // Neither an end, nor what may keep the end that follows from being one.
+            if end.contains(&changed[at]) || changed[at] == b'\\' {
                 changed[at] ^= 2;
             }
             client.write(&[&stage.dialect().framed(&changed)[..], &framed].concat()).await?;

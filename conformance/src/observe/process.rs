@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use rustix::process::{WaitOptions, waitpid};
 use serde::{Deserialize, Serialize};
 
 use crate::event::Status;
@@ -93,18 +93,17 @@ pub fn signal(pid: i32, number: i32) -> io::Result<()> {
     }
 }
 
-/// Asks how a child of the suite ended, without waiting. `None` while it lives, or when it is not a child.
+/// Asks how a child of the suite ended, by whatever signal, without waiting. `None` while it lives, or when it is not a child.
 pub fn reap(pid: i32) -> Option<Status> {
-    match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) {
-        Ok(WaitStatus::Exited(_, status)) => Some(Status::Exited(status)),
-        Ok(WaitStatus::Signaled(_, signal, _)) => Some(Status::Killed(signal as i32)),
-        _ => None,
-    }
+    let child = rustix::process::Pid::from_raw(pid)?;
+    let (_, status) = waitpid(Some(child), WaitOptions::NOHANG).ok()??;
+    Some(Status::from_raw(status.as_raw()))
 }
 
 /// Whether a child of the suite lives. One that does not is reaped.
 pub fn is_living_child(pid: i32) -> bool {
-    waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) == Ok(WaitStatus::StillAlive)
+    let child = rustix::process::Pid::from_raw(pid);
+    child.is_some() && matches!(waitpid(child, WaitOptions::NOHANG), Ok(None))
 }
 
 /// Waits until a process has ended, and lets nothing else run meanwhile; says whether that came within this time.

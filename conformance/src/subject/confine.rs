@@ -20,7 +20,6 @@ use std::path::{Path, PathBuf};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount, mount_change, move_mount, open_tree,
@@ -113,7 +112,7 @@ pub(super) fn run(
             // What is held here as well would hide from the suite that the others have let go of it.
             drop((placed, suite));
             close_standard();
-            waitid(Id::Pid(Pid::from_raw(pid)), WaitPidFlag::WEXITED)?;
+            raw_status(Pid::from_raw(pid))?;
             Ok(0)
         }
     }
@@ -230,8 +229,7 @@ fn serve(program: Pid, suite: &UnixStream, ends: &SignalFd) -> io::Result<()> {
                 }
                 Some((Order::Alone, _)) => {
                     reap(program, is_asked)?;
-                    let anybody = waitid(Id::All, WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT);
-                    handover::send(suite, &(anybody == Err(nix::Error::ECHILD)), &[])?;
+                    handover::send(suite, &matches!(ended()?, Children::None), &[])?;
                 }
                 _ => return Ok(()),
             }
@@ -239,29 +237,50 @@ fn serve(program: Pid, suite: &UnixStream, ends: &SignalFd) -> io::Result<()> {
     }
 }
 
-/// How the program ended, as the kernel writes it down.
-fn raw_status(program: Pid) -> io::Result<i32> {
+/// How a child ended, as the kernel writes it down; it is reaped then.
+fn raw_status(child: Pid) -> io::Result<i32> {
     let mut raw = 0;
     // SAFETY: a child of this process, and a local for the answer.
-    match unsafe { libc::waitpid(program.as_raw(), &raw mut raw, 0) } {
+    match unsafe { libc::waitpid(child.as_raw(), &raw mut raw, 0) } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(raw),
     }
 }
 
+/// What is to be said of this process's children.
+enum Children {
+    None,
+    AllLive,
+    Ended(Pid),
+}
+
+/// Whether a child has ended, by whatever signal: nix has no name for some and takes them for an error.
+fn ended() -> io::Result<Children> {
+    // SAFETY: a local for the answer, in which all zeros is a valid one: that of nobody.
+    let (pid, result) = unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let look = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        let result = libc::waitid(libc::P_ALL, 0, &raw mut info, look);
+        (info.si_pid(), result)
+    };
+    match (result, io::Error::last_os_error()) {
+        (-1, error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(Children::None),
+        (-1, error) => Err(error),
+        _ if pid == 0 => Ok(Children::AllLive),
+        _ => Ok(Children::Ended(Pid::from_raw(pid))),
+    }
+}
+
 /// Reaps whoever has ended, but the program only when that has been asked about.
 fn reap(program: Pid, is_asked: bool) -> io::Result<()> {
-    loop {
-        let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG;
-        let ended = match waitid(Id::All, look | WaitPidFlag::WNOWAIT) {
-            Ok(ended) => ended.pid(),
-            Err(nix::Error::ECHILD) => None,
-            Err(error) => return Err(error.into()),
-        };
+    while let Children::Ended(child) = ended()? {
         // The program would come first again and again; the others can wait for it, since they are dead.
-        let Some(pid) = ended.filter(|pid| *pid != program || is_asked) else { return Ok(()) };
-        waitid(Id::Pid(pid), look)?;
+        if child == program && !is_asked {
+            break;
+        }
+        raw_status(child)?;
     }
+    Ok(())
 }
 
 /// Everything is to be read only, some of it empty, and the session's folder one in memory to be written to, which holds

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use conformance::observe::process;
 use conformance::subject::place::RunFolder;
 
-use crate::common::{Bench, fixtures, forgetful, graded_only, has_tier_a, python_path, reference, write_program};
+use crate::common::{
+    Bench, fixtures, forgetful, graded_only, has_tier_a, python_path, reference, strongest_tier, write_program,
+};
 
 /// Generous: what is waited for comes.
 const WITHIN: Duration = Duration::from_secs(60);
@@ -84,6 +86,19 @@ fn the_tier_is_the_strongest_there_is_and_a_weak_one_is_told_of() {
     let tier = if RunFolder::grouped().is_ok() { "B, in control groups" } else { "C, unsafe" };
     assert!(judged.status.success() && words.contains(&format!("\ntier      {tier}")), "{words}{warning}");
     assert!(warning.contains("kept apart from nothing") && warning.contains("max_user_namespaces is 0"), "{warning}");
+}
+
+/// So many descriptors a program has on macOS, unless it asks for more.
+#[test]
+fn a_run_does_with_few_descriptors() {
+    let bench = Bench::new(&std::env::var_os("PATH").unwrap_or_default());
+    for tier in ["C", strongest_tier()] {
+        let mut suite = bench.suite_under(&["sh", "-c", "ulimit -n 256; exec \"$@\"", "sh"]);
+        let profile = fixtures().join("profiles/reference.toml");
+        let judged =
+            suite.args(["--tier", tier, "--bin"]).arg(reference()).arg("--profile").arg(profile).output().unwrap();
+        assert!(judged.status.success(), "{tier}: {}", String::from_utf8_lossy(&judged.stdout));
+    }
 }
 
 /// Everybody below a process, with their command lines.

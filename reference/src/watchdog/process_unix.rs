@@ -12,14 +12,15 @@ use std::ffi::{CStr, CString, OsString, c_char};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::ExitStatus;
 
-use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::libc;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::stat::Mode;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::machine::Ending;
@@ -103,11 +104,10 @@ impl Process {
         if self.ended {
             return Ok(None);
         }
-        let ending = match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(_, status)) => Ending::Exited(status),
-            Ok(WaitStatus::Signaled(_, signal, _)) => Ending::Signaled(signal as i32, signal.as_str()),
-            Ok(_) | Err(Errno::EINTR) => return Ok(None),
-            Err(errno) => return Err(errno.into()),
+        let Some(status) = reaped(self.pid, libc::WNOHANG)? else { return Ok(None) };
+        let ending = match status.signal() {
+            Some(signal) => Ending::Signaled(signal, Signal::try_from(signal).map_or("real-time", Signal::as_str)),
+            None => Ending::Exited(status.code().unwrap_or_default()),
         };
         self.ended = true;
         Ok(Some(ending))
@@ -119,9 +119,20 @@ impl Drop for Process {
     fn drop(&mut self) {
         if !self.ended {
             self.kill();
-            let _ = waitpid(self.pid, None);
+            let _ = reaped(self.pid, 0);
         }
     }
+}
+
+/// How a child has ended, if it has. Not by nix, which takes an end by a real-time signal for an error, when the child is gone.
+fn reaped(child: Pid, options: libc::c_int) -> io::Result<Option<ExitStatus>> {
+    let mut status = 0;
+    // SAFETY: the call writes to this local alone.
+    let pid = unsafe { libc::waitpid(child.as_raw(), &raw mut status, options) };
+    if pid < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok((pid > 0).then(|| ExitStatus::from_raw(status)))
 }
 
 /// Marks every descriptor from 3 on to be closed in the child, those that we inherited ourselves too.

@@ -179,7 +179,9 @@ impl Job {
 
         let mut complaints = groups_of(judges);
         // Both judges are reaped: whoever is there was orphaned.
-        if let Ok(left) = waitid(Id::All, WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT) {
+        let left = waitid(Id::All, WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT);
+        // Of some signals it can say no more than that somebody ended by one.
+        if left != Err(nix::Error::ECHILD) {
             complaints.push(format!("a process is left: {left:?}"));
         }
         complaints.extend(Traces::now(&self.folder.join("guarded")).differences(&before));
