@@ -89,12 +89,15 @@ enum Arrival {
 /// So much of a request is noted.
 const NOTED_BYTES: usize = 4096;
 
+/// So many arrivals wait for a case to look: far more than any makes happen.
+const ARRIVALS_MAX: usize = 64;
+
 /// A misbehaving endpoint, until it is dropped.
 #[derive(Debug)]
 pub struct Rogue {
     manner: Manner,
     address: SocketAddr,
-    arrivals: mpsc::UnboundedReceiver<Arrival>,
+    arrivals: mpsc::Receiver<Arrival>,
     release: Arc<Semaphore>,
     notes: Arc<Record>,
     /// Keeps the port: bound, and for `Refuses` not listening.
@@ -116,7 +119,7 @@ impl Rogue {
             Ok::<_, String>(started.insert(rogue).address)
         });
         let address = address.map_err(io::Error::other)?;
-        let (arrivals, release) = (mpsc::unbounded_channel().1, Arc::new(Semaphore::new(0)));
+        let (arrivals, release) = (mpsc::channel(1).1, Arc::new(Semaphore::new(0)));
         let (held, serving) = (None, JoinSet::new());
         let past =
             || Rogue { manner, address, arrivals, release, notes: notes.clone(), _held: held, _serving: serving };
@@ -125,7 +128,7 @@ impl Rogue {
 
     fn on(bound: OwnedFd, manner: Manner, notes: Arc<Record>) -> io::Result<Self> {
         let address = SocketAddr::try_from(rustix::net::getsockname(&bound)?)?;
-        let (arrived, arrivals) = mpsc::unbounded_channel();
+        let (arrived, arrivals) = mpsc::channel(ARRIVALS_MAX);
         let release = Arc::new(Semaphore::new(0));
         let mut serving = JoinSet::new();
         let held = if manner == Manner::Refuses {
@@ -186,12 +189,7 @@ fn noted(session: &Record, manner: Manner, arrival: Arrival) -> bool {
     true
 }
 
-async fn serve(
-    listener: TcpListener,
-    manner: Manner,
-    arrived: mpsc::UnboundedSender<Arrival>,
-    release: Arc<Semaphore>,
-) {
+async fn serve(listener: TcpListener, manner: Manner, arrived: mpsc::Sender<Arrival>, release: Arc<Semaphore>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         connections.spawn(treat(stream, manner, arrived.clone(), release.clone()));
@@ -201,7 +199,7 @@ async fn serve(
 async fn treat(
     mut stream: TcpStream,
     manner: Manner,
-    arrived: mpsc::UnboundedSender<Arrival>,
+    arrived: mpsc::Sender<Arrival>,
     release: Arc<Semaphore>,
 ) -> io::Result<()> {
     let mut head = Vec::new();
@@ -223,9 +221,10 @@ async fn treat(
             n => left = left.saturating_sub(n),
         }
     }
-    head.truncate(NOTED_BYTES);
-    // Whoever no longer listens for arrivals does not mind.
-    let _ = arrived.send(Arrival::Request(head));
+    let noted = head[..head.len().min(NOTED_BYTES)].to_vec();
+    drop(head);
+    // Whoever no longer listens for arrivals does not mind, nor does a case to which too many come.
+    let _ = arrived.try_send(Arrival::Request(noted));
     if manner == Manner::Silent {
         while stream.read(&mut buffer).await? > 0 {}
         return Ok(());
@@ -251,7 +250,7 @@ async fn treat(
             let (head, body) = answer.split_at(answer.len() - Rogue::LATE.len() / 2);
             let first = drip(&mut stream, head).await;
             // Also to somebody who has hung up.
-            let _ = arrived.send(Arrival::HalfAnswered);
+            let _ = arrived.try_send(Arrival::HalfAnswered);
             first?;
             released().await?.forget();
             drip(&mut stream, body).await?;

@@ -111,13 +111,28 @@ fn sweep(place: &Path) {
     }
 }
 
-/// Removes a run's folder, the lock last: whoever is killed meanwhile leaves it to another.
+/// Removes a run's folder, the lock last: whoever is killed meanwhile leaves it to another, and so does whoever cannot remove
+/// all of it.
 fn remove(folder: &Path) {
-    let others = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    for other in others.filter(|other| other.file_name() != LOCK) {
-        let _ = std::fs::remove_dir_all(other.path()).or_else(|_| std::fs::remove_file(other.path()));
+    let others = || std::fs::read_dir(folder).into_iter().flatten().flatten().filter(|entry| entry.file_name() != LOCK);
+    for other in others() {
+        let _ = std::fs::remove_dir_all(other.path()).or_else(|_| {
+            open_up(&other.path());
+            std::fs::remove_dir_all(other.path()).or_else(|_| std::fs::remove_file(other.path()))
+        });
     }
-    let _ = std::fs::remove_dir_all(folder);
+    if others().next().is_none() {
+        let _ = std::fs::remove_dir_all(folder);
+    }
+}
+
+/// Lets the suite into folders that a subject has closed to everybody.
+fn open_up(folder: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let is_folder = std::fs::symlink_metadata(folder).is_ok_and(|folder| folder.is_dir());
+    if is_folder && std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).is_ok() {
+        std::fs::read_dir(folder).into_iter().flatten().flatten().for_each(|entry| open_up(&entry.path()));
+    }
 }
 
 impl RunFolder {
@@ -184,6 +199,7 @@ impl RunFolder {
 impl Drop for RunFolder {
     fn drop(&mut self) {
         remove(self.folder.path());
+        self.folder.disable_cleanup(true);
     }
 }
 
@@ -231,5 +247,21 @@ mod tests {
         sweep(place.path());
         assert!(!killed.exists());
         assert!(living.exists() && beginning.exists() && other.exists());
+    }
+
+    #[test]
+    fn what_a_subject_has_closed_to_everybody_goes_too() {
+        use std::os::unix::fs::PermissionsExt;
+        let place = tempfile::tempdir().unwrap();
+        let run = place.path().join("conf-a");
+        let deep = run.join("0/closed/deeper");
+        std::fs::create_dir_all(&deep).unwrap();
+        std::fs::write(deep.join("file"), "").unwrap();
+        drop(held(&run).unwrap());
+        for closed in [&deep, &run.join("0/closed")] {
+            std::fs::set_permissions(closed, std::fs::Permissions::from_mode(0o000)).unwrap();
+        }
+        sweep(place.path());
+        assert!(!run.exists());
     }
 }
