@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{RwLock, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::acts::Acts;
@@ -206,6 +206,7 @@ pub async fn run(
         strace: options.strace.clone(),
         past: options.past.clone(),
         replaying: Mutex::default(),
+        turns: RwLock::default(),
     });
     let learning_suite = suite.clone();
     let mut learning = JoinSet::new();

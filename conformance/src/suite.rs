@@ -4,7 +4,9 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+
 use std::time::Duration;
+use tokio::sync::RwLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +57,8 @@ pub struct Suite {
     pub past: Option<Bundle>,
     /// The cases that replay a recorded request, each that of its own place.
     pub replaying: Mutex<Vec<&'static str>>,
+    /// Held by each case among others, and by one that is performed alone.
+    pub turns: RwLock<()>,
 }
 
 /// What was learned before the cases began.

@@ -30,6 +30,7 @@ const IN_PYTHON: &[&str] = &[
     "a_pair_that_cannot_be_tapped_is_judged_alike",
     "a_pair_that_cannot_be_tapped_replayed",
     "a_pair_that_others_keep_from_the_processors_is_not_blamed",
+    "pairs_that_never_rest_do_not_excuse_each_other",
     "a_pair_that_does_what_is_asked_conforms",
     "a_pair_with_much_advice_replayed",
     "a_profile_that_was_learned_gives_the_same_verdicts",

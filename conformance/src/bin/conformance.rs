@@ -285,10 +285,15 @@ fn show(cli: &Cli, run: &Run) -> ExitCode {
         colour: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
     };
     print(&text::report(run, style, &repeat(cli)));
-    if run.answer == Answer::Interrupted
-        && let Some(journal) = &cli.journal
-    {
-        print(&format!("Go on with: {} --journal {} --resume\n", repeat(cli), journal.display()));
+    if let Some(journal) = &cli.journal {
+        let (again, journal) = (repeat(cli), journal.display());
+        match &run.lesson.slow {
+            Some(slow) => print(&format!("Nothing was kept in {journal}: too little was learned, since {slow}\n")),
+            None if run.answer == Answer::Interrupted => {
+                print(&format!("Go on with: {again} --journal {journal} --resume\n"));
+            }
+            None => {}
+        }
     }
     let learned =
         Profile { name: "learned".to_owned(), dialect: Some(run.lesson.learned.dialect.clone()), ..Profile::default() };
