@@ -1,6 +1,7 @@
-//! One case: performed, once more where the machine was too slow to tell, and judged; and what is kept of it.
+//! One case: performed when it is its turn, once more and alone where the machine was too slow to tell, and judged; and what
+//! is kept of it.
 //!
-//! Which case runs when is not known here, and what an outcome is worth is decided in `verdict`.
+//! What has to come before it is not known here, and what an outcome is worth is decided in `verdict`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,17 +37,27 @@ pub(crate) async fn attend(
     let Attempt { stage, outcome, waited } = loop {
         attempts += 1;
         let asked = Instant::now();
-        let (mut among, mut alone) = (None, None);
-        match attempts {
-            1 => among = Some(suite.turns.read().await),
+        let mut turn = match attempts {
+            1 => suite.turns.among().await,
             // Several pairs that never rest keep each other from the processors, and would all be excused by it.
-            _ => alone = Some(suite.turns.write().await),
-        }
+            _ => suite.turns.alone().await,
+        };
         // Whoever waits for his turn takes no time.
         begun += asked.elapsed();
-        let deadline = begun + suite.limits.time_max();
-        let (attempt, left) = attempt(&suite, &lesson, case, deadline).await;
-        drop((among, alone));
+        let (deadline, at_it) = (begun + suite.limits.time_max(), Instant::now());
+        let attempting = attempt(&suite, &lesson, case, deadline);
+        tokio::pin!(attempting);
+        let (attempt, left) = match tokio::time::timeout(suite.patience / 10, &mut attempting).await {
+            Ok(done) => done,
+            Err(_) => {
+                // What takes so long on a machine that is in time only waits: another case may run meanwhile.
+                if suite.lateness.worst_since(at_it) < suite.patience / 200 {
+                    turn.step_aside();
+                }
+                attempting.await
+            }
+        };
+        drop(turn);
         remains.extend(left);
         let is_final = suite.past.is_some() || lesson.slow.is_some() || Instant::now() > deadline;
         if !is_tried_again(&attempt.outcome, attempts, is_final) {
@@ -58,6 +69,7 @@ pub(crate) async fn attend(
     let evidence = if verdict.has_evidence() { evidence(&acts, &lesson) } else { Vec::new() };
     let traces = match (&suite.strace, &verdict) {
         (Some(strace), Verdict::Fail(_) | Verdict::Warn(_)) => {
+            let _turn = suite.turns.among().await;
             let stage = Stage::new(suite.clone(), lesson, case.id).traced(strace.clone());
             traced(case, stage).await
         }

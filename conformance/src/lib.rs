@@ -24,4 +24,5 @@ pub mod stage;
 pub mod subject;
 pub mod suite;
 pub mod timeline;
+pub mod turns;
 pub mod verdict;

@@ -8,7 +8,6 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{RwLock, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::acts::Acts;
@@ -27,6 +26,7 @@ use crate::subject::place::RunFolder;
 use crate::subject::remains::Remain;
 use crate::subject::sandbox::Tier;
 use crate::suite::{Lesson, Pair, Suite};
+use crate::turns::Turns;
 use crate::verdict::{Answer, Verdict, answer};
 
 /// What is to be run.
@@ -206,7 +206,7 @@ pub async fn run(
         strace: options.strace.clone(),
         past: options.past.clone(),
         replaying: Mutex::default(),
-        turns: RwLock::default(),
+        turns: Turns::new(options.jobs),
     });
     let learning_suite = suite.clone();
     let mut learning = JoinSet::new();
@@ -298,7 +298,6 @@ async fn cases_of(
     mut interrupted: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<(HashMap<String, Judged>, bool), Refusal> {
     let mut done: HashMap<String, Judged> = HashMap::new();
-    let slots = Arc::new(Semaphore::new(options.jobs));
     let mut running = JoinSet::new();
     let mut waiting = selected.to_vec();
     while done.len() < selected.len() {
@@ -313,7 +312,7 @@ async fn cases_of(
                 continue;
             }
             let settled = settled(&requirement, &done);
-            running.spawn(one(suite.clone(), lesson.clone(), slots.clone(), requirement, graded, settled));
+            running.spawn(one(suite.clone(), lesson.clone(), requirement, graded, settled));
         }
         let judged = tokio::select! {
             judged = running.join_next() => judged,
@@ -338,11 +337,10 @@ async fn cases_of(
     Ok((done, false))
 }
 
-/// Judges one requirement, when it is its turn.
+/// Judges one requirement.
 async fn one(
     suite: Arc<Suite>,
     lesson: Arc<Lesson>,
-    slots: Arc<Semaphore>,
     requirement: Requirement,
     graded: bool,
     settled: Option<Verdict>,
@@ -350,19 +348,8 @@ async fn one(
     if let Some(verdict) = settled {
         return Judged::without_a_case(requirement, graded, verdict);
     }
-    let slot = slots.acquire().await.expect("the semaphore is never closed");
     let case = cases::of(&requirement.id).expect("the tests hold that each has one");
-    let (patience, begun) = (suite.patience, Instant::now());
-    let attended = attend(suite.clone(), lesson, requirement, graded, case);
-    tokio::pin!(attended);
-    if let Ok(judged) = tokio::time::timeout(patience / 10, &mut attended).await {
-        return judged;
-    }
-    // What takes so long on a machine that is in time only waits: another case may run meanwhile.
-    if suite.lateness.worst_since(begun) < patience / 200 {
-        drop(slot);
-    }
-    attended.await
+    attend(suite, lesson, requirement, graded, case).await
 }
 
 /// The verdict on a requirement whose case need not run.

@@ -4,9 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-
 use std::time::Duration;
-use tokio::sync::RwLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +21,7 @@ use crate::subject::handover::Hello;
 use crate::subject::limits::Limits;
 use crate::subject::place::RunFolder;
 use crate::subject::remains::Remain;
+use crate::turns::Turns;
 
 /// The two programs under test, both absolute.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -57,8 +56,8 @@ pub struct Suite {
     pub past: Option<Bundle>,
     /// The cases that replay a recorded request, each that of its own place.
     pub replaying: Mutex<Vec<&'static str>>,
-    /// Held by each case among others, and by one that is performed alone.
-    pub turns: RwLock<()>,
+    /// Whose turn it is.
+    pub turns: Turns,
 }
 
 /// What was learned before the cases began.
