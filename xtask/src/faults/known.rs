@@ -157,6 +157,23 @@ pub(crate) fn gaps(files: &[File], requirements: &[Requirement]) -> Vec<String> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::edits::edited;
+    use crate::workspace;
+
+    /// So a change of a pair says at once which bugs have lost their place.
+    #[test]
+    fn every_fault_fits_the_pair_that_it_is_put_into() {
+        for file in files(&workspace().join("fixtures")).unwrap() {
+            let pair = match file.pair {
+                Base::Python => workspace().join("fixtures/pairs/python"),
+                Base::Reference => workspace().join("reference/src"),
+            };
+            for fault in &file.fault {
+                let misfit = fault.edit.iter().find_map(|edit| edited(&pair, &edit.file, &fault.edit).err());
+                assert_eq!(misfit, None, "{}", fault.name);
+            }
+        }
+    }
 
     fn reason(text: &str) -> Result<Reason, toml::de::Error> {
         toml::from_str::<BTreeMap<String, Reason>>(&format!("it = {text}")).map(|mut table| table.remove("it").unwrap())
