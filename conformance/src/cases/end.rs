@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use super::steps::{
     alone, both_end, ended_within, exits_with, idle, must_end, reached, ready, server_asleep, server_pid, shows, state,
 };
-use crate::event::{Event, Status, What, Who};
+use crate::event::{Event, Status, What, Who, ended};
 use crate::observe::process::{Facts, corpse, is_in_foreground};
 use crate::observe::rogue::{Manner, Rogue};
 use crate::outcome::{Outcome, Stop};
@@ -244,13 +244,15 @@ pub(super) async fn stop(run: &Run, who: Who) -> Result<(), Stop> {
 /// A server that was stopped and continued goes on.
 async fn stopped(stage: &Stage) -> Outcome {
     let run = ready(stage).await?;
-    stop(&run, Who::Server(0)).await?;
+    let goes_on = |run: &Run| Stop::failure("a server that was stopped and continued goes on", state(run));
+    if let Err(unseen) = stop(&run, Who::Server(0)).await {
+        // Whoever takes a stop for an end may have ended it already.
+        let is_gone = run.record.look(|events| ended(events, Who::Server(0)).is_some());
+        return Err(if is_gone { goes_on(&run) } else { unseen });
+    }
     run.line(&format!("doreq POST {}/while-stopped {{}}", run.url)).await?;
     run.signal(Who::Server(0), Signal::SIGCONT)?;
-    match super::steps::arrival(&run, "while-stopped").await {
-        Some(_) => Ok(()),
-        None => Err(Stop::failure("a server that was stopped and continued goes on", state(&run))),
-    }
+    super::steps::arrival(&run, "while-stopped").await.map(drop).ok_or_else(|| goes_on(&run))
 }
 
 /// The watchdog exits with status 0 after `exit`.
