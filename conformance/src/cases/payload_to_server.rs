@@ -7,7 +7,9 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 
 use super::json::{HALVES, NO_VALUES, contains, name, objects, quoted, written};
-use super::steps::{alone, arrivals, barrier, last_replies, must_end, not_learned, reached, replies, state, text};
+use super::steps::{
+    alone, arrivals, barrier, last_replies, must_end, not_learned, reached, replies, state, status_text, text,
+};
 use crate::dialect::payload::{Object, Value, object};
 use crate::dialect::{Dialect, find};
 use crate::event::{Status, Who, passed, requests};
@@ -373,7 +375,7 @@ async fn pending_late(stage: &Stage) -> Outcome {
     if replied && status == Some(Status::Exited(0)) {
         return Ok(());
     }
-    let status = status.map_or_else(|| "an unknown status".to_owned(), |status| status.to_string());
+    let status = status_text(status);
     let reply = if replied { "a reply" } else { "no reply" };
     Err(Stop::failure("a reply to the request that was under way, and exit status 0", format!("{reply} and {status}")))
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::end::stop;
-use super::steps::{alone, ended_within, last_replies, must_end, not_learned, state, text};
+use super::steps::{alone, ended_within, last_replies, must_end, not_learned, state, status_text, text};
 use super::to_server::recorded_setting;
 use crate::event::{Status, Who, passed, requests};
 use crate::observe::process::{asleep, facts};
@@ -39,10 +39,7 @@ async fn pending_done(stage: &Stage) -> Outcome {
     let expected = format!("{} requests and exit status 0", 1 + COPIES);
     match status {
         Some(Status::Exited(0)) if come == 1 + COPIES => Ok(()),
-        status => {
-            let status = status.map_or_else(|| "an unknown status".to_owned(), |status| status.to_string());
-            Err(Stop::failure(expected, format!("{come} requests and {status}")))
-        }
+        status => Err(Stop::failure(expected, format!("{come} requests and {}", status_text(status)))),
     }
 }
 
@@ -190,10 +187,7 @@ async fn server_sigterm(stage: &Stage) -> Outcome {
 async fn exits_well(client: &Client, after: &str) -> Outcome {
     match must_end(&client.run, Who::Server(0), after).await? {
         Some(Status::Exited(0)) => Ok(()),
-        status => {
-            let seen = status.map_or_else(|| "an unknown status".to_owned(), |status| status.to_string());
-            Err(Stop::failure(format!("the server exits with status 0 after {after}"), seen))
-        }
+        status => Err(Stop::failure(format!("the server exits with status 0 after {after}"), status_text(status))),
     }
 }
 

@@ -172,8 +172,23 @@ pub(super) fn exits_with(status: Option<Status>, expected: i32, after: &str) -> 
     if status == Some(Status::Exited(expected)) {
         return Ok(());
     }
-    let seen = status.map_or_else(|| "an unknown status".to_owned(), |s| s.to_string());
-    Err(Stop::failure(format!("the watchdog exits with status {expected} after {after}"), seen))
+    Err(Stop::failure(format!("the watchdog exits with status {expected} after {after}"), status_text(status)))
+}
+
+/// How a subject ended, for a report.
+pub(super) fn status_text(status: Option<Status>) -> String {
+    status.map_or_else(|| "an unknown status".to_owned(), |status| status.to_string())
+}
+
+/// A recorded message or reply of which one byte is another: neither one of its end, nor a backslash, which may keep the end
+/// that follows from being one.
+pub(super) fn with_changed(recorded: &[u8], at: usize, end: &[u8]) -> Vec<u8> {
+    let mut changed = recorded.to_vec();
+    changed[at] ^= 1;
+    if end.contains(&changed[at]) || changed[at] == b'\\' {
+        changed[at] ^= 2;
+    }
+    changed
 }
 
 /// The messages that went to the server; `Missing` when they cannot be told apart.

@@ -2,7 +2,10 @@
 //!
 //! Whatever the dialect, a message that was recorded and reaches the target again shows that the server took it.
 
-use super::steps::{alone, arrivals, complaints, last_replies, must_close, must_end, not_learned, state, text};
+use super::steps::{
+    alone, arrivals, complaints, last_replies, must_close, must_end, not_learned, state, status_text, text,
+    with_changed,
+};
 use crate::dialect::payload::Form;
 use crate::event::{Status, Who, passed, requests};
 use crate::observe::process::reads;
@@ -133,9 +136,8 @@ async fn cut_off(stage: &Stage) -> Outcome {
             let status = must_end(&client.run, Who::Server(0), "a message cut off by the end of the pipe");
             let status = status.await?;
             if status != Some(Status::Exited(0)) {
-                let seen = status.map_or_else(|| "an unknown status".to_owned(), |status| status.to_string());
                 let expected = format!("exit status 0 after the first {at} bytes of a message and the end of the pipe");
-                return Err(Stop::failure(expected, seen));
+                return Err(Stop::failure(expected, status_text(status)));
             }
             let what = format!("the first {at} of the {} bytes of {}", message.len(), text(&message));
             if !client.run.record.look(|events| requests(events).is_empty()) {
@@ -224,12 +226,7 @@ async fn corrupted(stage: &Stage) -> Outcome {
     for setting in SETTINGS.iter().filter_map(|line| stage.lesson.learned.messages.get(*line)?.as_ref()) {
         // Another op is another matter.
         for at in 1..setting.len() {
-            let mut changed = setting.clone();
-            changed[at] ^= 1;
-            // Neither an end, nor what may keep the end that follows from being one.
-            if end.contains(&changed[at]) || changed[at] == b'\\' {
-                changed[at] ^= 2;
-            }
+            let changed = with_changed(setting, at, end);
             client.write(&[&stage.dialect().framed(&changed)[..], &framed].concat()).await?;
             arrived += 1;
             must_arrive(&client, arrived, &format!("the one after {}", text(&changed))).await?;

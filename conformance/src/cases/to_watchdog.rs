@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::steps::{must_close, not_learned, played, played_in, shows, state, text};
+use super::steps::{must_close, not_learned, played, played_in, shows, state, text, with_changed};
 use crate::dialect::{find, times};
 use crate::event::{Event, Who, shown};
 use crate::outcome::{Outcome, Stop};
@@ -217,12 +217,7 @@ async fn reply_corrupted(stage: &Stage) -> Outcome {
     let mut tried = 0;
     for (line_of_changed, recorded) in settings(stage).into_iter().chain([(line, reply)]) {
         for position in 0..recorded.len() {
-            let mut changed = recorded.to_vec();
-            changed[position] ^= 1;
-            // Neither an end, nor what may keep the end that follows from being one.
-            if end.contains(&changed[position]) || changed[position] == b'\\' {
-                changed[position] ^= 2;
-            }
+            let changed = with_changed(recorded, position, end);
             // An answer of its own, as long as the one that was recorded, shows that the session goes on.
             tried += 1;
             let answer = format!("{:0width$}", tried, width = ANSWER.len());
