@@ -122,10 +122,11 @@ pub fn environment(pid: i32) -> Option<Vec<u8>> {
         let Ok(bytes) = std::fs::read(format!("/proc/{pid}/environ")) else { return Some(Vec::new()) };
         let about = if bytes.is_empty() { stat(pid) } else { None };
         let Some(about) = about.filter(|about| !matches!(about[0].as_str(), "Z" | "X")) else { return Some(bytes) };
-        // Where it begins and ends in its memory, both of the same program; nowhere as long as there is none.
-        match (about.get(47)?.as_str(), about.get(48)?.as_str()) {
-            (_, "0") => return None,
-            (begin, end) if begin == end => return Some(bytes),
+        // Where its code begins, and where this begins and ends, in the memory of the same program: nowhere as long as there
+        // is none, and both at one place while it is laid out. The code is entered after it.
+        match (about.get(23)?.as_str(), about.get(47)?.as_str(), about.get(48)?.as_str()) {
+            ("0", ..) | (.., "0") => return None,
+            (_, begin, end) if begin == end => return Some(bytes),
             // It was there a moment later.
             _ => {}
         }
