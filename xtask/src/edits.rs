@@ -73,6 +73,8 @@ pub(crate) fn while_edited<T>(
 /// optimised as everything is: a run starts hundreds of sessions, and without that they take longer than the build saves.
 pub(crate) fn built_for_one_run(cargo: &mut Command) {
     cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("RUSTFLAGS", "-Awarnings");
+    // The next one is built after it, and differs in a line.
+    cargo.env("CARGO_INCREMENTAL", "1");
 }
 
 fn copy_all(from: &Path, to: &Path) -> std::io::Result<()> {
