@@ -41,7 +41,7 @@ pub fn forgetful(bench: &Bench) -> PathBuf {
 /// Builds the reference, and says where cargo put it: beside the folder of this test's own program.
 pub fn reference() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo).args(["build", "--quiet", "--workspace", "--bins"]).status().unwrap();
+    let built = Command::new(cargo).args(["build", "--quiet", "--package", "reference", "--bins"]).status().unwrap();
     assert!(built.success(), "the reference could not be built");
     std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned()
 }
