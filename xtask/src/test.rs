@@ -174,8 +174,8 @@ fn steps(cargo_test_args: Vec<OsString>, left_out: &[&str]) -> Vec<Step> {
         let stability = |runs, load| vec!["stability", "--no-keep", "--runs", runs, "--load", load];
         let mut further = vec![
             ("faults", vec!["faults"], None),
-            ("stability", stability("10", "0"), Some(SLICES_WITHIN)),
-            ("under load", stability("4", "4"), Some(SLICES_WITHIN)),
+            ("stability", stability("6", "0"), Some(SLICES_WITHIN)),
+            ("under load", stability("3", "4"), Some(SLICES_WITHIN)),
         ];
         if cfg!(target_os = "linux") && has_namespaces() {
             if python().is_ok() && is_there("cc", "--version") {
@@ -198,7 +198,7 @@ fn steps(cargo_test_args: Vec<OsString>, left_out: &[&str]) -> Vec<Step> {
 
 /// All mutants take half an hour, so each commit has the next slice of them.
 fn slice_of_mutants() -> String {
-    const SLICES: u64 = 20;
+    const SLICES: u64 = 30;
     let output = Command::new("git").args(["rev-list", "--count", "HEAD"]).current_dir(crate::workspace()).output();
     let count = output.ok().and_then(|output| String::from_utf8(output.stdout).ok()?.trim().parse::<u64>().ok());
     format!("{}/{SLICES}", count.unwrap_or(0) % SLICES)
