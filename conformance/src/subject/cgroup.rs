@@ -17,6 +17,12 @@ const PREFIX: &str = "conf-";
 /// The file that lists a group's processes and takes others.
 const MEMBERS: &str = "cgroup.procs";
 
+/// The file that lists what a group of version 2 hands on to those below it.
+const HANDED_ON: &str = "cgroup.subtree_control";
+
+/// The bound on memory of version 2.
+const MEMORY_MAX: &str = "memory.max";
+
 /// The hierarchy of version 2.
 const UNIFIED: &str = "unified";
 
@@ -87,6 +93,11 @@ impl Memory {
         let mut refused = io::Error::new(io::ErrorKind::Unsupported, "no control group here has memory below it");
         for (above, bound) in with_memory() {
             let made = Groups::below(&above).and_then(|groups| {
+                if bound == MEMORY_MAX {
+                    // A group of version 2 has below it what it was told to hand on, and nothing else.
+                    fs::write(groups.folder.join(HANDED_ON), "+memory")
+                        .map_err(|error| not_below(&groups.folder, error))?;
+                }
                 let memory = Memory { groups, bound, bytes };
                 memory.session().map(|_| memory)
             });
@@ -115,10 +126,10 @@ fn with_memory() -> Vec<(PathBuf, &'static str)> {
         // Beside processes there are no groups with memory, so it is seldom the suite's own.
         let above = own.group.ancestors().take_while(|group| group.starts_with(&own.mount));
         let hands_on = |group: &&Path| {
-            let handed = fs::read_to_string(group.join("cgroup.subtree_control"));
+            let handed = fs::read_to_string(group.join(HANDED_ON));
             handed.is_ok_and(|handed| handed.split_whitespace().any(|name| name == "memory"))
         };
-        found.extend(above.filter(hands_on).map(|group| (group.to_owned(), "memory.max")));
+        found.extend(above.filter(hands_on).map(|group| (group.to_owned(), MEMORY_MAX)));
     }
     found.extend(own("memory").ok().map(|own| (own.group, "memory.limit_in_bytes")));
     found
