@@ -20,9 +20,6 @@ const MEMBERS: &str = "cgroup.procs";
 /// The file that lists what a group of version 2 hands on to those below it.
 const HANDED_ON: &str = "cgroup.subtree_control";
 
-/// The bound on memory of version 2.
-const MEMORY_MAX: &str = "memory.max";
-
 /// The hierarchy of version 2.
 const UNIFIED: &str = "unified";
 
@@ -93,11 +90,9 @@ impl Memory {
         let mut refused = io::Error::new(io::ErrorKind::Unsupported, "no control group here has memory below it");
         for (above, bound) in with_memory() {
             let made = Groups::below(&above).and_then(|groups| {
-                if bound == MEMORY_MAX {
-                    // A group of version 2 has below it what it was told to hand on, and nothing else.
-                    fs::write(groups.folder.join(HANDED_ON), "+memory")
-                        .map_err(|error| not_below(&groups.folder, error))?;
-                }
+                // A group of version 2 has below it what it was told to hand on, and nothing else; in version 1 there is
+                // nothing to be told. If it does not, there is no bound to set for a session.
+                let _ = fs::write(groups.folder.join(HANDED_ON), "+memory");
                 let memory = Memory { groups, bound, bytes };
                 memory.session().map(|_| memory)
             });
@@ -129,7 +124,7 @@ fn with_memory() -> Vec<(PathBuf, &'static str)> {
             let handed = fs::read_to_string(group.join(HANDED_ON));
             handed.is_ok_and(|handed| handed.split_whitespace().any(|name| name == "memory"))
         };
-        found.extend(above.filter(hands_on).map(|group| (group.to_owned(), MEMORY_MAX)));
+        found.extend(above.filter(hands_on).map(|group| (group.to_owned(), "memory.max")));
     }
     found.extend(own("memory").ok().map(|own| (own.group, "memory.limit_in_bytes")));
     found
