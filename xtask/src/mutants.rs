@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use crate::edits::{built_for_one_run, copy_of};
 use crate::files::read_toml;
-use crate::steps::status;
+use crate::steps::{cargo, status};
 use crate::{conformance as suite, workspace};
 
 /// The reference's files that are mutated, below `reference/src`.
@@ -150,7 +150,7 @@ pub(crate) fn run(slice: Option<Slice>) -> ExitCode {
 }
 
 fn tried(slice: Option<Slice>) -> Result<(String, Vec<String>), String> {
-    if !crate::test::has_mutants() {
+    if !cargo(["mutants", "--version"]).output().is_ok_and(|output| output.status.success()) {
         return Err("cargo-mutants not found; install it with: cargo install --locked cargo-mutants".into());
     }
     suite::build(false)?;
@@ -213,7 +213,7 @@ fn copy_to_mutate(folder: &Path, built: &Path) -> Result<PathBuf, String> {
 }
 
 fn cargo_mutants(copy: &Path, folder: &Path) -> Command {
-    let mut command = crate::steps::cargo(["mutants", "--no-config", "--colors=never", "--dir"]);
+    let mut command = cargo(["mutants", "--no-config", "--colors=never", "--dir"]);
     command.arg(copy).arg("--output").arg(folder);
     for file in FILES {
         command.arg("--file").arg(Path::new("reference/src").join(file));

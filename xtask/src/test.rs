@@ -170,7 +170,6 @@ fn steps(cargo_test_args: Vec<OsString>, left_out: &[&str]) -> Vec<Step> {
     ];
     if cfg!(unix) && all {
         steps.push(Step::new("fuzz", fuzz));
-        let slice = slice_of_mutants();
         let stability = |runs, load| vec!["stability", "--no-keep", "--runs", runs, "--load", load];
         let mut further = vec![
             ("faults", vec!["faults"], None),
@@ -183,9 +182,6 @@ fn steps(cargo_test_args: Vec<OsString>, left_out: &[&str]) -> Vec<Step> {
             }
             further.push(("kills", vec!["kills", "--points", "10"], None));
         }
-        if has_mutants() {
-            further.push(("mutants", vec!["mutants", "--slice", &slice], Some(SLICES_WITHIN)));
-        }
         for (name, arguments, within) in further {
             // This very program.
             let mut command = Command::new(env::current_exe().unwrap_or_else(|_| "xtask".into()));
@@ -194,19 +190,6 @@ fn steps(cargo_test_args: Vec<OsString>, left_out: &[&str]) -> Vec<Step> {
         }
     }
     steps
-}
-
-/// All mutants take half an hour, so each commit has the next slice of them.
-fn slice_of_mutants() -> String {
-    const SLICES: u64 = 30;
-    let output = Command::new("git").args(["rev-list", "--count", "HEAD"]).current_dir(crate::workspace()).output();
-    let count = output.ok().and_then(|output| String::from_utf8(output.stdout).ok()?.trim().parse::<u64>().ok());
-    format!("{}/{SLICES}", count.unwrap_or(0) % SLICES)
-}
-
-/// Whether cargo-mutants is there. Which mutants survive is known for Linux.
-pub(crate) fn has_mutants() -> bool {
-    cfg!(target_os = "linux") && cargo(["mutants", "--version"]).output().is_ok_and(|output| output.status.success())
 }
 
 fn is_there(tool: &str, argument: &str) -> bool {
@@ -238,11 +221,6 @@ fn missing() -> Vec<Missing> {
         if !is_there(tool, argument) {
             missing.push(Missing { said: format!("{tool} not found: install {language}."), tests });
         }
-    }
-    if cfg!(target_os = "linux") && !has_mutants() {
-        let said = "cargo-mutants not found: no mutants are tried. Install it with: \
-                    cargo install --locked cargo-mutants";
-        missing.push(Missing { said: said.into(), tests: &[] });
     }
     // It exists nowhere else.
     if cfg!(target_os = "linux") && !is_there("strace", "-V") {
