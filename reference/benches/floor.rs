@@ -31,8 +31,9 @@ mod unix {
     use reference::codec::op_frame::{
         END_SYMBOL, HttpRequest, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, Reply, Request, split,
     };
+    use reference::process::Process;
+    use reference::transport::inherited;
     use reference::transport::pipe::{Connection, Received};
-    use reference::watchdog::process::Process;
 
     const ROUNDS: usize = 41;
     const STREAM_PASSES: usize = 4;
@@ -220,7 +221,8 @@ mod unix {
 
     impl Real {
         fn start() -> Self {
-            let (process, ends) = Process::start(Path::new(env!("CARGO_BIN_EXE_server")), &[]).expect("the server");
+            let (process, ends) =
+                Process::start(Path::new(env!("CARGO_BIN_EXE_server")), &[], inherited::arguments).expect("the server");
             let inbox = Delimited::new(END_SYMBOL, REPLY_BYTES_MAX);
             let connection = Connection::new(ends.replies, ends.requests, inbox).expect("connection");
             Self { connection, process }

@@ -7,6 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use signal_hook::{flag, low_level};
 
@@ -42,6 +44,24 @@ impl Signals {
         Some(came.0)
     }
 
+    /// Calls `each` for every signal that comes, on a thread of its own.
+    pub fn forward(mut self, each: impl Fn(Signal) + Send + 'static) -> io::Result<()> {
+        let waiting = move || {
+            loop {
+                while let Some(signal) = self.take() {
+                    each(signal);
+                }
+                match poll(&mut [PollFd::new(self.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE) {
+                    Ok(_) => self.quiet(),
+                    Err(Errno::EINTR) => {}
+                    // It cannot be waited for, so there is nothing to hear any more.
+                    Err(_) => return,
+                }
+            }
+        };
+        std::thread::Builder::new().spawn(waiting).map(drop)
+    }
+
     /// Quiets the descriptor, after it has said that a signal came.
     pub fn quiet(&mut self) {
         let mut bytes = [0; 64];
@@ -58,7 +78,6 @@ impl AsFd for Signals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
     #[test]
     fn a_signal_wakes_and_is_taken_once() {

@@ -12,8 +12,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use common::{DEADLINE, Peer, SERVER};
-use reference::watchdog::machine::Ending;
-use reference::watchdog::process::Process;
+use reference::ending::Ending;
+use reference::process::Process;
+use reference::transport::inherited;
 
 /// A server and our ends of its pipes, used with plain blocking calls.
 struct Server {
@@ -25,7 +26,7 @@ struct Server {
 impl Server {
     fn start(arguments: &[&str]) -> Self {
         let arguments: Vec<_> = arguments.iter().map(Into::into).collect();
-        let (process, ends) = Process::start(Path::new(SERVER), &arguments).expect("the server");
+        let (process, ends) = Process::start(Path::new(SERVER), &arguments, inherited::arguments).expect("the server");
         let file = |fd: OwnedFd| File::from(fd);
         Self { process, requests: Some(file(ends.requests)), replies: file(ends.replies) }
     }

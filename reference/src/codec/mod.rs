@@ -4,3 +4,4 @@ pub mod delimited;
 pub mod malformed;
 pub mod op_frame;
 pub mod payload;
+pub mod pipe_message;

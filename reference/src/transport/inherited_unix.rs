@@ -1,4 +1,5 @@
-//! How the ends of the pipes reach a server on Unix: requests come in at descriptor 3, replies go out at 4.
+//! How the ends of pipes reach a child on Unix, as descriptors: a server has its requests at 3 and its replies at 4, and any
+//! other program is told the numbers.
 //!
 //! All that is unsafe about taking them over is in this file. It does not know what is sent over them.
 
@@ -7,8 +8,10 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileTypeExt;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
@@ -18,6 +21,9 @@ pub const REQUESTS_FD: RawFd = 3;
 
 /// Where a server leaves its replies.
 pub const REPLIES_FD: RawFd = 4;
+
+/// One end of a pipe.
+pub type End = OwnedFd;
 
 /// The two ends that a server works with.
 #[derive(Debug)]
@@ -48,6 +54,11 @@ impl fmt::Display for NoPipes {
 
 impl std::error::Error for NoPipes {}
 
+/// What tells a server where its ends are: nothing, since they have fixed numbers.
+pub fn arguments(_requests: usize, _replies: usize) -> Vec<OsString> {
+    Vec::new()
+}
+
 /// Takes over the inherited ends. It can be done once in a process. On Unix the arguments say nothing about them.
 pub fn take(_arguments: &[OsString]) -> Result<Ends, NoPipes> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -63,6 +74,36 @@ pub fn take(_arguments: &[OsString]) -> Result<Ends, NoPipes> {
         let _ = fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
     }
     Ok(ends)
+}
+
+/// Takes over the inherited end with this number, to read from it or, if `writes`, to write to it, and waiting for that. To be
+/// done once for each number, before anything else is opened, which might then have the number of an end that is missing. The
+/// error says what is wrong with it.
+pub fn one(number: usize, writes: bool) -> Result<End, String> {
+    let direction = if writes { OFlag::O_WRONLY } else { OFlag::O_RDONLY };
+    let use_ = if writes { "write to" } else { "read from" };
+    let told = |found: &str| format!("expected a pipe to {use_} at descriptor {number}, which is {found}");
+    let fd = RawFd::try_from(number).map_err(|_| told("no descriptor"))?;
+    check(fd, direction).map_err(|missing| told(missing.found))?;
+    static TAKEN: Mutex<Vec<RawFd>> = Mutex::new(Vec::new());
+    let mut taken = TAKEN.lock().expect("nobody panics with it");
+    if taken.contains(&fd) {
+        return Err(told("in use for the other direction"));
+    }
+    taken.push(fd);
+    // SAFETY: it is open, as was just checked, and nobody else in this process owns it: it was inherited, std never closes 0 to
+    // 2, which alone it uses, and the list above lets no second owner come into being.
+    let end = unsafe { OwnedFd::from_raw_fd(fd) };
+    waits(&end).map_err(|error| told(&error.to_string()))?;
+    Ok(end)
+}
+
+/// Has whoever reads or writes wait, however it was left by whoever handed it on, and no child of ours inherit it.
+fn waits(end: &OwnedFd) -> io::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(end, FcntlArg::F_GETFL)?);
+    fcntl(end, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
+    fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    Ok(())
 }
 
 /// A descriptor that is open, a pipe or a socket, and open in the right direction.

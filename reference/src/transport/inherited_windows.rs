@@ -9,15 +9,19 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::os::windows::io::{FromRawHandle, OwnedHandle, RawHandle};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use windows_sys::Win32::Storage::FileSystem::{FILE_TYPE_PIPE, GetFileType};
 
 /// The argument that says where a server finds its requests.
-pub const REQUESTS_KEY: &str = "pipe_in";
+const REQUESTS_KEY: &str = "pipe_in";
 
 /// The argument that says where a server leaves its replies.
-pub const REPLIES_KEY: &str = "pipe_out";
+const REPLIES_KEY: &str = "pipe_out";
+
+/// One end of a pipe.
+pub type End = OwnedHandle;
 
 /// The two ends that a server works with.
 #[derive(Debug)]
@@ -48,6 +52,11 @@ impl fmt::Display for NoPipes {
 
 impl std::error::Error for NoPipes {}
 
+/// What tells a server where its ends are.
+pub fn arguments(requests: usize, replies: usize) -> Vec<OsString> {
+    vec![format!("{REQUESTS_KEY}={requests}").into(), format!("{REPLIES_KEY}={replies}").into()]
+}
+
 /// Takes over the inherited ends that the arguments name. It can be done once in a process.
 pub fn take(arguments: &[OsString]) -> Result<Ends, NoPipes> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -62,6 +71,27 @@ pub fn take(arguments: &[OsString]) -> Result<Ends, NoPipes> {
     unsafe {
         Ok(Ends { requests: OwnedHandle::from_raw_handle(requests), replies: OwnedHandle::from_raw_handle(replies) })
     }
+}
+
+/// Takes over the inherited end with this value, to read from it or, if `writes`, to write to it. To be done once for each
+/// value. The error says what is wrong with it.
+pub fn one(value: usize, writes: bool) -> Result<End, String> {
+    let use_ = if writes { "write to" } else { "read from" };
+    let told = |found: &str| format!("expected a pipe to {use_} at handle {value}, which is {found}");
+    let handle = value as RawHandle;
+    // SAFETY: the handle is only asked about; if it is not open, the call answers that its type is unknown.
+    if unsafe { GetFileType(handle) } != FILE_TYPE_PIPE {
+        return Err(told("not a pipe"));
+    }
+    static TAKEN: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+    let mut taken = TAKEN.lock().expect("nobody panics with it");
+    if taken.contains(&value) {
+        return Err(told("in use for the other direction"));
+    }
+    taken.push(value);
+    // SAFETY: it is an open pipe, as was just checked, and nobody else in this process owns it: it was inherited, and the list
+    // above lets no second owner come into being.
+    Ok(unsafe { OwnedHandle::from_raw_handle(handle) })
 }
 
 /// The last value counts: the watchdog appends its own.

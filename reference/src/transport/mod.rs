@@ -5,5 +5,4 @@
 pub mod inherited;
 #[cfg(unix)]
 pub mod pipe;
-#[cfg(any(windows, test))]
 pub mod pump;

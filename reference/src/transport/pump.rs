@@ -1,9 +1,8 @@
-//! Two one-way pipes where reading and writing cannot wait together, as on Windows: a thread for each direction.
+//! One-way pipes where reading and writing cannot wait together, as on Windows, or need not: a thread for each.
 //!
 //! What they bring goes into one channel, which is what the event loop there waits for. The reading thread reads only
 //! when it was allowed to, so what has not been worked on stays in the pipe. It knows bytes, not messages.
 
-use std::fs::File;
 use std::io::{Read, Write};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
@@ -81,14 +80,14 @@ pub struct Writer {
 impl Writer {
     /// Writes to `target` and tells of it as `wrap` says.
     pub fn start<Event: Send + 'static>(
-        mut target: File,
+        mut target: impl Write + Send + 'static,
         events: Sender<Event>,
         wrap: impl Fn(News) -> Event + Send + 'static,
     ) -> Self {
         let (bytes, waiting) = channel::<Vec<u8>>();
         thread::spawn(move || {
             for bytes in waiting {
-                let sent = target.write_all(&bytes);
+                let sent = target.write_all(&bytes).and_then(|()| target.flush());
                 let news = if sent.is_ok() { News::Sent(bytes.len()) } else { News::Broken };
                 if events.send(wrap(news)).is_err() || sent.is_err() {
                     return;
@@ -121,6 +120,7 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
     use std::sync::mpsc::Receiver;
     use std::time::Duration;
 

@@ -13,13 +13,13 @@
 //! ```
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::command::{Command, Mistake};
 use super::printable::{printable, printable_line};
 use crate::codec::malformed::Malformed;
 use crate::codec::op_frame::{Op, Reply, Request};
+use crate::ending::Ending;
 
 /// After `exit` or the end of the input, replies that are due get this long.
 pub const REPLIES_WAIT: Duration = Duration::from_secs(1);
@@ -100,29 +100,9 @@ impl StopSignal {
     }
 }
 
-/// How a server ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ending {
-    /// It exited with this status.
-    Exited(i32),
-    /// It was killed by the signal with this number and name.
-    Signaled(i32, &'static str),
-}
-
-impl Ending {
-    /// Whether a server that was asked to end has done so as it should: a server without a handler dies of SIGALRM.
-    fn is_ordered(&self) -> bool {
-        matches!(self, Ending::Exited(0) | Ending::Signaled(_, "SIGALRM"))
-    }
-}
-
-impl fmt::Display for Ending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Ending::Exited(status) => write!(f, "exit status {status}"),
-            Ending::Signaled(number, name) => write!(f, "killed by signal {number} ({name})"),
-        }
-    }
+/// Whether a server that was asked to end has done so as it should: a server without a handler dies of SIGALRM.
+fn is_ordered(ending: &Ending) -> bool {
+    matches!(ending, Ending::Exited(0) | Ending::Signaled(_, "SIGALRM"))
 }
 
 /// What happens to a watchdog.
@@ -351,7 +331,7 @@ impl Machine {
             !matches!(self.phase, Phase::Serving | Phase::Draining { .. }) && self.reason != Reason::ServerClosed;
         let killed = self.phase == Phase::Killed;
         self.phase = Phase::Ended;
-        let well = asked && (killed || ending.is_ordered());
+        let well = asked && (killed || is_ordered(ending));
         if !well {
             self.complain(format!("server died: {ending}"), actions);
         }

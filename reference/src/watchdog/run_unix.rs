@@ -13,11 +13,12 @@ use super::command::LINE_BYTES_MAX;
 use super::console::{Console, Stream};
 use super::machine::{Action, Event, Machine, StopSignal};
 use super::options::Options;
-use super::process::Process;
 use super::{Failure, understand};
 use crate::codec::delimited::{Delimited, Piece};
 use crate::codec::op_frame::{END_SYMBOL, REPLY_BYTES_MAX};
+use crate::process::Process;
 use crate::signals::Signals;
+use crate::transport::inherited;
 use crate::transport::pipe::{Connection, Received, wait_for};
 
 /// How much unread input is looked through after the server's death.
@@ -28,7 +29,8 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
     // Before the server is started, so that not even an early death goes unseen.
     let signals = Signals::watch(&[Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM, Signal::SIGCHLD]);
     let signals = signals.map_err(Failure::System)?;
-    let (process, ends) = Process::start(&options.server, &options.arguments).map_err(Failure::Start)?;
+    let (process, ends) =
+        Process::start(&options.server, &options.arguments, inherited::arguments).map_err(Failure::Start)?;
     let inbox = Delimited::new(END_SYMBOL, REPLY_BYTES_MAX);
     let connection = Connection::new(ends.replies, ends.requests, inbox).map_err(Failure::System)?;
     connection.enlarge();

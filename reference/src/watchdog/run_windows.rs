@@ -10,10 +10,11 @@ use std::time::Instant;
 use super::command::LINE_BYTES_MAX;
 use super::machine::{Action, Event, Machine, StopSignal};
 use super::options::Options;
-use super::process::Process;
 use super::{Failure, understand};
 use crate::codec::delimited::Delimited;
 use crate::codec::op_frame::{END_SYMBOL, REPLY_BYTES_MAX};
+use crate::process::Process;
+use crate::transport::inherited;
 use crate::transport::pump::{News, Reader, Writer};
 
 enum Happened {
@@ -30,7 +31,8 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
     let interrupts = sender.clone();
     ctrlc::set_handler(move || drop(interrupts.send(Happened::Interrupt)))
         .map_err(|error| Failure::System(io::Error::other(error)))?;
-    let (process, ends) = Process::start(&options.server, &options.arguments).map_err(Failure::Start)?;
+    let (process, ends) =
+        Process::start(&options.server, &options.arguments, inherited::arguments).map_err(Failure::Start)?;
     let deaths = sender.clone();
     process.watch(move || drop(deaths.send(Happened::ServerEnded))).map_err(Failure::System)?;
     let interactive = io::stdin().is_terminal() && io::stdout().is_terminal();

@@ -57,7 +57,8 @@ impl Workshop {
     }
 
     fn cargo_build(&self) -> Result<(), String> {
-        let mut build = cargo(["build", "--quiet", "--bins", "--offline"]);
+        let mut build = cargo(["build", "--quiet", "--offline"]);
+        build.args(PROGRAMS.iter().flat_map(|program| ["--bin", program]));
         build.current_dir(&self.copy).env("CARGO_TARGET_DIR", self.copy.join("target"));
         built_for_one_run(&mut build);
         let output = build.stdin(Stdio::null()).output().map_err(|error| format!("cannot start cargo: {error}"))?;

@@ -1,9 +1,9 @@
-//! Starts, signals and reaps a server on Unix.
+//! Starts, signals and reaps a child with two pipes on Unix.
 //!
 //! `posix_spawn` does it: it costs the same however large the parent is, and reports a program that cannot be
 //! executed without a pipe of its own, which descriptors 3 and 4 could overwrite. The child gets the environment as it
-//! is, default dispositions, an empty signal mask, a process group of its own (so that Ctrl-C reaches the watchdog
-//! only, which then ends the server in order), `/dev/null` as its input, the pipes at 3 and 4, and nothing else.
+//! is, default dispositions, an empty signal mask, a process group of its own (so that Ctrl-C reaches the parent only,
+//! which then ends the child in order), `/dev/null` as its input, the pipes at 3 and 4, and nothing else.
 //! (Signals 32 and 33 are glibc's own: it leaves them ignored in whatever it spawns.)
 
 #![expect(unsafe_code, reason = "descriptors that were inherited have no owner, and `environ` is a C variable")]
@@ -23,21 +23,21 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 
-use super::machine::Ending;
+use crate::ending::Ending;
 use crate::transport::inherited::{REPLIES_FD, REQUESTS_FD};
 
 /// Our copies of the child's ends are kept above the numbers at which the child gets them, so that putting one into
 /// its place can never overwrite the other.
 const SAFE_FD: RawFd = 10;
 
-/// A server that was started, until it is reaped.
+/// A child that was started, until it is reaped.
 #[derive(Debug)]
 pub struct Process {
     pid: Pid,
     ended: bool,
 }
 
-/// Our ends of the pipes to a server.
+/// Our ends of the pipes to a child.
 #[derive(Debug)]
 pub struct Ends {
     /// Requests go in here.
@@ -47,8 +47,13 @@ pub struct Ends {
 }
 
 impl Process {
-    /// Starts the server. The child's ends of the pipes are closed here again, so each end has one holder.
-    pub fn start(server: &Path, arguments: &[OsString]) -> io::Result<(Self, Ends)> {
+    /// Starts the program. The child's ends of the pipes are closed here again, so each end has one holder. Where the
+    /// child finds them, reading and writing, is told by the arguments that `tell` makes of it.
+    pub fn start(
+        program: &Path,
+        arguments: &[OsString],
+        tell: impl FnOnce(usize, usize) -> Vec<OsString>,
+    ) -> io::Result<(Self, Ends)> {
         close_on_exec_all();
         let (child_requests, requests) = os_pipe::pipe()?;
         let (replies, child_replies) = os_pipe::pipe()?;
@@ -73,33 +78,34 @@ impl Process {
         attributes.set_sigmask(&SigSet::empty())?;
         attributes.set_pgroup(Pid::from_raw(0))?;
 
-        let path = CString::new(server.as_os_str().as_bytes())?;
+        let path = CString::new(program.as_os_str().as_bytes())?;
         let mut argv = vec![path.clone()];
-        for argument in arguments {
+        for argument in arguments.iter().chain(&tell(REQUESTS_FD as usize, REPLIES_FD as usize)) {
             argv.push(CString::new(argument.as_bytes())?);
         }
         let pid = posix_spawn(path.as_c_str(), &files, &attributes, &argv, &environment())?;
         Ok((Self { pid, ended: false }, Ends { requests: requests.into(), replies: replies.into() }))
     }
 
-    /// Asks the server to end: SIGALRM.
+    /// Asks a server to end: SIGALRM.
     pub fn alarm(&self) {
         self.signal(Signal::SIGALRM);
     }
 
-    /// Ends the server: SIGKILL.
+    /// Ends the child: SIGKILL.
     pub fn kill(&self) {
         self.signal(Signal::SIGKILL);
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Sends the child a signal; one that has ended is sent none.
+    pub fn signal(&self, signal: Signal) {
         // Until it is reaped the number is ours, even if the process is dead already; then there is nothing to do.
         if !self.ended {
             let _ = kill(self.pid, signal);
         }
     }
 
-    /// How the server ended, if it has; it is reaped then.
+    /// How the child ended, if it has; it is reaped then.
     pub fn try_wait(&mut self) -> io::Result<Option<Ending>> {
         if self.ended {
             return Ok(None);
@@ -115,7 +121,7 @@ impl Process {
 }
 
 impl Drop for Process {
-    /// Whatever goes wrong here, the server does not stay behind.
+    /// Whatever goes wrong here, the child does not stay behind.
     fn drop(&mut self) {
         if !self.ended {
             self.kill();
@@ -164,7 +170,7 @@ fn environment() -> Vec<&'static CStr> {
     }
     let mut entries = Vec::new();
     // SAFETY: `environ` is null or an array of C strings that ends with a null; this process never changes it, and it
-    // has no thread besides this one when a server is started.
+    // has no thread that could when a child is started.
     unsafe {
         let mut entry = environ;
         while !entry.is_null() && !(*entry).is_null() {

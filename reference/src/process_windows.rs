@@ -1,8 +1,8 @@
-//! Starts, ends and reaps a server on Windows.
+//! Starts, ends and reaps a child with two pipes on Windows.
 //!
-//! The child's ends of the pipes are inherited handles whose values are appended to its arguments. There is no
-//! SIGALRM here: closing the pipe is the order to stop, so [`Process::alarm`] does nothing. The server is in a process
-//! group of its own, so that Ctrl-C reaches the watchdog only, which then ends the server in order.
+//! The child's ends of the pipes are inherited handles whose values its arguments tell. There are no signals here:
+//! closing the pipe is the order to stop, so [`Process::alarm`] does nothing. The child is in a
+//! process group of its own, so that Ctrl-C reaches the parent only, which then ends the child in order.
 
 #![expect(
     unsafe_code,
@@ -19,17 +19,16 @@ use std::process::{Child, Command, Stdio};
 use windows_sys::Win32::Foundation::{HANDLE_FLAG_INHERIT, SetHandleInformation};
 use windows_sys::Win32::System::Threading::{CREATE_NEW_PROCESS_GROUP, INFINITE, WaitForSingleObject};
 
-use super::machine::Ending;
-use crate::transport::inherited::{REPLIES_KEY, REQUESTS_KEY};
+use crate::ending::Ending;
 
-/// A server that was started, until it is reaped.
+/// A child that was started, until it is reaped.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
     ended: bool,
 }
 
-/// Our ends of the pipes to a server.
+/// Our ends of the pipes to a child.
 #[derive(Debug)]
 pub struct Ends {
     /// Requests go in here.
@@ -39,15 +38,19 @@ pub struct Ends {
 }
 
 impl Process {
-    /// Starts the server. The child's ends of the pipes are closed here again, so each end has one holder.
-    pub fn start(server: &Path, arguments: &[OsString]) -> io::Result<(Self, Ends)> {
+    /// Starts the program. The child's ends of the pipes are closed here again, so each end has one holder. Where the
+    /// child finds them, reading and writing, is told by the arguments that `tell` makes of it.
+    pub fn start(
+        program: &Path,
+        arguments: &[OsString],
+        tell: impl FnOnce(usize, usize) -> Vec<OsString>,
+    ) -> io::Result<(Self, Ends)> {
         let (child_requests, requests) = os_pipe::pipe()?;
         let (replies, child_replies) = os_pipe::pipe()?;
-        let mut command = Command::new(server);
+        let mut command = Command::new(program);
         command
             .args(arguments)
-            .arg(format!("{REQUESTS_KEY}={}", inheritable(&child_requests)?))
-            .arg(format!("{REPLIES_KEY}={}", inheritable(&child_replies)?))
+            .args(tell(inheritable(&child_requests)?, inheritable(&child_replies)?))
             .stdin(Stdio::null())
             .creation_flags(CREATE_NEW_PROCESS_GROUP);
         let child = command.spawn()?;
@@ -57,24 +60,24 @@ impl Process {
     /// Nothing: see above.
     pub fn alarm(&self) {}
 
-    /// Ends the server.
+    /// Ends the child.
     pub fn kill(&mut self) {
-        // A server that is dead already needs no more.
+        // A child that is dead already needs no more.
         let _ = self.child.kill();
     }
 
-    /// Waits for the server's end on a thread of its own, without reaping it, and then calls `notify`.
+    /// Waits for the child's end on a thread of its own, without reaping it, and then calls `notify`.
     pub fn watch(&self, notify: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let handle = self.child.as_handle().try_clone_to_owned()?;
-        std::thread::spawn(move || {
+        let waiting = move || {
             // SAFETY: the handle is open for as long as this thread owns it.
             unsafe { WaitForSingleObject(handle.as_raw_handle(), INFINITE) };
             notify();
-        });
-        Ok(())
+        };
+        std::thread::Builder::new().spawn(waiting).map(drop)
     }
 
-    /// How the server ended, if it has.
+    /// How the child ended, if it has.
     pub fn try_wait(&mut self) -> io::Result<Option<Ending>> {
         if self.ended {
             return Ok(None);
@@ -86,7 +89,7 @@ impl Process {
 }
 
 impl Drop for Process {
-    /// Whatever goes wrong here, the server does not stay behind.
+    /// Whatever goes wrong here, the child does not stay behind.
     fn drop(&mut self) {
         if !self.ended {
             self.kill();
