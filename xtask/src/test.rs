@@ -256,6 +256,9 @@ fn python_version(words: &str) -> Option<(u32, u32)> {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(target_os = "linux")]
+    use std::collections::{BTreeMap, BTreeSet};
+
     use super::*;
 
     #[test]
@@ -291,6 +294,32 @@ mod tests {
             let test = steps.iter().find(|step| step.name == "test").unwrap();
             assert!(words(test).join(" ").ends_with(&format!("{} {expected}", PACKAGES[0])), "{:?}", words(test));
             assert!(steps.iter().filter(|step| step.name != "test").all(|step| !words(step).contains(&"--skip")));
+        }
+    }
+
+    /// Every crate that these options select, each with the features with which it is built.
+    #[cfg(target_os = "linux")]
+    fn crates(options: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
+        let mut tree = cargo(["tree", "--locked", "--offline", "--prefix", "none", "--format", "{p} [{f}]"]);
+        let output = tree.args(options).current_dir(crate::workspace()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut crates = BTreeMap::<_, BTreeSet<_>>::new();
+        for line in String::from_utf8(output.stdout).unwrap().lines() {
+            let Some((package, features)) = line.trim_end_matches(" (*)").split_once(" [") else { continue };
+            crates.entry(package.to_owned()).or_default().insert(features.to_owned());
+        }
+        crates
+    }
+
+    /// On one system: elsewhere it may be built twice, which takes longer and changes nothing.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_the_commands_and_the_tests_share_is_built_once() {
+        let commands = crates(&["--package", "xtask", "--edges", "normal,build"]);
+        let all = crates(&["--workspace", "--edges", "normal,build,dev"]);
+        assert!(commands.len() > 50, "{commands:?}");
+        for (package, features) in commands {
+            assert_eq!(all[&package], features, "{package}: add to xtask/Cargo.toml what the tests turn on");
         }
     }
 
