@@ -18,7 +18,7 @@ const PYTHON_MIN: (u32, u32) = (3, 8);
 
 /// What is only a slice of something larger is not begun where all that comes before it took longer than this: on a machine
 /// so slow, other commits have their slices.
-const SLICES_WITHIN: Duration = Duration::from_secs(20 * 60);
+const SLICES_WITHIN: Duration = Duration::from_secs(18 * 60);
 
 /// The tests that run pairs in Python.
 const IN_PYTHON: &[&str] = &[
