@@ -224,7 +224,7 @@ mod unix {
             let (process, ends) =
                 Process::start(Path::new(env!("CARGO_BIN_EXE_server")), &[], inherited::arguments).expect("the server");
             let inbox = Delimited::new(END_SYMBOL, REPLY_BYTES_MAX);
-            let connection = Connection::new(ends.replies, ends.requests, inbox).expect("connection");
+            let connection = Connection::new(ends.from_child, ends.to_child, inbox).expect("connection");
             Self { connection, process }
         }
 

@@ -40,10 +40,10 @@ pub struct Process {
 /// Our ends of the pipes to a child.
 #[derive(Debug)]
 pub struct Ends {
-    /// Requests go in here.
-    pub requests: OwnedFd,
-    /// Replies come out here.
-    pub replies: OwnedFd,
+    /// What the child reads goes in here.
+    pub to_child: OwnedFd,
+    /// What the child writes comes out here.
+    pub from_child: OwnedFd,
 }
 
 impl Process {
@@ -84,7 +84,7 @@ impl Process {
             argv.push(CString::new(argument.as_bytes())?);
         }
         let pid = posix_spawn(path.as_c_str(), &files, &attributes, &argv, &environment())?;
-        Ok((Self { pid, ended: false }, Ends { requests: requests.into(), replies: replies.into() }))
+        Ok((Self { pid, ended: false }, Ends { to_child: requests.into(), from_child: replies.into() }))
     }
 
     /// Asks a server to end: SIGALRM.

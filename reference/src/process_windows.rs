@@ -31,10 +31,10 @@ pub struct Process {
 /// Our ends of the pipes to a child.
 #[derive(Debug)]
 pub struct Ends {
-    /// Requests go in here.
-    pub requests: OwnedHandle,
-    /// Replies come out here.
-    pub replies: OwnedHandle,
+    /// What the child reads goes in here.
+    pub to_child: OwnedHandle,
+    /// What the child writes comes out here.
+    pub from_child: OwnedHandle,
 }
 
 impl Process {
@@ -54,7 +54,7 @@ impl Process {
             .stdin(Stdio::null())
             .creation_flags(CREATE_NEW_PROCESS_GROUP);
         let child = command.spawn()?;
-        Ok((Self { child, ended: false }, Ends { requests: requests.into(), replies: replies.into() }))
+        Ok((Self { child, ended: false }, Ends { to_child: requests.into(), from_child: replies.into() }))
     }
 
     /// Nothing: see above.

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use common::{DEADLINE, Peer, SERVER};
+use common::{DEADLINE, Peer, SERVER, ending};
 use reference::ending::Ending;
 use reference::process::Process;
 use reference::transport::inherited;
@@ -28,7 +28,7 @@ impl Server {
         let arguments: Vec<_> = arguments.iter().map(Into::into).collect();
         let (process, ends) = Process::start(Path::new(SERVER), &arguments, inherited::arguments).expect("the server");
         let file = |fd: OwnedFd| File::from(fd);
-        Self { process, requests: Some(file(ends.requests)), replies: file(ends.replies) }
+        Self { process, requests: Some(file(ends.to_child)), replies: file(ends.from_child) }
     }
 
     fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -56,22 +56,6 @@ impl Server {
         self.replies.read_to_string(&mut rest).expect("text");
         (rest, ending(self.process))
     }
-}
-
-/// How a server ends, within the deadline.
-fn ending(mut process: Process) -> Ending {
-    let (sender, receiver) = channel();
-    thread::spawn(move || {
-        let ending = loop {
-            // Its pipes are closed, so it is about to end, if it has not yet.
-            match process.try_wait().expect("a child") {
-                Some(ending) => break ending,
-                None => thread::yield_now(),
-            }
-        };
-        sender.send(ending)
-    });
-    receiver.recv_timeout(DEADLINE).expect("the end of the server")
 }
 
 const WELL: Ending = Ending::Exited(0);

@@ -200,7 +200,7 @@ fn copy_to_mutate(folder: &Path, built: &Path) -> Result<PathBuf, String> {
     }
     std::fs::write(reference.join("Cargo.toml"), manifest.to_string()).map_err(told)?;
     // The tool looks for modules where a plain `path` says, not where a conditional one does; and unit tests are gone.
-    for module in ["lib.rs", "server/mod.rs", "transport/mod.rs", "watchdog/mod.rs"] {
+    for module in ["lib.rs", "control/supervisor/mod.rs", "server/mod.rs", "transport/mod.rs", "watchdog/mod.rs"] {
         let path = reference.join("src").join(module);
         let text = std::fs::read_to_string(&path).map_err(told)?;
         let lines = text.lines().filter(|line| !line.starts_with("#[cfg_attr(windows, path"));

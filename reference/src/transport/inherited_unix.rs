@@ -8,11 +8,9 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileTypeExt;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 
@@ -59,51 +57,40 @@ pub fn arguments(_requests: usize, _replies: usize) -> Vec<OsString> {
     Vec::new()
 }
 
-/// Takes over the inherited ends. It can be done once in a process. On Unix the arguments say nothing about them.
+/// Takes over the inherited ends of a server. It can be done once in a process. On Unix the arguments say nothing about them.
 pub fn take(_arguments: &[OsString]) -> Result<Ends, NoPipes> {
-    static TAKEN: AtomicBool = AtomicBool::new(false);
-    check(REQUESTS_FD, OFlag::O_RDONLY)?;
-    check(REPLIES_FD, OFlag::O_WRONLY)?;
-    assert!(!TAKEN.swap(true, Ordering::SeqCst), "the inherited ends are taken once");
-    // SAFETY: both are open, as was just checked, and nobody else in this process owns them: they were inherited, std
-    // uses 0 to 2 only, and the flag above lets no second owner come into being.
-    let ends =
-        unsafe { Ends { requests: OwnedFd::from_raw_fd(REQUESTS_FD), replies: OwnedFd::from_raw_fd(REPLIES_FD) } };
-    for end in [&ends.requests, &ends.replies] {
-        // A server that starts programs of its own must not hand its pipes on. This cannot fail on an open descriptor.
-        let _ = fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
-    }
-    Ok(ends)
+    Ok(Ends { requests: owned(REQUESTS_FD, OFlag::O_RDONLY)?, replies: owned(REPLIES_FD, OFlag::O_WRONLY)? })
 }
 
-/// Takes over the inherited end with this number, to read from it or, if `writes`, to write to it, and waiting for that. To be
-/// done once for each number, before anything else is opened, which might then have the number of an end that is missing. The
-/// error says what is wrong with it.
+/// Takes over the inherited end with this number, to read from it or, if `writes`, to write to it, and waiting for that
+/// however it was left by whoever handed it on. To be done once for each number, before anything else is opened, which might
+/// then have the number of an end that is missing. The error says what is wrong with it.
 pub fn one(number: usize, writes: bool) -> Result<End, String> {
-    let direction = if writes { OFlag::O_WRONLY } else { OFlag::O_RDONLY };
-    let use_ = if writes { "write to" } else { "read from" };
-    let told = |found: &str| format!("expected a pipe to {use_} at descriptor {number}, which is {found}");
+    let (direction, used) = if writes { (OFlag::O_WRONLY, "write to") } else { (OFlag::O_RDONLY, "read from") };
+    let told = |found: &str| format!("expected a pipe to {used} at descriptor {number}, which is {found}");
     let fd = RawFd::try_from(number).map_err(|_| told("no descriptor"))?;
-    check(fd, direction).map_err(|missing| told(missing.found))?;
+    let end = owned(fd, direction).map_err(|missing| told(missing.found))?;
+    let waits = fcntl(&end, FcntlArg::F_GETFL)
+        .and_then(|flags| fcntl(&end, FcntlArg::F_SETFL(OFlag::from_bits_retain(flags) - OFlag::O_NONBLOCK)));
+    waits.map_err(|errno| told(errno.desc()))?;
+    Ok(end)
+}
+
+/// An inherited descriptor, which has no other owner.
+fn owned(fd: RawFd, direction: OFlag) -> Result<OwnedFd, NoPipes> {
     static TAKEN: Mutex<Vec<RawFd>> = Mutex::new(Vec::new());
+    check(fd, direction)?;
     let mut taken = TAKEN.lock().expect("nobody panics with it");
     if taken.contains(&fd) {
-        return Err(told("in use for the other direction"));
+        return Err(NoPipes { fd, found: "in use already" });
     }
     taken.push(fd);
     // SAFETY: it is open, as was just checked, and nobody else in this process owns it: it was inherited, std never closes 0 to
     // 2, which alone it uses, and the list above lets no second owner come into being.
     let end = unsafe { OwnedFd::from_raw_fd(fd) };
-    waits(&end).map_err(|error| told(&error.to_string()))?;
+    // Whoever starts programs of its own must not hand its pipes on. This cannot fail on an open descriptor.
+    let _ = fcntl(&end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
     Ok(end)
-}
-
-/// Has whoever reads or writes wait, however it was left by whoever handed it on, and no child of ours inherit it.
-fn waits(end: &OwnedFd) -> io::Result<()> {
-    let flags = OFlag::from_bits_retain(fcntl(end, FcntlArg::F_GETFL)?);
-    fcntl(end, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
-    fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
-    Ok(())
 }
 
 /// A descriptor that is open, a pipe or a socket, and open in the right direction.

@@ -32,7 +32,7 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
     let (process, ends) =
         Process::start(&options.server, &options.arguments, inherited::arguments).map_err(Failure::Start)?;
     let inbox = Delimited::new(END_SYMBOL, REPLY_BYTES_MAX);
-    let connection = Connection::new(ends.replies, ends.requests, inbox).map_err(Failure::System)?;
+    let connection = Connection::new(ends.from_child, ends.to_child, inbox).map_err(Failure::System)?;
     connection.enlarge();
     let console = Console::new();
     let mut watchdog = Watchdog {

@@ -13,12 +13,33 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use reference::ending::Ending;
+use reference::process::Process;
 
 /// Long enough for any machine; nothing that works waits for it.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 pub const WATCHDOG: &str = env!("CARGO_BIN_EXE_watchdog");
 pub const SERVER: &str = env!("CARGO_BIN_EXE_server");
+
+/// What comes of `wait` within the deadline.
+pub fn in_time<T: Send + 'static>(what: &str, wait: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = channel();
+    thread::spawn(move || sender.send(wait()));
+    receiver.recv_timeout(DEADLINE).unwrap_or_else(|_| panic!("expected {what}"))
+}
+
+/// How a child ends that is about to.
+pub fn ending(mut process: Process) -> Ending {
+    in_time("the end of the child", move || {
+        loop {
+            match process.try_wait().expect("a child") {
+                Some(ending) => return ending,
+                None => thread::yield_now(),
+            }
+        }
+    })
+}
 
 /// A watchdog, driven over pipes.
 pub struct Session {

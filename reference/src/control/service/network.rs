@@ -109,8 +109,12 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>, answer: Answer) {
         if connections.stopping {
             return;
         }
-        // Whoever was gone before it was accepted is no news.
-        let Ok(stream) = stream else { continue };
+        let stream = match stream {
+            Ok(stream) => stream,
+            // Whoever was gone before it was accepted is no news.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+            Err(error) => return eprintln!("service: error: nobody is listened to any more: {error}"),
+        };
         if connections.open.len() >= CONNECTIONS_MAX {
             continue;
         }

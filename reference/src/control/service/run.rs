@@ -15,8 +15,9 @@ use crate::stops::Stops;
 use crate::transport::inherited::End;
 use crate::transport::pump::{News, Reader, Writer};
 
-/// What a supervisor has not taken this long after all has stopped, it does not get.
-const LAST_WORDS_WAIT: Duration = Duration::from_secs(1);
+/// What a supervisor has not taken this long after all has stopped, it does not get. No machine is so slow that one which
+/// listens loses anything.
+const LAST_WORDS_WAIT: Duration = Duration::from_secs(5);
 
 enum Happened {
     Control(News),

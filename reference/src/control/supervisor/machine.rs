@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! Watching --stop, nobody to show it to, lost--> Closed --grace, stop--> Terminated --grace, stop--> Killed
-//! Any of them --service ended--> Listening --end of its pipe, or a second--> Ended
+//! Any of them --service ended--> Listening --end of its pipe, or 5 s--> Ended
 //! ```
 
 use std::collections::VecDeque;
@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 use crate::codec::pipe_message::{LifetimeEvent, Malformed, Message, Unframed};
 use crate::ending::Ending;
 
-/// What a service said last is waited for this long after its end: somebody else may hold its pipe.
-pub const LAST_WORDS_WAIT: Duration = Duration::from_secs(1);
+/// What a service said last is waited for this long after its end: somebody else may hold its pipe. No machine is so slow that
+/// it takes as long to hear it.
+pub const LAST_WORDS_WAIT: Duration = Duration::from_secs(5);
 
 /// What happens to a supervisor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,8 +113,8 @@ impl Machine {
             Event::Lost(why) => {
                 self.silent = true;
                 self.fail(format!("the service speaks another language: {why}"), actions);
-                self.end_listening(actions);
                 self.close(now, actions);
+                self.end_listening(actions);
             }
             Event::Silent { cut_off } => {
                 if cut_off > 0 && !self.silent {

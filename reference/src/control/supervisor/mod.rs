@@ -6,4 +6,3 @@ mod child;
 pub mod machine;
 pub mod options;
 pub mod run;
-pub mod understand;

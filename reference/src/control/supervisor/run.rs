@@ -10,15 +10,14 @@ use std::time::{Duration, Instant};
 use super::child;
 use super::machine::{Action, Event, Machine};
 use super::options::{Options, control_arguments};
-use super::understand::next_event;
-use crate::codec::pipe_message::Frames;
+use crate::codec::pipe_message::{Frames, Message};
 use crate::process::Process;
 use crate::stops::Stops;
 use crate::transport::inherited::End;
 use crate::transport::pump::{News, Reader, Writer};
 
-/// What nobody has taken of what is shown this long after the end is lost.
-const OUTPUT_WAIT: Duration = Duration::from_secs(1);
+/// What nobody has taken of what is shown this long after the end is lost. No machine is so slow that it comes to that.
+const OUTPUT_WAIT: Duration = Duration::from_secs(5);
 
 /// Why there was nothing to supervise.
 #[derive(Debug)]
@@ -47,13 +46,13 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
     let (end, stop) = (sender.clone(), sender.clone());
     child::watch(&process, move || drop(end.send(Happened::MayHaveEnded))).map_err(Failure::System)?;
     stops.forward(move || drop(stop.send(Happened::Stop))).map_err(Failure::System)?;
-    let mut saying = Reader::start(File::from(ends.replies), sender.clone(), Happened::Said);
+    let mut saying = Reader::start(File::from(ends.from_child), sender.clone(), Happened::Said);
     saying.allow();
     let supervisor = Supervisor {
         machine: Machine::new(options.grace()),
         actions: VecDeque::new(),
         process,
-        control: Some(ends.requests),
+        control: Some(ends.to_child),
         saying,
         said: Frames::default(),
         output: Writer::start(io::stdout(), sender.clone(), Happened::Shown),
@@ -140,7 +139,7 @@ impl Supervisor {
             let is_last = matches!(event, Event::Lost(_));
             self.handle(event);
             if is_last {
-                // Nothing after it can be read, and the service finds that nobody does.
+                // Whatever comes after it could not be understood, so it stays where it is.
                 return;
             }
         }
@@ -159,4 +158,18 @@ impl Supervisor {
             }
         }
     }
+}
+
+/// The next thing that the service said; `None` while it has not come whole.
+fn next_event(frames: &mut Frames) -> Option<Event> {
+    let frame = match frames.next_frame() {
+        Ok(frame) => frame?,
+        Err(why) => return Some(Event::Lost(why)),
+    };
+    let (kind, bytes) = (frame.kind, frame.payload.len());
+    Some(match Message::decode(frame) {
+        Ok(Some(message)) => Event::Said(message),
+        Ok(None) => Event::SaidUnknown { kind: kind.to_owned(), bytes },
+        Err(why) => Event::Misunderstood(why),
+    })
 }

@@ -1,15 +1,10 @@
-//! The codec against the vectors that were written by hand, which the suite's own codec is held to as well.
+//! The messages between watchdog and server; the suite's own codec is held to the same vectors.
 
 use std::collections::BTreeMap;
 
 use reference::codec::delimited::{Delimited, NeedsMore, Piece};
 use reference::codec::op_frame::{END_SYMBOL, Op, REQUEST_BYTES_MAX, Reply, Request, split};
 use reference::codec::payload::{Fields, Value};
-
-#[derive(serde::Deserialize)]
-struct Vectors {
-    vector: Vec<Vector>,
-}
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,19 +33,14 @@ enum Kind {
 }
 
 fn vectors() -> Vec<Vector> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/vectors/op_frame.toml");
-    let text = std::fs::read_to_string(path).expect("the vectors");
-    toml::from_str::<Vectors>(&text).expect("vectors in TOML").vector
+    crate::read("op_frame")
 }
 
 impl Vector {
     fn bytes(&self) -> Vec<u8> {
         match (&self.bytes, &self.hex) {
             (Some(text), None) => text.clone().into_bytes(),
-            (None, Some(hex)) => {
-                let digits = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal digits");
-                (0..hex.len()).step_by(2).map(digits).collect()
-            }
+            (None, Some(hex)) => crate::from_hex(hex),
             _ => panic!("{}: either bytes or hex", self.name),
         }
     }

@@ -1,11 +1,8 @@
-//! The codec of control pipes against the vectors that were written by hand.
+//! The messages of a control pipe.
 
 use reference::codec::pipe_message::{Frames, LifetimeEvent, Message, Task};
 
-#[derive(serde::Deserialize)]
-struct Vectors {
-    vector: Vec<Vector>,
-}
+use crate::from_hex;
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,15 +29,7 @@ enum Kind {
 }
 
 fn vectors() -> Vec<Vector> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/vectors/pipe_message.toml");
-    let text = std::fs::read_to_string(path).expect("the vectors");
-    toml::from_str::<Vectors>(&text).expect("vectors in TOML").vector
-}
-
-fn bytes(hex: &str) -> Vec<u8> {
-    let digits: String = hex.split_whitespace().collect();
-    let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hexadecimal digits");
-    (0..digits.len()).step_by(2).map(byte).collect()
+    crate::read("pipe_message")
 }
 
 /// A message in the words of the vectors.
@@ -74,11 +63,11 @@ fn first(bytes: &[u8]) -> (Kind, Option<Message>, Vec<u8>) {
 fn every_vector_is_read_as_it_says() {
     for vector in vectors() {
         let Vector { name, why, .. } = &vector;
-        let (kind, message, rest) = first(&bytes(&vector.hex));
+        let (kind, message, rest) = first(&from_hex(&vector.hex));
         assert_eq!(kind, vector.kind, "{name}: {why}");
         assert_eq!(message.as_ref().map(words), vector.means, "{name}: {why}");
         if !matches!(kind, Kind::Incomplete | Kind::Unframed) {
-            assert_eq!(rest, bytes(&vector.rest), "{name}: {why}");
+            assert_eq!(rest, from_hex(&vector.rest), "{name}: {why}");
         }
     }
 }
@@ -86,7 +75,7 @@ fn every_vector_is_read_as_it_says() {
 #[test]
 fn every_beginning_of_a_message_is_incomplete() {
     for vector in vectors().iter().filter(|vector| vector.kind != Kind::Unframed && vector.rest.is_empty()) {
-        let whole = bytes(&vector.hex);
+        let whole = from_hex(&vector.hex);
         for length in 0..whole.len() {
             assert_eq!(first(&whole[..length]).0, Kind::Incomplete, "{}: {length} bytes of it", vector.name);
         }
@@ -98,7 +87,7 @@ fn canonical_messages_are_written_byte_for_byte() {
     let canonical: Vec<_> = vectors().into_iter().filter(|vector| vector.canonical).collect();
     assert!(canonical.len() >= 5);
     for vector in canonical {
-        let whole = bytes(&vector.hex);
+        let whole = from_hex(&vector.hex);
         let mut written = Vec::new();
         first(&whole).1.expect("a message").encode(&mut written);
         assert_eq!(written, whole, "{}", vector.name);
@@ -110,7 +99,7 @@ fn every_error_says_what_was_expected_and_what_was_found() {
     let wrong = vectors().into_iter().filter(|vector| matches!(vector.kind, Kind::Unframed | Kind::Malformed));
     let said = wrong.map(|vector| {
         let mut frames = Frames::default();
-        frames.push(&bytes(&vector.hex));
+        frames.push(&from_hex(&vector.hex));
         let why = match frames.next_frame() {
             Err(why) => why.to_string(),
             Ok(frame) => Message::decode(frame.expect("it is whole")).expect_err("it is malformed").to_string(),
