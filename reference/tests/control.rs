@@ -169,7 +169,8 @@ fn a_pipe_that_was_left_not_to_wait_does_not_end_it() {
         .expect("the service");
     let mut telling = child.stdout.take().expect("piped");
     UP.iter().for_each(|expected| assert_eq!(word(&message_from(&mut telling)), *expected));
-    drop(ours);
+    // One that had taken it for the end would read no more.
+    drop(say_more_than_it_holds(ours));
     DOWN.iter().for_each(|expected| assert_eq!(word(&message_from(&mut telling)), *expected));
     assert_eq!(child.wait().expect("a child").code(), Some(0));
 }
@@ -203,14 +204,17 @@ fn whatever_has_started_by_then_stops_in_the_reverse_order() {
 #[test]
 fn what_arrives_over_the_control_pipe_is_discarded() {
     let mut service = Service::start(&[]);
-    let mut control = service.control.take().expect("open");
-    // More than any pipe holds, so it is read and not left where it is.
-    let noise = vec![0xff; 4 << 20];
-    let control = in_time("the service to read on", move || control.write_all(&noise).map(|()| control));
+    let control = say_more_than_it_holds(service.control.take().expect("open"));
     service.next_until("StartupComplete");
     drop(control);
     assert_eq!(service.told(), DOWN);
     assert_eq!(service.ended(), Ending::Exited(0));
+}
+
+/// Writes more than any pipe holds, so it is read and not left where it is.
+fn say_more_than_it_holds<Pipe: Write + Send + 'static>(mut pipe: Pipe) -> Pipe {
+    let written = in_time("the service to read on", move || pipe.write_all(&vec![0xff; 4 << 20]).map(|()| pipe));
+    written.expect("the service reads on")
 }
 
 #[test]
