@@ -5,16 +5,21 @@ use std::fmt::Write as _;
 /// The bytes as text.
 pub fn escaped(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
-    for &byte in bytes {
-        match byte {
+    let mut rest = bytes;
+    loop {
+        // Bodies of megabytes are mostly that.
+        let plain = rest.iter().take_while(|byte| matches!(byte, 0x20..=0x7e) && **byte != b'\\').count();
+        let (before, from) = rest.split_at(plain);
+        text.push_str(std::str::from_utf8(before).expect("ASCII is UTF-8"));
+        let Some((special, after)) = from.split_first() else { return text };
+        match special {
             b'\n' => text.push_str("\\n"),
             b'\\' => text.push_str("\\\\"),
-            0x20..=0x7e => text.push(char::from(byte)),
             // Writing to a string cannot fail.
-            _ => _ = write!(text, "\\x{byte:02x}"),
+            byte => _ = write!(text, "\\x{byte:02x}"),
         }
+        rest = after;
     }
-    text
 }
 
 /// The bytes that a text stands for. Characters beyond ASCII stand for their UTF-8. The error says what would be right.

@@ -72,7 +72,7 @@ pub(crate) fn while_edited<T>(
 /// What is built for one run needs nothing for a debugger, and a warning about what an edit leaves unused is no news. It is
 /// optimised as everything is: a run starts hundreds of sessions, and without that they take longer than the build saves.
 pub(crate) fn built_for_one_run(cargo: &mut Command) {
-    cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("RUSTFLAGS", "-Awarnings");
+    cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_LTO", "off").env("RUSTFLAGS", "-Awarnings");
     // The next one is built after it, and differs in a line.
     cargo.env("CARGO_INCREMENTAL", "1");
 }
