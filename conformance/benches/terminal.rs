@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use conformance::dialect::find;
 use conformance::event::{Who, shown};
 use conformance::record::Record;
-use conformance::subject::attend::ServerPlan;
+use conformance::subject::attend::ChildPlan;
 use conformance::subject::limits::Limits;
 use conformance::subject::place::RunFolder;
 use conformance::subject::session::Session;
@@ -97,7 +97,7 @@ async fn suite_check(run: &RunFolder) -> Duration {
         args: Vec::new(),
         env: Vec::new(),
         terminal: true,
-        server: ServerPlan::Held(Vec::new()),
+        child: ChildPlan::Held(Vec::new()),
         extra: Vec::new(),
         deaf_to: Vec::new(),
         strace: None,

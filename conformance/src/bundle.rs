@@ -1,7 +1,7 @@
 //! A bundle: all that was recorded in a run, in a folder, enough to judge it again without the subjects.
 //!
 //! ```text
-//! bundle.json          format, programs, system, profile, selection, patience, limits, tier, the target's address,
+//! bundle.json          format, family and programs, system, profile, selection, patience, limits, tier, the target's address,
 //!                      baseline, day
 //! ID/case.json         the sessions of a case, or of `learn`: when they began, in microseconds since the run did,
 //!                      process ids, programs that could not be executed, and the processes that were left
@@ -35,7 +35,7 @@ use crate::subject::sandbox::Tier;
 use crate::suite::Pair;
 
 /// The format's version.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// The first session's name among the cases.
 const LEARN: &str = "learn";
@@ -51,7 +51,6 @@ pub struct Bundle {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Head {
     format: u32,
-    family: String,
     system: String,
     pair: Pair,
     profile: Profile,
@@ -124,7 +123,6 @@ pub fn keep(run: &Run, folder: &Path) -> io::Result<()> {
     let options = &run.options;
     let head = Head {
         format: FORMAT,
-        family: "watchdog".to_owned(),
         system: std::env::consts::OS.to_owned(),
         pair: options.pair.clone(),
         profile: options.profile.clone(),

@@ -21,13 +21,13 @@ pub struct Event {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "what")]
 pub enum What {
-    /// The suite wrote to the watchdog's terminal or standard input.
+    /// The suite wrote to the parent's terminal or standard input.
     Typed {
         /// What was written.
         #[serde(with = "crate::escape::as_text")]
         bytes: Vec<u8>,
     },
-    /// The suite closed the watchdog's standard input.
+    /// The suite closed the parent's standard input.
     InputClosed,
     /// A subject wrote to its terminal, standard output or standard error.
     Shown {
@@ -49,7 +49,7 @@ pub enum What {
         /// Its process id.
         pid: i32,
     },
-    /// A server's program could not be executed.
+    /// A child's program could not be executed.
     NotExecuted {
         /// Who.
         who: Who,
@@ -65,7 +65,7 @@ pub enum What {
         /// Why.
         error: String,
     },
-    /// Somebody who is not the stand-in in the server's place connected to the suite as if it were.
+    /// Somebody who is not the stand-in in the child's place connected to the suite as if it were.
     Posed {
         /// Its process.
         pid: i32,
@@ -74,7 +74,7 @@ pub enum What {
     Passed {
         /// Towards whom.
         to: Who,
-        /// The server's descriptor that they passed through.
+        /// The child's descriptor that they passed through.
         fd: i32,
         /// The bytes.
         #[serde(with = "crate::escape::as_text")]
@@ -84,7 +84,7 @@ pub enum What {
     Closed {
         /// Who can read nothing more.
         to: Who,
-        /// The server's descriptor.
+        /// The child's descriptor.
         fd: i32,
     },
     /// The target got a request.
@@ -148,23 +148,55 @@ pub enum Stream {
     Stderr,
 }
 
-/// One of the two subjects. A watchdog may start its server more than once: they are counted from 0.
+/// One of the two subjects. A parent may start its child more than once: they are counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Who {
-    /// The parent.
+    /// The parent of the family `watchdog`.
     Watchdog,
-    /// The child with this number.
+    /// Its child with this number.
     Server(usize),
+    /// The parent of the family `control`.
+    Supervisor,
+    /// Its child with this number.
+    Service(usize),
+}
+
+impl Who {
+    /// The one that starts the other, in the family of this one.
+    pub fn parent(self) -> Self {
+        match self {
+            Who::Watchdog | Who::Server(_) => Who::Watchdog,
+            Who::Supervisor | Who::Service(_) => Who::Supervisor,
+        }
+    }
+
+    /// The one of this number that is started, in the family of this one.
+    pub fn child(self, number: usize) -> Self {
+        match self {
+            Who::Watchdog | Who::Server(_) => Who::Server(number),
+            Who::Supervisor | Who::Service(_) => Who::Service(number),
+        }
+    }
+
+    /// The number of a child.
+    pub fn number(self) -> Option<usize> {
+        match self {
+            Who::Watchdog | Who::Supervisor => None,
+            Who::Server(number) | Who::Service(number) => Some(number),
+        }
+    }
 }
 
 impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Who::Watchdog => write!(f, "watchdog"),
-            Who::Server(0) => write!(f, "server"),
-            Who::Server(n) => write!(f, "server {}", n + 1),
-        }
+        f.write_str(match self {
+            Who::Watchdog => "watchdog",
+            Who::Server(_) => "server",
+            Who::Supervisor => "supervisor",
+            Who::Service(_) => "service",
+        })?;
+        self.number().filter(|number| *number > 0).map_or(Ok(()), |number| write!(f, " {}", number + 1))
     }
 }
 
@@ -213,7 +245,7 @@ pub fn signal_name(signal: i32) -> String {
     nix::sys::signal::Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |s| s.as_str().to_owned())
 }
 
-/// All bytes that went `to` one side through the pipe that the server knows as `fd`.
+/// All bytes that went `to` one side through the pipe that the child knows as `fd`.
 pub fn passed(events: &[Event], to: Who, fd: i32) -> Vec<u8> {
     let pieces = events.iter().filter_map(|event| match &event.what {
         What::Passed { to: t, fd: f, bytes } if *t == to && *f == fd => Some(bytes.as_slice()),
@@ -272,12 +304,12 @@ pub fn all_over(events: &[Event]) -> bool {
     started > 0 && started == ended && closed > 0 && streams.len() == closed
 }
 
-/// The process ids of the servers that were started, in order.
-pub fn servers(events: &[Event]) -> Vec<i32> {
+/// The process ids of the children that were started, in order.
+pub fn children(events: &[Event]) -> Vec<i32> {
     events
         .iter()
         .filter_map(|e| match e.what {
-            What::Started { who: Who::Server(_), pid } => Some(pid),
+            What::Started { who, pid } if who.number().is_some() => Some(pid),
             _ => None,
         })
         .collect()

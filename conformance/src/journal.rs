@@ -2,7 +2,7 @@
 //! killed goes on from what it holds.
 //!
 //! ```text
-//! {"format": 1, "suite": …, "pair": …, …}      what is judged, and how: another run does not go on with it
+//! {"format": 2, "suite": …, "pair": …, …}      what is judged, and how: another run does not go on with it
 //! {"dialect": …}                               what was learned, since verdicts in two dialects are not one report
 //! {"id": …, "verdict": …, …}                   a line for each requirement, as it was judged
 //! ```
@@ -21,6 +21,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::dialect::Dialect;
+use crate::family::Family;
 use crate::run::{Judged, Options};
 use crate::subject::limits::Limits;
 use crate::subject::remains::Remain;
@@ -28,7 +29,7 @@ use crate::subject::sandbox::Tier;
 use crate::verdict::Verdict;
 
 /// The format's version.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A journal that is being kept.
 #[derive(Debug)]
@@ -44,8 +45,9 @@ pub struct Journal {
 struct Head {
     format: u32,
     suite: String,
+    family: Family,
     /// The programs, each with a number for what it holds.
-    pair: [(PathBuf, u64); 2],
+    programs: Vec<(PathBuf, u64)>,
     profile: serde_json::Value,
     only: Vec<String>,
     patience_ms: u64,
@@ -74,15 +76,16 @@ pub struct Entry {
 
 impl Head {
     fn of(options: &Options) -> io::Result<Self> {
-        let hashed = |path: &PathBuf| {
+        let hashed = |path: &Path| {
             let mut hasher = DefaultHasher::new();
             std::fs::read(path)?.hash(&mut hasher);
-            io::Result::Ok((path.clone(), hasher.finish()))
+            io::Result::Ok((path.to_owned(), hasher.finish()))
         };
         Ok(Head {
             format: FORMAT,
             suite: env!("CARGO_PKG_VERSION").to_owned(),
-            pair: [hashed(&options.pair.watchdog)?, hashed(&options.pair.server)?],
+            family: options.pair.family,
+            programs: options.pair.programs().map(|(_, path)| hashed(path)).collect::<Result<_, _>>()?,
             profile: serde_json::to_value(&options.profile)?,
             only: options.only.clone(),
             patience_ms: u64::try_from(options.patience.as_millis()).unwrap_or(u64::MAX),
@@ -212,7 +215,8 @@ fn differences(before: &Head, now: &Head) -> String {
     let named = [
         ("its format", before.format != now.format),
         ("the suite's version", before.suite != now.suite),
-        ("the programs", before.pair != now.pair),
+        ("the family", before.family != now.family),
+        ("the programs", before.programs != now.programs),
         ("the profile", before.profile != now.profile),
         ("what is selected", before.only != now.only),
         ("--timeout-scale", before.patience_ms != now.patience_ms),
@@ -232,8 +236,9 @@ mod tests {
     fn options(folder: &Path) -> Options {
         let programs = ["watchdog", "server"].map(|name| folder.join(name));
         programs.iter().for_each(|path| std::fs::write(path, "text").unwrap());
-        let [watchdog, server] = programs;
-        Options { pair: Pair { watchdog, server }, ..Options::default() }
+        let [parent, child] = programs;
+        let pair = Pair { parent: Some(parent), child, ..Pair::default() };
+        Options { pair, ..Options::default() }
     }
 
     #[test]
@@ -246,7 +251,7 @@ mod tests {
         let resumed = Journal::resume(&path, &options).unwrap();
         resumed.learned(&Dialect::default(), None).unwrap();
         assert!(resumed.learned(&other, None).unwrap_err().contains("another dialect"));
-        std::fs::write(&options.pair.server, "another text").unwrap();
+        std::fs::write(&options.pair.child, "another text").unwrap();
         let refused = Journal::resume(&path, &Options { only: vec!["end".into()], ..options }).unwrap_err();
         assert!(refused.contains("it differs in the programs, what is selected"), "{refused}");
     }

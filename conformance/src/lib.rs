@@ -9,8 +9,11 @@ pub mod cases;
 pub mod dialect;
 pub mod escape;
 pub mod event;
+pub mod family;
+
 mod forks;
 pub mod journal;
+pub mod message;
 pub mod observe;
 pub mod outcome;
 pub mod probe;

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::dialect::Dialect;
+use crate::family::Family;
 use crate::spec::{Requirement, Source, requirements};
 
 /// What an instructor or an engineer fixes.
@@ -23,6 +24,59 @@ pub struct Profile {
     /// What the models file fixes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dialect: Option<Dialect>,
+    /// How the programs of a control pipe are called.
+    #[serde(default, skip_serializing_if = "Control::is_usual")]
+    pub control: Control,
+}
+
+/// How a supervisor and a service are called, and what the service's tasks are called. `{fd}` stands for a pipe's number; an
+/// option may be several words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Control {
+    /// What a supervisor is started with; `{service}` stands for the service's path. Arguments for the service follow.
+    pub supervisor: Vec<String>,
+    /// What a service is started with whatever it is started for.
+    pub service: Vec<String>,
+    /// What tells a service the number of the pipe whose end ends it.
+    pub receive: String,
+    /// What tells it the number of the pipe that it tells of itself through.
+    pub send: String,
+    /// What asks it for lifetime events.
+    pub events: String,
+    /// What it starts, in this order.
+    pub tasks: Vec<Task>,
+}
+
+/// What a service starts and stops.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// Its number in lifetime events.
+    pub id: u8,
+    /// What it is.
+    pub name: String,
+}
+
+impl Default for Control {
+    /// As the program of the description has it.
+    fn default() -> Self {
+        let task = |id, name: &str| Task { id, name: name.to_owned() };
+        Control {
+            supervisor: vec!["{service}".to_owned()],
+            service: Vec::new(),
+            receive: "--piperx={fd}".to_owned(),
+            send: "--pipetx={fd}".to_owned(),
+            events: "--lifetimeevents".to_owned(),
+            tasks: vec![task(0, "database"), task(1, "peer-to-peer server")],
+        }
+    }
+}
+
+impl Control {
+    fn is_usual(&self) -> bool {
+        *self == Control::default()
+    }
 }
 
 /// A kind of source.
@@ -33,18 +87,38 @@ pub enum Grade {
     Assignment,
     /// The notes on Go and processes.
     Notes,
+    /// The description of a control pipe.
+    Control,
     /// This project's rules.
     House,
 }
 
+impl Grade {
+    /// Whether there is anything of this kind that a pair of the family is held to.
+    pub fn concerns(self, family: Family) -> bool {
+        match self {
+            Grade::Assignment | Grade::Notes => family == Family::Watchdog,
+            Grade::Control => family == Family::Control,
+            Grade::House => true,
+        }
+    }
+}
+
+/// What a document states of its own family is graded.
 fn by_default() -> Vec<Grade> {
-    vec![Grade::Assignment]
+    vec![Grade::Assignment, Grade::Control]
 }
 
 impl Default for Profile {
-    /// Silence of the document is freedom: only the assignment is graded, and nothing is stated.
+    /// Silence of the documents is freedom: only what they state is graded, and nothing else is stated.
     fn default() -> Self {
-        Profile { name: "assignment".to_owned(), grades: by_default(), skip: Vec::new(), dialect: None }
+        Profile {
+            name: "none".to_owned(),
+            grades: by_default(),
+            skip: Vec::new(),
+            dialect: None,
+            control: Control::default(),
+        }
     }
 }
 
@@ -74,6 +148,7 @@ impl Profile {
         match requirement.source {
             Source::Assignment(_) => self.grades.contains(&Grade::Assignment),
             Source::Notes => self.grades.contains(&Grade::Notes),
+            Source::Control => self.grades.contains(&Grade::Control),
             Source::House => self.grades.contains(&Grade::House),
             // Who states a dialect wants to know when it is not spoken.
             Source::Profile => true,

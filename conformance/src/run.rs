@@ -3,7 +3,7 @@
 //! What a verdict is, `verdict` decides; how a run is shown, the reports do.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -15,12 +15,13 @@ use crate::attempt::{attend, cause};
 use crate::baseline::{Baseline, Day};
 use crate::bundle::Bundle;
 use crate::cases;
+use crate::family::Family;
 use crate::journal::{Entry, Journal};
 use crate::observe::lateness::Lateness;
 use crate::observe::target::Target;
 use crate::probe::lesson;
 use crate::profile::{Profile, matches};
-use crate::spec::{Platform, Requirement, requirements};
+use crate::spec::{Platform, Requirement, requirements_of};
 use crate::subject::limits::Limits;
 use crate::subject::place::RunFolder;
 use crate::subject::remains::Remain;
@@ -149,8 +150,9 @@ pub type Refusal = String;
 /// Tells how far a run is, when each requirement is judged.
 pub type Progress<'a> = &'a (dyn Fn(usize, usize, &Judged) + Send + Sync);
 
-/// Finds the two programs: a folder that holds both, or the watchdog's path with the server beside it or named.
-pub fn find_pair(bin: &std::path::Path, server: Option<&std::path::Path>) -> Result<Pair, Refusal> {
+/// Finds the programs: a folder that holds both, or the parent's path with the child beside it or named. Where a child may be
+/// judged alone, a folder may hold just that, and a path with no other beside it is the child's.
+pub fn find_pair(family: Family, bin: &Path, child: Option<&Path>) -> Result<Pair, Refusal> {
     let absolute = |path: PathBuf| {
         let found = path.canonicalize().map_err(|e| format!("{}: {e}", path.display()))?;
         let executable = nix::unistd::access(&found, nix::unistd::AccessFlags::X_OK).is_ok();
@@ -159,15 +161,19 @@ pub fn find_pair(bin: &std::path::Path, server: Option<&std::path::Path>) -> Res
         }
         Ok(found)
     };
-    let (watchdog, beside) = if bin.is_dir() {
-        (bin.join("watchdog"), bin.join("server"))
-    } else {
-        (bin.to_owned(), bin.parent().unwrap_or(bin).join("server"))
+    let [parents, childs] = [family.parent(), family.child()].map(|who| who.to_string());
+    let may_be_alone = family.is_judged_without_a_parent();
+    let (parent, child) = match (child, bin.is_dir()) {
+        (Some(child), true) => (Some(bin.join(&parents)), child.to_owned()),
+        (Some(child), false) => (Some(bin.to_owned()), child.to_owned()),
+        (None, true) => (Some(bin.join(&parents)).filter(|parent| !may_be_alone || parent.exists()), bin.join(&childs)),
+        (None, false) if may_be_alone => (None, bin.to_owned()),
+        (None, false) => (Some(bin.to_owned()), bin.parent().unwrap_or(bin).join(&childs)),
     };
-    let server = server.map_or(beside, std::path::Path::to_owned);
     Ok(Pair {
-        watchdog: absolute(watchdog).map_err(|e| format!("no watchdog: {e}"))?,
-        server: absolute(server).map_err(|e| format!("no server: {e}; name it with --server"))?,
+        family,
+        parent: parent.map(absolute).transpose().map_err(|e| format!("no {parents}: {e}"))?,
+        child: absolute(child).map_err(|e| format!("no {childs}: {e}; name it with --{childs}"))?,
     })
 }
 
@@ -180,7 +186,7 @@ pub async fn run(
     tokio::pin!(interrupted);
     let begun = Instant::now();
     let selected = select(&options)?;
-    let programs = [options.pair.watchdog.as_path(), options.pair.server.as_path()];
+    let programs: Vec<_> = options.pair.programs().map(|(_, path)| path).collect();
     let folder = match options.tier {
         // Nothing is started in a run that is judged again.
         Tier::A if options.past.is_none() => RunFolder::confined(&programs, &options.hide, options.limits),
@@ -210,7 +216,12 @@ pub async fn run(
     });
     let learning_suite = suite.clone();
     let mut learning = JoinSet::new();
-    learning.spawn(async move { lesson::learn(&learning_suite).await });
+    learning.spawn(async move {
+        match learning_suite.pair.family {
+            Family::Watchdog => lesson::learn(&learning_suite).await,
+            Family::Control => Lesson::default(),
+        }
+    });
     let lesson = tokio::select! {
         lesson = learning.join_next() => lesson.expect("it was begun"),
         () = &mut interrupted => return Ok(None),
@@ -264,7 +275,7 @@ pub fn check(options: &Options) -> Result<(), Refusal> {
 }
 
 fn select(options: &Options) -> Result<Vec<Requirement>, Refusal> {
-    let all = requirements();
+    let all = requirements_of(options.pair.family);
     for only in &options.only {
         if !all.iter().any(|r| matches(r, only)) {
             return Err(format!("--only {only}: expected a requirement's id or an area; --list shows them"));

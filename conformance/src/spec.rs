@@ -6,15 +6,31 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The areas in the order of reports, each with its file.
-const AREAS: &[(&str, &str)] = &[
-    ("start", include_str!("../spec/start.toml")),
-    ("command", include_str!("../spec/command.toml")),
-    ("wire", include_str!("../spec/wire.toml")),
-    ("descriptor", include_str!("../spec/descriptor.toml")),
-    ("operation", include_str!("../spec/operation.toml")),
-    ("request", include_str!("../spec/request.toml")),
-    ("end", include_str!("../spec/end.toml")),
+use crate::family::Family;
+
+/// The areas of each family in the order of reports, each with its file. No two have the same name.
+const AREAS: &[(Family, &[(&str, &str)])] = &[
+    (
+        Family::Watchdog,
+        &[
+            ("start", include_str!("../spec/start.toml")),
+            ("command", include_str!("../spec/command.toml")),
+            ("wire", include_str!("../spec/wire.toml")),
+            ("descriptor", include_str!("../spec/descriptor.toml")),
+            ("operation", include_str!("../spec/operation.toml")),
+            ("request", include_str!("../spec/request.toml")),
+            ("end", include_str!("../spec/end.toml")),
+        ],
+    ),
+    (
+        Family::Control,
+        &[
+            ("message", include_str!("../spec/message.toml")),
+            ("lifetime", include_str!("../spec/lifetime.toml")),
+            ("stop", include_str!("../spec/stop.toml")),
+            ("supervise", include_str!("../spec/supervise.toml")),
+        ],
+    ),
 ];
 
 /// One normative sentence.
@@ -80,6 +96,8 @@ pub enum Source {
     Assignment(u8),
     /// The notes on Go and processes.
     Notes,
+    /// The description of a control pipe, in the comments of a program that has one.
+    Control,
     /// What this project fixes where the documents leave it open.
     House,
     /// A profile that states a dialect.
@@ -119,6 +137,7 @@ impl Source {
         match self {
             Source::Assignment(_) => "the assignment",
             Source::Notes => "the notes",
+            Source::Control => "the control pipe's description",
             Source::House | Source::Profile => "this project",
         }
     }
@@ -139,6 +158,7 @@ impl fmt::Display for Source {
         match self {
             Source::Assignment(n) => write!(f, "D{n}"),
             Source::Notes => f.write_str("notes"),
+            Source::Control => f.write_str("control"),
             Source::House => f.write_str("house"),
             Source::Profile => f.write_str("profile"),
         }
@@ -157,11 +177,12 @@ impl TryFrom<String> for Source {
     fn try_from(text: String) -> Result<Self, String> {
         match text.as_str() {
             "notes" => Ok(Source::Notes),
+            "control" => Ok(Source::Control),
             "house" => Ok(Source::House),
             "profile" => Ok(Source::Profile),
             _ => match text.strip_prefix('D').and_then(|n| n.parse().ok()) {
                 Some(n @ 1..=14) => Ok(Source::Assignment(n)),
-                _ => Err(format!("`{text}`: expected D1 to D14, notes, house or profile")),
+                _ => Err(format!("`{text}`: expected D1 to D14, notes, control, house or profile")),
             },
         }
     }
@@ -196,20 +217,28 @@ pub fn passages() -> Vec<Passage> {
     sources.unwrap_or_else(|error| panic!("conformance/spec/sources.toml: {error}")).passage
 }
 
-/// Every requirement, area by area.
+/// Every requirement, family by family and area by area.
+///
+/// # Panics
+/// As [`requirements_of`] does.
+pub fn requirements() -> Vec<Requirement> {
+    AREAS.iter().flat_map(|(family, _)| requirements_of(*family)).collect()
+}
+
+/// Every requirement of a family, area by area.
 ///
 /// # Panics
 /// When a file that was compiled in cannot be read as requirements; the tests hold that it can.
-pub fn requirements() -> Vec<Requirement> {
+pub fn requirements_of(family: Family) -> Vec<Requirement> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Area {
         requirement: Vec<Requirement>,
     }
-    let mut all = Vec::new();
-    for (name, text) in AREAS {
+    let areas = AREAS.iter().filter(|(of, _)| *of == family).flat_map(|(_, areas)| *areas);
+    let read = |(name, text): &(&str, &str)| {
         let area: Area = toml::from_str(text).unwrap_or_else(|error| panic!("conformance/spec/{name}.toml: {error}"));
-        all.extend(area.requirement);
-    }
-    all
+        area.requirement
+    };
+    areas.flat_map(read).collect()
 }

@@ -2,7 +2,7 @@
 //!
 //! What is done with it, and when, is not known here.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use crate::acts::Acts;
 use crate::bundle::Bundle;
 use crate::dialect::Dialect;
 use crate::dialect::learn::Learned;
+use crate::event::Who;
+use crate::family::Family;
 use crate::observe::lateness::Lateness;
 use crate::observe::target::Target;
 use crate::outcome::Stop;
@@ -23,13 +25,23 @@ use crate::subject::place::RunFolder;
 use crate::subject::remains::Remain;
 use crate::turns::Turns;
 
-/// The two programs under test, both absolute.
+/// The programs under test, absolute.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Pair {
-    /// The parent.
-    pub watchdog: PathBuf,
+    /// What they speak.
+    pub family: Family,
+    /// The parent. In some families a child may be judged without one.
+    pub parent: Option<PathBuf>,
     /// The child.
-    pub server: PathBuf,
+    pub child: PathBuf,
+}
+
+impl Pair {
+    /// Every program, with who it is.
+    pub fn programs(&self) -> impl Iterator<Item = (Who, &Path)> {
+        let parent = self.parent.iter().map(|path| (self.family.parent(), path.as_path()));
+        parent.chain([(self.family.child(), self.child.as_path())])
+    }
 }
 
 /// What all cases of a run share.
@@ -60,7 +72,8 @@ pub struct Suite {
     pub turns: Turns,
 }
 
-/// What was learned before the cases began.
+/// What was learned before the cases began. In a family that leaves nothing open there is nothing to learn.
+#[derive(Default)]
 pub struct Lesson {
     /// The dialect, with what the profile states in place of what was seen.
     pub dialect: Dialect,

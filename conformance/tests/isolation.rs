@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use conformance::event::{Event, Status, Stream, What, Who, shown};
 use conformance::record::Record;
-use conformance::subject::attend::ServerPlan;
+use conformance::subject::attend::ChildPlan;
 use conformance::subject::handover::SOCKET;
 use conformance::subject::limits::Limits;
 use conformance::subject::place::RunFolder;
@@ -55,7 +55,7 @@ fn plan(script: &str) -> Plan {
         args: vec!["-c".into(), script.into()],
         env: Vec::new(),
         terminal: false,
-        server: ServerPlan::Held(Vec::new()),
+        child: ChildPlan::Held(Vec::new()),
         extra: Vec::new(),
         deaf_to: Vec::new(),
         strace: None,

@@ -69,7 +69,7 @@ fn every_passage_of_the_documents_has_a_requirement_or_says_why_not() {
 fn every_requirement_of_a_document_quotes_a_passage() {
     let passages = passages();
     for r in requirements() {
-        let from_a_document = matches!(r.source, Source::Assignment(_) | Source::Notes);
+        let from_a_document = !matches!(r.source, Source::House | Source::Profile);
         assert_eq!(r.quote.is_some(), from_a_document, "{}: a quotation if, and only if, it is a document's", r.id);
         let known = |quote: &String| passages.iter().any(|p| p.source == r.source && p.quote == *quote);
         assert!(r.quote.as_ref().is_none_or(known), "{}: its quotation is in no passage", r.id);
@@ -92,12 +92,13 @@ fn what_comes_first_exists_and_never_comes_round() {
 
 #[test]
 fn a_graded_requirement_never_waits_for_a_house_rule() {
-    // Else a rule of this project could keep the assignment's own from being judged.
+    // Else a rule of this project could keep a document's own from being judged.
     let all = requirements();
-    for r in all.iter().filter(|r| matches!(r.source, Source::Assignment(_))) {
+    let is_graded = |source: &Source| matches!(source, Source::Assignment(_) | Source::Control);
+    for r in all.iter().filter(|r| is_graded(&r.source)) {
         for after in &r.after {
             let needed = all.iter().find(|n| n.id == *after).unwrap();
-            assert!(matches!(needed.source, Source::Assignment(_)), "{} waits for {}", r.id, needed.id);
+            assert!(is_graded(&needed.source), "{} waits for {}", r.id, needed.id);
             let free = needed.level == Level::May || (r.level == Level::Must && needed.level != Level::Must);
             assert!(!free, "{} waits for {}, which is free to fail", r.id, needed.id);
         }

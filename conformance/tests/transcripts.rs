@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::reference;
+use conformance::family::Family;
 use conformance::profile::Profile;
 use conformance::report::transcript;
 use conformance::run::{self, Options};
@@ -19,7 +20,7 @@ use conformance::verdict::{Answer, Verdict};
 fn the_reference_case_by_case() {
     let profile = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/profiles/reference.toml");
     let options = Options {
-        pair: run::find_pair(&reference(), None).unwrap(),
+        pair: run::find_pair(Family::Watchdog, &reference(), None).unwrap(),
         profile: Profile::read(&profile).unwrap(),
         only: Vec::new(),
         jobs: 4,

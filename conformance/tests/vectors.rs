@@ -5,6 +5,7 @@ use std::path::Path;
 
 use conformance::dialect::payload::{self, Value};
 use conformance::dialect::{Symbol, cut};
+use conformance::message::{self, Lifetime, Tail};
 use serde::Deserialize;
 
 /// Payloads that the reference refuses and the suite reads all the same: it reads other people's dialects, in
@@ -20,8 +21,8 @@ const READ_ALL_THE_SAME: &[&str] = &[
 ];
 
 #[derive(Deserialize)]
-struct Vectors {
-    vector: Vec<Vector>,
+struct Vectors<T> {
+    vector: Vec<T>,
 }
 
 #[derive(Deserialize)]
@@ -37,15 +38,17 @@ struct Vector {
     rest: String,
 }
 
+fn bytes_of(hex: &str) -> Vec<u8> {
+    let digits: Vec<u8> = hex.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    digits.chunks(2).map(byte).collect()
+}
+
 impl Vector {
     fn bytes(&self) -> Vec<u8> {
         match (&self.bytes, &self.hex) {
             (Some(text), None) => text.clone().into_bytes(),
-            (None, Some(hex)) => {
-                let digits: Vec<u8> = hex.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
-                let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
-                digits.chunks(2).map(byte).collect()
-            }
+            (None, Some(hex)) => bytes_of(hex),
             _ => panic!("{}: either `bytes` or `hex`", self.name),
         }
     }
@@ -54,7 +57,7 @@ impl Vector {
 #[test]
 fn the_reader_agrees_with_every_vector() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/vectors/op_frame.toml");
-    let vectors: Vectors = toml::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let vectors: Vectors<Vector> = toml::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
     assert!(vectors.vector.len() >= 25);
     for vector in &vectors.vector {
         agree(vector);
@@ -98,4 +101,65 @@ fn is(name: &str, seen: Option<&Value>, expected: &toml::Value) {
         (Some(Value::Nested(_)), toml::Value::Array(_) | toml::Value::Table(_)) => {}
         (seen, expected) => panic!("{name}: expected {expected:?}, read {seen:?}"),
     }
+}
+
+/// A message of a control pipe.
+#[derive(Deserialize)]
+struct PipeMessage {
+    name: String,
+    hex: String,
+    kind: String,
+    means: Option<String>,
+    #[serde(default)]
+    rest: String,
+    #[serde(default)]
+    canonical: bool,
+}
+
+/// The suite has no limit: what is too long for the reference is only not whole yet.
+#[test]
+fn the_reader_of_pipe_messages_agrees_with_every_vector() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/vectors/pipe_message.toml");
+    let vectors: Vectors<PipeMessage> = toml::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    assert!(vectors.vector.len() >= 25);
+    for PipeMessage { name, hex, kind, means, rest, canonical } in &vectors.vector {
+        let bytes = bytes_of(hex);
+        let (messages, tail) = message::cut(&bytes);
+        let first = messages.first();
+        if matches!(kind.as_str(), "message" | "unknown" | "malformed") {
+            let first = first.unwrap_or_else(|| panic!("{name}: a whole message"));
+            let whole = message::encoded(&first.kind, &first.payload);
+            assert_eq!(bytes, [&whole[..], &bytes_of(rest)].concat(), "{name}: what follows");
+        }
+        let event = first.and_then(message::Message::lifetime);
+        let told = event.clone().and_then(Result::ok);
+        match kind.as_str() {
+            "message" => {
+                let word = match told {
+                    Some(Lifetime::Startup(task)) => format!("startup {task}"),
+                    Some(Lifetime::Complete) => "startup complete".to_owned(),
+                    Some(Lifetime::Shutdown(task)) => format!("shutdown {task}"),
+                    None => address(first.unwrap()),
+                };
+                assert_eq!(Some(&word), means.as_ref(), "{name}");
+                if let (true, Some(told)) = (canonical, told) {
+                    assert!(bytes.starts_with(&told.encoded()), "{name}: written");
+                }
+            }
+            "unknown" => assert_eq!(event, None, "{name}"),
+            "malformed" => assert!(told.is_none(), "{name}: {told:?}"),
+            "incomplete" => assert!(messages.is_empty() && !matches!(tail, Tail::Version(_)), "{name}: {tail:?}"),
+            "unframed" => {
+                let is_text = first.is_none_or(|message| std::str::from_utf8(&message.kind).is_err());
+                assert!(is_text, "{name}: {messages:?}, {tail:?}");
+            }
+            other => panic!("{name}: unknown kind {other}"),
+        }
+    }
+}
+
+/// What a message tells that tells an address.
+fn address(message: &message::Message) -> String {
+    let who = if message.kind.starts_with(b"p2p") { "peers" } else { "calls" };
+    format!("{who} at {}", String::from_utf8_lossy(&message.payload))
 }

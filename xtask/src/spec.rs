@@ -7,8 +7,10 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::ValueEnum;
 use conformance::cases;
-use conformance::spec::{Level, Passage, Platform, Requirement, passages, requirements};
+use conformance::family::Family;
+use conformance::spec::{Level, Passage, Platform, Requirement, passages, requirements, requirements_of};
 
 use crate::faults::known::{self, File, breakers};
 use crate::workspace;
@@ -30,7 +32,7 @@ fn page() -> PathBuf {
 fn written(check: bool) -> Result<(), String> {
     let path = page();
     let faults = known::files(&workspace().join("fixtures"))?;
-    let new = render(&passages(), &requirements(), &faults);
+    let new = render(&passages(), &faults);
     if std::fs::read_to_string(&path).is_ok_and(|old| old == new) {
         return Ok(());
     }
@@ -41,20 +43,22 @@ fn written(check: bool) -> Result<(), String> {
 }
 
 const HEAD: &str = "\
-# The specification of watchdog/server pairs
+# The specification of pairs that talk over pipes
 
 What a pair is held to, sentence by sentence. This page is written by `cargo xtask spec` from `conformance/spec`; to
 change a sentence, change it there.
 
-A pair fails only against the assignment (sources D1 to D14, quoted in Russian with the meaning in English). What the
-notes on Go and processes say, and what this project adds (`house`), is advice unless a profile grades it. MUST: a pair
-that does otherwise does not conform. SHOULD: there may be reasons to do otherwise; the report warns. MAY: free.
+A watchdog and its server fail only against the assignment (sources D1 to D14, quoted in Russian with the meaning in
+English), a supervisor and its service only against the description of a control pipe (`control`). What the notes on Go and
+processes say, and what this project adds (`house`), is advice unless a profile grades it. MUST: a pair that does otherwise
+does not conform. SHOULD: there may be reasons to do otherwise; the report warns. MAY: free.
 
 Each requirement names the case that checks it, in `conformance/src/cases`, and the known-bad pairs in `fixtures/faulty`
 that make it fail (`cargo xtask faults` holds that exactly what a pair breaks fails).
 ";
 
-fn render(passages: &[Passage], requirements: &[Requirement], faults: &[File]) -> String {
+fn render(passages: &[Passage], faults: &[File]) -> String {
+    let requirements = requirements();
     let mut out = HEAD.to_owned();
     out.push_str("\n## What the documents say\n\n");
     for passage in passages {
@@ -65,13 +69,16 @@ fn render(passages: &[Passage], requirements: &[Requirement], faults: &[File]) -
         let what = passage.beyond.clone().unwrap_or_else(|| quoting.join(", "));
         let _ = writeln!(out, "  {what}");
     }
-    let mut area = "";
-    for requirement in requirements {
-        if requirement.area() != area {
-            area = requirement.area();
-            let _ = writeln!(out, "\n## {area}");
+    for family in Family::value_variants() {
+        let _ = writeln!(out, "\n# A {} and its {}", family.parent(), family.child());
+        let mut area = String::new();
+        for requirement in requirements_of(*family) {
+            if requirement.area() != area {
+                requirement.area().clone_into(&mut area);
+                let _ = writeln!(out, "\n## {area}");
+            }
+            one(&mut out, &requirement, faults);
         }
-        one(&mut out, requirement, faults);
     }
     out
 }
@@ -95,7 +102,7 @@ fn one(out: &mut String, r: &Requirement, faults: &[File]) {
     }
     if let Some(case) = cases::of(&r.id) {
         let (module, function) = case.place;
-        let file = module.rsplit("::").next().unwrap_or(module);
+        let file = module.split("::cases::").nth(1).unwrap_or(module).replace("::", "/");
         let _ = writeln!(out, "- case: `{function}` in `cases/{file}.rs`");
     }
     let breaking = breakers(faults, &r.id);

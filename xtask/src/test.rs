@@ -53,7 +53,7 @@ const IN_PYTHON: &[&str] = &[
 const IN_OTHERS: [(&str, &str, &str, &[&str]); 3] = [
     ("C", "cc", "--version", &["the_pair_in_c"]),
     ("Node", "node", "--version", &["the_pair_in_node"]),
-    ("Go", "go", "version", &["the_pair_in_go"]),
+    ("Go", "go", "version", &["the_pair_in_go", "the_supervisor_and_service_in_go"]),
 ];
 
 /// The tests that keep programs apart in namespaces.
@@ -78,6 +78,7 @@ const IN_TIER_A: &[&str] = &[
     "the_command_that_shows_it_again_names_the_tier",
     "the_memory_and_the_queues_that_it_shares_are_its_own",
     "the_reference_is_judged_alike",
+    "the_supervisor_and_service_of_the_reference_are_judged_alike",
     "the_tier_is_the_strongest_there_is_and_a_weak_one_is_told_of",
     "two_sessions_at_a_time_are_two_users",
     "what_it_says_has_a_bound",

@@ -9,12 +9,13 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 use conformance::baseline::Baseline;
 use conformance::bundle::{self, Bundle};
+use conformance::family::Family;
 use conformance::journal::Journal;
 use conformance::observe::strace;
 use conformance::profile::{Profile, matches};
 use conformance::report::{json, review, text};
 use conformance::run::{self, Judged, Options, Run};
-use conformance::spec::{Requirement, requirements};
+use conformance::spec::{Requirement, requirements, requirements_of};
 use conformance::subject::limits::Limits;
 use conformance::subject::place::RunFolder;
 use conformance::subject::sandbox::Tier;
@@ -23,7 +24,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-/// Judges a watchdog/server pair, sentence by sentence of a written specification.
+/// Judges a pair of programs that talk over pipes, sentence by sentence of a written specification.
 ///
 /// Exit status: 0 conformant, 1 not conformant, 2 wrong usage, 3 the suite itself failed, 4 a graded
 /// requirement could not be judged, 5 nothing ran, 130 interrupted. When several hold: 2, 5, 3, 1, 4, 0.
@@ -32,19 +33,23 @@ use tokio::sync::oneshot;
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
-    /// A folder that holds `watchdog` and `server`, or the watchdog's path with the server beside it
+    /// What the pair speaks
+    #[arg(long, value_name = "FAMILY", value_enum, default_value_t)]
+    family: Family,
+    /// A folder that holds `watchdog` and `server`, or the watchdog's path with the server beside it; in the family `control`
+    /// a folder that holds `supervisor` and `service`, or the path of a service that is judged alone
     #[arg(long, value_name = "PATH", required_unless_present_any = ["list", "explain", "compare"])]
     bin: Option<PathBuf>,
-    /// The server, when it is not beside the watchdog
-    #[arg(long, value_name = "PATH")]
+    /// The server or service, when it is not beside the other
+    #[arg(long, visible_alias = "service", value_name = "PATH")]
     server: Option<PathBuf>,
-    /// What is graded and stated (TOML); by default only the assignment is graded and nothing is stated
+    /// What is graded and stated (TOML); by default only what the documents state is graded and nothing else is stated
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
     /// Run only this requirement or area, and what it needs; may be given more than once
     #[arg(long, value_name = "ID|AREA")]
     only: Vec<String>,
-    /// List all requirements and exit
+    /// List all requirements of the family and exit
     #[arg(long)]
     list: bool,
     /// Explain a requirement and exit
@@ -122,7 +127,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if cli.list {
-        list();
+        list(cli.family);
         return ExitCode::SUCCESS;
     }
     if let Some(id) = &cli.explain {
@@ -154,7 +159,11 @@ fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
         return perform(cli, options);
     }
     let bin = cli.bin.as_deref().ok_or_else(|| usage("--bin is missing".to_owned()))?;
-    let pair = run::find_pair(bin, cli.server.as_deref()).map_err(usage)?;
+    let pair = run::find_pair(cli.family, bin, cli.server.as_deref()).map_err(usage)?;
+    if !cli.family.has_dialects() && (cli.review || cli.write_profile.is_some()) {
+        let problem = "--review, --write-profile: expected a family in which pairs differ in how they speak";
+        return Err(usage(problem.to_owned()));
+    }
     let profile = cli.profile.as_deref().map_or_else(|| Ok(Profile::default()), Profile::read).map_err(usage)?;
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
     let mut options = Options {
@@ -360,6 +369,9 @@ fn status_of(done: std::io::Result<()>) -> ExitCode {
 fn repeat(cli: &Cli) -> String {
     // As it was called: `cargo xtask conformance` says that it was.
     let mut words: Vec<_> = std::env::args().take(1).collect();
+    if cli.family != Family::default() {
+        words.extend(cli.family.to_possible_value().map(|family| format!("--family {}", family.get_name())));
+    }
     for (option, path) in
         [("--bin", &cli.bin), ("--server", &cli.server), ("--profile", &cli.profile), ("--baseline", &cli.baseline)]
     {
@@ -372,11 +384,11 @@ fn repeat(cli: &Cli) -> String {
     words.join(" ")
 }
 
-fn list() {
+fn list(family: Family) {
     let line = |r: Requirement| {
         format!("{:<28} {:<6} {:<7} {}\n", r.id, r.level.to_string(), r.source.to_string(), r.sentence)
     };
-    print(&requirements().into_iter().map(line).collect::<String>());
+    print(&requirements_of(family).into_iter().map(line).collect::<String>());
 }
 
 /// Writes to standard output. A reader that has seen enough (`| head`) is no error of ours.

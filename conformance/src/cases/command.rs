@@ -10,7 +10,8 @@ use crate::observe::channel::{End, connected};
 use crate::observe::rogue::Manner;
 use crate::observe::target::Answer;
 use crate::outcome::{Outcome, Stop};
-use crate::stage::{Run, Stage, Watchdog};
+use crate::stage::watchdog::Watchdog;
+use crate::stage::{Run, Stage};
 
 super::cases! {
     "command.setmeml" => setmeml,

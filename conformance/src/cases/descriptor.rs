@@ -4,10 +4,11 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::steps::{hello, must_end, not_learned, ready, text};
-use crate::event::{Event, What, Who, servers};
+use crate::event::{Event, What, Who, children};
 use crate::observe::channel::{Channel, between};
 use crate::outcome::{Outcome, Stop};
-use crate::stage::{Alone, Stage, Watchdog};
+use crate::stage::Stage;
+use crate::stage::watchdog::{Alone, Watchdog};
 use crate::subject::handover::{Descriptor, Kind};
 
 super::cases! {
@@ -177,7 +178,7 @@ async fn inherited(stage: &Stage) -> Outcome {
     let how = Watchdog { extra: vec![(19, writer)], ..Watchdog::default() };
     let run = stage.start(how).await?;
     run.line(&format!("doreq GET {}/wake {{}}", run.url)).await?;
-    run.until(|events| servers(events).first().copied()).await;
+    run.until(|events| children(events).first().copied()).await;
     let hello = run.hello(0).ok_or_else(|| Stop::Missing("the server was not started".into()))?;
     match hello.descriptors.iter().find(|d| d.identity.1 == inode) {
         None => Ok(()),

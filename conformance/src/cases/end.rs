@@ -11,7 +11,8 @@ use crate::event::{Event, Status, What, Who, ended};
 use crate::observe::process::{Facts, corpse, is_in_foreground};
 use crate::observe::rogue::{Manner, Rogue};
 use crate::outcome::{Outcome, Stop};
-use crate::stage::{Run, Stage, Watchdog};
+use crate::stage::watchdog::Watchdog;
+use crate::stage::{Run, Stage};
 
 super::cases! {
     "end.sigalrm" => sigalrm,

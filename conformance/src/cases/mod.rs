@@ -9,6 +9,7 @@ use crate::outcome::Outcome;
 use crate::stage::Stage;
 
 mod command;
+mod control;
 mod descriptor;
 mod end;
 mod json;
@@ -41,7 +42,7 @@ pub type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 /// Pairs ids with the functions that check them.
 macro_rules! cases {
     ($($id:literal => $function:path),* $(,)?) => {
-        pub(super) const CASES: &[crate::cases::Case] = &[
+        pub(in crate::cases) const CASES: &[crate::cases::Case] = &[
             $(crate::cases::Case { id: $id, place: (module_path!(), stringify!($function)), run: |stage| Box::pin(async move { $function(&stage).await }) }),*
         ];
     };
@@ -65,6 +66,10 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         operation::CASES,
         request::CASES,
         end::CASES,
+        control::message::CASES,
+        control::lifetime::CASES,
+        control::stop::CASES,
+        control::supervise::CASES,
     ];
     parts.into_iter().flatten()
 }

@@ -12,7 +12,8 @@ use crate::observe::process::facts;
 use crate::observe::rogue::Manner;
 use crate::observe::target::Answer;
 use crate::outcome::{Outcome, Stop};
-use crate::stage::{Run, Stage, Watchdog};
+use crate::stage::watchdog::Watchdog;
+use crate::stage::{Run, Stage};
 
 super::cases! {
     "operation.memory-request" => memory_request,

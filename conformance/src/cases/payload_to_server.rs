@@ -17,7 +17,8 @@ use crate::observe::rogue::{Manner, Rogue};
 use crate::observe::target::Answer;
 use crate::outcome::{Outcome, Stop};
 use crate::probe::client::Client;
-use crate::stage::{Run, Stage, Watchdog};
+use crate::stage::watchdog::Watchdog;
+use crate::stage::{Run, Stage};
 
 super::cases! {
     "wire.payload-forms" => payload_forms,

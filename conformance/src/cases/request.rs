@@ -8,7 +8,8 @@ use crate::event::{Event, Stream, shown};
 use crate::observe::rogue::{Manner, Rogue};
 use crate::observe::target::Answer;
 use crate::outcome::{Outcome, Stop};
-use crate::stage::{Run, Stage, Watchdog};
+use crate::stage::watchdog::Watchdog;
+use crate::stage::{Run, Stage};
 
 super::cases! {
     "request.refused" => refused,

@@ -11,7 +11,8 @@ use crate::dialect::times;
 use crate::event::{Event, Who, shown, signal_name};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::server::Server;
-use crate::stage::{Run, Stage, Watchdog};
+use crate::stage::watchdog::Watchdog;
+use crate::stage::{Run, Stage};
 use crate::subject::handover::Order;
 
 super::cases! {

@@ -13,7 +13,8 @@ use super::to_watchdog::{answers_shown, recorded};
 use crate::event::{Status, Who};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::server::Server;
-use crate::stage::{Run, Stage, Watchdog};
+use crate::stage::watchdog::Watchdog;
+use crate::stage::{Run, Stage};
 use crate::subject::handover::Order;
 
 super::cases! {

@@ -4,11 +4,12 @@ use std::ffi::OsString;
 
 use super::steps::{hello, same, text};
 use crate::dialect::find;
-use crate::event::{Event, Stream, What, Who, servers, shown};
+use crate::event::{Event, Stream, What, Who, children, shown};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::lesson::VARIABLE;
 use crate::record::Record;
-use crate::stage::{Run, SARGS, SERVER, Stage, Watchdog};
+use crate::stage::watchdog::{SARGS, SERVER, Watchdog};
+use crate::stage::{Run, Stage};
 use crate::subject::handover::Hello;
 
 super::cases! {
@@ -57,7 +58,7 @@ async fn started(stage: &Stage, how: Watchdog) -> Result<Option<Run>, Stop> {
     run.line(&format!("doreq GET {}/wake {{}}", run.url)).await?;
     let begun = run.until(|events| {
         let gone = crate::event::ended(events, Who::Watchdog).is_some();
-        (gone || !servers(events).is_empty()).then(|| !servers(events).is_empty())
+        (gone || !children(events).is_empty()).then(|| !children(events).is_empty())
     });
     Ok(begun.await.unwrap_or(false).then_some(run))
 }
@@ -220,7 +221,7 @@ async fn program_name(stage: &Stage) -> Outcome {
 
 /// The server is started once in an undisturbed session.
 async fn once(stage: &Stage) -> Outcome {
-    let starts = stage.lesson.record.look(|events| servers(events).len());
+    let starts = stage.lesson.record.look(|events| children(events).len());
     same("starts of the server in an undisturbed session", 1, starts)
 }
 
@@ -231,7 +232,7 @@ async fn refuses(stage: &Stage, how: Watchdog, about: &str) -> Outcome {
     run.close_input().await?;
     let status = super::steps::must_end(&run, Who::Watchdog, about).await?;
     super::steps::must_close(&run).await?;
-    let (complaint, starts) = run.record.look(|events| (shown(events, Some(Stream::Stderr)), servers(events).len()));
+    let (complaint, starts) = run.record.look(|events| (shown(events, Some(Stream::Stderr)), children(events).len()));
     if starts > 0 {
         return Err(Stop::failure(format!("nothing is started with {about}"), "a server was started"));
     }

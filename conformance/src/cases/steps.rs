@@ -9,14 +9,15 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::dialect::{Symbol, cut, find, times};
-use crate::event::{Event, Request, Status, Stream, What, Who, ended, passed, requests, servers, shown};
+use crate::event::{Event, Request, Status, Stream, What, Who, children, ended, passed, requests, shown};
 use crate::observe::rogue::Rogue;
 use crate::observe::target::Answer;
 use crate::outcome::Stop;
 use crate::probe::client::Client;
 use crate::probe::lesson::SETTINGS;
 use crate::probe::server::Server;
-use crate::stage::{Run, Stage, Watchdog};
+use crate::stage::watchdog::Watchdog;
+use crate::stage::{Run, Stage};
 use crate::subject::handover::{Hello, Order};
 
 /// Types a request and waits until it arrives; `None` when it does not.
@@ -106,7 +107,7 @@ pub(super) async fn answered_late(stage: &Stage, run: &Run, count: usize) {
 
 /// The server's process, if it was started.
 pub(super) fn server_pid(run: &Run) -> Option<i32> {
-    run.record.look(|events| servers(events).first().copied())
+    run.record.look(|events| children(events).first().copied())
 }
 
 /// Lets the server do what it does at once: until it sleeps, or the deadline.
@@ -269,20 +270,17 @@ pub(super) fn text(bytes: &[u8]) -> String {
 /// What can be said of a session at a glance, for messages.
 pub(super) fn state(run: &Run) -> String {
     run.record.look(|events| {
-        let mut said = Vec::new();
-        match ended(events, Who::Watchdog) {
-            Some(status) => said.push(format!("the watchdog has ended ({})", how(status))),
-            None if events.iter().any(|e| matches!(e.what, What::Started { who: Who::Watchdog, .. })) => {
-                said.push("the watchdog is running".to_owned());
-            }
-            None => {}
-        }
-        match servers(events).len() {
-            0 => said.push("no server was started".to_owned()),
-            _ => match ended(events, Who::Server(0)) {
-                Some(status) => said.push(format!("the server has ended ({})", how(status))),
-                None => said.push("the server is running".to_owned()),
-            },
+        let started = events.iter().filter_map(|event| match event.what {
+            What::Started { who, .. } => Some(who),
+            _ => None,
+        });
+        let is = |who| match ended(events, who) {
+            Some(status) => format!("the {who} has ended ({})", how(status)),
+            None => format!("the {who} is running"),
+        };
+        let mut said: Vec<_> = started.map(is).collect();
+        if children(events).is_empty() {
+            said.push(format!("no {} was started", run.child()));
         }
         let last = shown(events, None);
         if !last.is_empty() {

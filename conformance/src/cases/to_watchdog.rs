@@ -9,7 +9,8 @@ use crate::event::{Event, Who, shown};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::lesson::{ANSWER, SETTINGS};
 use crate::probe::server::Server;
-use crate::stage::{Run, Stage, Watchdog};
+use crate::stage::watchdog::Watchdog;
+use crate::stage::{Run, Stage};
 use crate::subject::handover::Order;
 
 super::cases! {

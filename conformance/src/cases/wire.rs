@@ -12,7 +12,8 @@ use crate::event::{Event, Who, passed, requests};
 use crate::observe::rogue::{Manner, Rogue};
 use crate::observe::target::Answer;
 use crate::outcome::{Outcome, Stop};
-use crate::stage::{Stage, Watchdog};
+use crate::stage::Stage;
+use crate::stage::watchdog::Watchdog;
 
 super::cases! {
     "wire.end-symbol" => end_symbol,

@@ -62,6 +62,11 @@ pub async fn asleep(pid: i32, deadline: Instant) -> bool {
     is_so(|| system::sleeps(pid), deadline).await
 }
 
+/// Whether a process has ended, be it a zombie still: its end may not be noted yet.
+pub fn is_over(pid: i32) -> bool {
+    system::is_over(pid)
+}
+
 /// Waits until a process that was sent SIGSTOP has stopped, and says whether that came before `deadline`.
 pub async fn stopped(pid: i32, deadline: Instant) -> bool {
     is_so(|| system::is_stopped(pid), deadline).await

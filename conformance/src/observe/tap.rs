@@ -1,6 +1,6 @@
-//! The recorder inside the pipes between watchdog and server.
+//! The recorder inside the pipes between parent and child.
 //!
-//! The stand-in that is started in the server's place hands over the ends that it inherited; a [`Splice`]
+//! The stand-in that is started in the child's place hands over the ends that it inherited; a [`Splice`]
 //! gives it other ends of the same kind and flags under the same numbers, and copies every byte between the
 //! two, end of file and broken pipes included. The hop holds back at most a page and one read. What the
 //! bytes mean is not known here.
@@ -26,10 +26,10 @@ use crate::subject::handover::{Descriptor, Hello, Kind};
 /// How much the hop takes at a time, and how much the pipe that it adds holds.
 const HOP_BYTES: usize = 4096;
 
-/// The ends for the server, and the copying that goes on until this is dropped.
+/// The ends for the child, and the copying that goes on until this is dropped.
 #[derive(Debug, Default)]
 pub struct Splice {
-    /// The numbers under which the server expects them.
+    /// The numbers under which the child expects them.
     pub place: Vec<i32>,
     /// The ends, in the same order.
     pub ends: Vec<OwnedFd>,
@@ -37,24 +37,24 @@ pub struct Splice {
     pub pumps: JoinSet<()>,
 }
 
-/// One end that the server inherited, perhaps under several numbers.
+/// One end that the child inherited, perhaps under several numbers.
 struct Inherited {
     numbers: Vec<i32>,
     like: Descriptor,
     end: OwnedFd,
 }
 
-/// Puts the suite between the two subjects. Ends whose identity is in `own` are the suite's: they stay as they are.
+/// Puts the suite between this child and its parent. Ends whose identity is in `own` are the suite's: they stay as they are.
 pub fn splice(
     hello: &Hello,
     handed: Vec<OwnedFd>,
     own: &[(u64, u64)],
     record: &Arc<Record>,
-    server: usize,
+    child: Who,
 ) -> io::Result<Splice> {
     let inherited = group(hello, handed, own);
     let mut splice = Splice::default();
-    // A watchdog that closes nothing hands on both ends of a pipe: whoever writes first shows its direction.
+    // A parent that closes nothing hands on both ends of a pipe: whoever writes first shows its direction.
     let gates: Vec<((u64, u64), Arc<AtomicU8>)> = inherited
         .iter()
         .filter(|one| {
@@ -69,7 +69,7 @@ pub fn splice(
         });
     for one in inherited {
         let gate = gates.iter().find(|(identity, _)| *identity == one.like.identity).map(|(_, gate)| gate.clone());
-        splice.insert(one, gate, record, server)?;
+        splice.insert(one, gate, record, child)?;
     }
     Ok(splice)
 }
@@ -98,7 +98,7 @@ impl Splice {
         one: Inherited,
         gate: Option<Arc<AtomicU8>>,
         record: &Arc<Record>,
-        server: usize,
+        child: Who,
     ) -> io::Result<()> {
         let fd = one.numbers[0];
         let (theirs, ours) = match one.like.kind {
@@ -123,21 +123,20 @@ impl Splice {
         }
         let note = |to| Note { record: record.clone(), to, fd };
         if one.like.readable {
-            let flow =
-                Flow { from: one.end.try_clone()?, into: ours.try_clone()?, gate: gate.clone(), mine: TO_SERVER };
-            self.pumps.spawn(flow.run(note(Who::Server(server)))?);
+            let flow = Flow { from: one.end.try_clone()?, into: ours.try_clone()?, gate: gate.clone(), mine: TO_CHILD };
+            self.pumps.spawn(flow.run(note(child))?);
         }
         if one.like.writable {
-            let flow = Flow { from: ours, into: one.end, gate, mine: TO_WATCHDOG };
-            self.pumps.spawn(flow.run(note(Who::Watchdog))?);
+            let flow = Flow { from: ours, into: one.end, gate, mine: TO_PARENT };
+            self.pumps.spawn(flow.run(note(child.parent()))?);
         }
         Ok(())
     }
 }
 
 /// A gate's states: undecided is 0.
-const TO_SERVER: u8 = 1;
-const TO_WATCHDOG: u8 = 2;
+const TO_CHILD: u8 = 1;
+const TO_PARENT: u8 = 2;
 
 struct Note {
     record: Arc<Record>,

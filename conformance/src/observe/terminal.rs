@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use super::process;
 use super::readiness::register;
 use super::unread::unread;
-use crate::event::{Stream, What};
+use crate::event::{Stream, What, Who};
 use crate::forks;
 use crate::record::Record;
 
@@ -152,6 +152,24 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Notes what comes as `said` has it, and then that it is over.
+    fn start(
+        record: Arc<Record>,
+        end: OwnedFd,
+        said: impl Fn(Vec<u8>) -> What + Send + 'static,
+        over: What,
+    ) -> io::Result<Self> {
+        unblock(&end)?;
+        let end = Arc::new(register(end, Interest::READABLE)?);
+        Ok(Reader { reading: tokio::spawn(read(record, end.clone(), said, over)), end })
+    }
+
+    /// Reads again what passes, after the reading was aborted.
+    pub fn resume(&mut self, record: Arc<Record>, to: Who, fd: i32) {
+        let said = move |bytes| What::Passed { to, fd, bytes };
+        self.reading = tokio::spawn(read(record, self.end.clone(), said, What::Closed { to, fd }));
+    }
+
     /// Closes the end: whoever writes to it from now on finds it broken.
     pub async fn close(self) {
         self.reading.abort();
@@ -161,21 +179,24 @@ impl Reader {
     }
 }
 
+async fn read(record: Arc<Record>, end: Arc<AsyncFd<OwnedFd>>, said: impl Fn(Vec<u8>) -> What + Send, over: What) {
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(n @ 1..) = end.async_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, &mut buffer)?)).await {
+        if !record.keep(said(buffer[..n].to_vec()), n) {
+            std::future::pending::<()>().await;
+        }
+    }
+    record.push(over);
+}
+
 /// Reads an end until it is closed, and notes what comes. A terminal whose other side is gone says EIO.
 pub fn read_into(record: Arc<Record>, end: OwnedFd, stream: Stream) -> io::Result<Reader> {
-    unblock(&end)?;
-    let end = Arc::new(register(end, Interest::READABLE)?);
-    let from = end.clone();
-    let reading = tokio::spawn(async move {
-        let mut buffer = vec![0; 64 << 10];
-        while let Ok(n @ 1..) = from.async_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, &mut buffer)?)).await {
-            if !record.keep(What::Shown { stream, bytes: buffer[..n].to_vec() }, n) {
-                std::future::pending::<()>().await;
-            }
-        }
-        record.push(What::ShownAll { stream });
-    });
-    Ok(Reader { reading, end })
+    Reader::start(record, end, move |bytes| What::Shown { stream, bytes }, What::ShownAll { stream })
+}
+
+/// Reads an end of a pipe towards a subject until it is closed, and notes what passes.
+pub fn read_passing(record: Arc<Record>, end: OwnedFd, to: Who, fd: i32) -> io::Result<Reader> {
+    Reader::start(record, end, move |bytes| What::Passed { to, fd, bytes }, What::Closed { to, fd })
 }
 
 /// Makes reads and writes of a descriptor return at once.

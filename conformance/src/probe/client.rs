@@ -8,18 +8,13 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-use tokio::task::JoinHandle;
-
 use crate::event::{What, Who};
 use crate::forks;
 use crate::observe::process;
-use crate::observe::readiness::register;
-use crate::observe::terminal::{self, Input};
+use crate::observe::terminal::{self, Input, read_passing};
 use crate::outcome::Stop;
-use crate::record::Record;
-use crate::stage::{Alone, Run, Stage};
+use crate::stage::watchdog::Alone;
+use crate::stage::{Run, Stage};
 use crate::subject::handover::{Descriptor, Hello, Kind};
 
 /// A server without a watchdog.
@@ -64,10 +59,7 @@ impl Client {
         let run = stage.server(Alone { like: Some(hello), ends: wires.theirs, slot: Some(slot) }).await?;
         let mut readers = Vec::new();
         for (fd, output) in wires.outputs {
-            terminal::unblock(&output)?;
-            let end = Arc::new(register(output, Interest::READABLE)?);
-            let reading = read_replies(run.record.clone(), end.clone(), fd);
-            readers.push(Reader { of: terminal::Reader { reading, end }, fd });
+            readers.push(Reader { of: read_passing(run.record.clone(), output, Who::Watchdog, fd)?, fd });
         }
         let client = Client {
             run,
@@ -123,7 +115,7 @@ impl Client {
     /// From here on what it writes is read again.
     pub fn read_again(&mut self) {
         for reader in &mut self.readers {
-            reader.of.reading = read_replies(self.run.record.clone(), reader.of.end.clone(), reader.fd);
+            reader.of.resume(self.run.record.clone(), Who::Watchdog, reader.fd);
         }
     }
 
@@ -226,17 +218,4 @@ impl Wires {
         }
         Ok(())
     }
-}
-
-/// Notes what a server writes until it closes its end.
-fn read_replies(record: Arc<Record>, end: Arc<AsyncFd<OwnedFd>>, fd: i32) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let mut buffer = vec![0; 64 << 10];
-        while let Ok(n @ 1..) = end.async_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, &mut buffer)?)).await {
-            if !record.keep(What::Passed { to: Who::Watchdog, fd, bytes: buffer[..n].to_vec() }, n) {
-                std::future::pending::<()>().await;
-            }
-        }
-        record.push(What::Closed { to: Who::Watchdog, fd });
-    })
 }

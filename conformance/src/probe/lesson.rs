@@ -7,17 +7,17 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::acts::Acts;
-use crate::dialect::learn::{self, Command, Learned, Line, Tokens};
+use crate::dialect::learn::{self, Command, Line, Tokens};
 use crate::dialect::prints;
-use crate::dialect::{Dialect, times};
+use crate::dialect::times;
 use crate::event::{self, Event, Stream, What, Who};
 use crate::observe::rogue::Manner;
 use crate::observe::target::Answer;
 use crate::outcome::Stop;
 use crate::record::Record;
 use crate::slow::ATTEMPTS;
-use crate::stage::{Run, Stage, Watchdog, replay_slot};
+use crate::stage::watchdog::{Watchdog, replay_slot};
+use crate::stage::{Run, Stage};
 use crate::suite::{Lesson, Suite};
 
 /// How many requests are recorded to be replayed: as many as there are cases that do so, and some to spare.
@@ -49,9 +49,9 @@ pub async fn learn(suite: &Arc<Suite>) -> Lesson {
 }
 
 async fn attempt(suite: &Arc<Suite>) -> Lesson {
-    let blank = Arc::new(empty());
+    let blank = Arc::new(Lesson::default());
     let stage = Stage::new(suite.clone(), blank, "learn");
-    let mut lesson = empty();
+    let mut lesson = Lesson::default();
     let outcome = first(&stage, &mut lesson).await;
     if let Err(stop) = &outcome {
         lesson.failed = Some(stop.clone());
@@ -83,23 +83,6 @@ fn hangs(events: &[Event]) -> bool {
     event::ended(events, Who::Watchdog).is_none() && event::requests(events).is_empty() && bytes_to_server(events) == 0
 }
 
-fn empty() -> Lesson {
-    Lesson {
-        dialect: Dialect::default(),
-        learned: Learned::default(),
-        typed: Vec::new(),
-        hello: None,
-        record: Arc::default(),
-        on_success: Vec::new(),
-        on_failure: Vec::new(),
-        slow: None,
-        remains: Vec::new(),
-        acts: Acts::default(),
-        failed: None,
-        replays: Vec::new(),
-    }
-}
-
 /// The settings twice each, requests, and the end.
 async fn first(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
     let (body, status) = (ANSWER, STATUS);
@@ -126,7 +109,7 @@ async fn first(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
         run.line(&line).await?;
         // Lazy pairs start the server only for the first request: then there is nothing to wait for yet.
         wait_for_bytes(&run, before).await;
-        if let Some(pid) = run.record.look(|events| event::servers(events).first().copied()) {
+        if let Some(pid) = run.record.look(|events| event::children(events).first().copied()) {
             // Else two messages might be read at once, which is for another case to judge.
             run.asleep(pid, Instant::now() + run.patience() / 10).await;
         }
@@ -171,7 +154,7 @@ async fn first(stage: &Stage, lesson: &mut Lesson) -> Result<(), Stop> {
     leave(stage, &run, lesson).await?;
     lines.push(Line { command: Command::Exit, token: "exit".to_owned() });
     typed.push("exit".to_owned());
-    if !run.record.look(event::servers).is_empty() {
+    if !run.record.look(event::children).is_empty() {
         run.ended(Who::Server(0)).await;
     }
     lesson.hello = run.hello(0);
@@ -208,7 +191,7 @@ async fn up(run: &Run) {
     let soon = Instant::now() + run.patience() / 10;
     let is_up = |events: &[Event]| {
         let over = event::ended(events, Who::Watchdog).is_some();
-        (over || !event::shown(events, None).is_empty() || !event::servers(events).is_empty()).then_some(())
+        (over || !event::shown(events, None).is_empty() || !event::children(events).is_empty()).then_some(())
     };
     run.record.until(soon, is_up).await;
     run.asleep(run.pid, soon).await;
@@ -235,7 +218,7 @@ fn bytes_to_server(events: &[Event]) -> usize {
 async fn wait_for_bytes(run: &Run, before: usize) {
     let up = Instant::now() + run.patience() / 2;
     run.asleep(run.pid, up).await;
-    if let Some(pid) = run.record.look(|events| event::servers(events).first().copied()) {
+    if let Some(pid) = run.record.look(|events| event::children(events).first().copied()) {
         run.asleep(pid, up).await;
     }
     let soon = Instant::now() + run.patience() / 10;

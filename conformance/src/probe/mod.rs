@@ -1,6 +1,8 @@
-//! The suite in a subject's place: what it says as a watchdog, what it says as a server, and the first
-//! session, in which it learns how the two speak.
+//! The suite in a subject's place: what it says as a watchdog and as a server, as a supervisor and as a service; and the first
+//! session, in which it learns how a watchdog and its server speak.
 
 pub mod client;
 pub mod lesson;
 pub mod server;
+pub mod service;
+pub mod supervisor;

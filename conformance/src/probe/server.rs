@@ -8,7 +8,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::dialect::Symbol;
-use crate::event::{What, Who, servers};
+use crate::event::{What, Who, children};
 use crate::observe::readiness::register;
 use crate::observe::terminal::{Input, unblock};
 use crate::outcome::Stop;
@@ -36,7 +36,7 @@ impl Server {
         let end = dialect.end.clone().ok_or_else(|| Stop::Missing("the end of messages was not learned".into()))?;
         let reply_end = dialect.reply.end.clone().unwrap_or_else(|| end.clone());
         let missing = |what: &str| Stop::Missing(format!("{what} where the suite should play it"));
-        run.until(|events| (!servers(events).is_empty()).then_some(()))
+        run.until(|events| (!children(events).is_empty()).then_some(()))
             .await
             .ok_or_else(|| missing("no server was started"))?;
         let reads = run.take_end(0, fd_read).ok_or_else(|| missing("the server was started in another wiring"))?;

@@ -1,9 +1,12 @@
 //! The report for programs. Its schema is versioned: `schema` grows when a field changes its meaning or goes;
 //! new fields may come at any time. The README describes it.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::dialect::Dialect;
+use crate::family::Family;
 use crate::observe::process;
 use crate::run::Run;
 use crate::spec::{Level, Source};
@@ -16,9 +19,10 @@ pub const SCHEMA: u32 = 1;
 #[derive(Serialize)]
 struct Report<'a> {
     schema: u32,
-    family: &'static str,
-    watchdog: String,
-    server: String,
+    family: Family,
+    /// The path of each program that is judged, by what it is called.
+    #[serde(flatten)]
+    programs: BTreeMap<String, String>,
     system: &'static str,
     tier: Tier,
     /// What of it the machine did not give.
@@ -35,7 +39,9 @@ struct Report<'a> {
     memory_kib: u64,
     /// How many requirements `--fail-fast` left out.
     not_judged: usize,
-    dialect: &'a Dialect,
+    /// What was learned, where there is something to learn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dialect: Option<&'a Dialect>,
     requirements: Vec<Entry<'a>>,
 }
 
@@ -76,9 +82,13 @@ pub fn report(run: &Run) -> String {
     });
     let report = Report {
         schema: SCHEMA,
-        family: "watchdog",
-        watchdog: run.options.pair.watchdog.display().to_string(),
-        server: run.options.pair.server.display().to_string(),
+        family: run.options.pair.family,
+        programs: run
+            .options
+            .pair
+            .programs()
+            .map(|(who, path)| (who.to_string(), path.display().to_string()))
+            .collect(),
         system: std::env::consts::OS,
         tier: run.options.tier,
         lapses: &run.lapses,
@@ -91,7 +101,7 @@ pub fn report(run: &Run) -> String {
         emptied_ms: run.slowest_end.as_millis(),
         memory_kib: process::own_memory_kib(),
         not_judged: run.not_judged,
-        dialect: &run.lesson.dialect,
+        dialect: run.options.pair.family.has_dialects().then_some(&run.lesson.dialect),
         requirements: entries.collect(),
     };
     serde_json::to_string_pretty(&report).expect("every value has a JSON form") + "\n"

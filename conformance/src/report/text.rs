@@ -24,7 +24,9 @@ pub struct Style {
 pub fn report(run: &Run, style: Style, repeat: &str) -> String {
     let mut out = String::new();
     head(&mut out, run);
-    learned(&mut out, run);
+    if run.options.pair.family.has_dialects() {
+        learned(&mut out, run);
+    }
     table(&mut out, run, style);
     for judged in &run.results {
         finding(&mut out, judged, style, repeat);
@@ -34,10 +36,12 @@ pub fn report(run: &Run, style: Style, repeat: &str) -> String {
 }
 
 fn head(out: &mut String, run: &Run) {
-    let pair = &run.options.pair;
-    let _ = writeln!(out, "watchdog  {}", pair.watchdog.display());
-    let _ = writeln!(out, "server    {}", pair.server.display());
-    let grades: Vec<_> = run.options.profile.grades.iter().map(|g| format!("{g:?}").to_lowercase()).collect();
+    for (who, path) in run.options.pair.programs() {
+        let _ = writeln!(out, "{:<9} {}", who.to_string(), path.display());
+    }
+    let family = run.options.pair.family;
+    let grades = run.options.profile.grades.iter().filter(|grade| grade.concerns(family));
+    let grades: Vec<_> = grades.map(|grade| format!("{grade:?}").to_lowercase()).collect();
     let _ = writeln!(out, "profile   {} (grades: {})", run.options.profile.name, grades.join(", "));
     let _ = writeln!(out, "system    {}", std::env::consts::OS);
     let _ = writeln!(out, "tier      {}", run.options.tier);

@@ -1,4 +1,4 @@
-//! Attending the stand-ins of a session: the one that starts its program, and those in the server's place.
+//! Attending the stand-ins of a session: the one that starts its program, and those in the child's place.
 //!
 //! What each was given and what it is told is decided here; the session only waits for what follows.
 
@@ -25,9 +25,9 @@ use crate::observe::tap::{Splice, splice};
 use crate::observe::terminal::set_plain;
 use crate::record::Record;
 
-/// What happens when the stand-in in the server's place is started.
+/// What happens when the stand-in in the child's place is started.
 #[derive(Debug, Clone)]
-pub enum ServerPlan {
+pub enum ChildPlan {
     /// It becomes this program, with the tap in its pipes.
     Tapped(PathBuf),
     /// It becomes this program, and the pipes stay as they are.
@@ -39,7 +39,9 @@ pub enum ServerPlan {
 /// What the session and the tasks that serve its stand-ins share.
 pub(super) struct Shared {
     pub(super) record: Arc<Record>,
-    pub(super) server: ServerPlan,
+    /// The program of the session.
+    pub(super) who: Who,
+    pub(super) child: ChildPlan,
     pub(super) own: Vec<(u64, u64)>,
     /// What every stand-in runs.
     pub(super) standin: PathBuf,
@@ -47,7 +49,7 @@ pub(super) struct Shared {
     pub(super) watching: Mutex<JoinSet<()>>,
 }
 
-/// One start of the server, as the stand-in in its place saw it.
+/// One start of the child, as the stand-in in its place saw it.
 pub(super) struct Start {
     /// What it was given.
     pub(super) hello: Hello,
@@ -154,7 +156,7 @@ pub(super) fn begin(listener: &UnixListener, starting: Starting, shared: &Shared
     Ok(started)
 }
 
-/// Serves the stand-ins in the server's place as they come.
+/// Serves the stand-ins in the child's place as they come.
 pub(super) async fn attend(listener: UnixListener, shared: Arc<Shared>) {
     let listening = listener.set_nonblocking(true).and_then(|()| tokio::net::UnixListener::from_std(listener));
     let listener = match listening {
@@ -196,28 +198,28 @@ async fn serve(stream: UnixStream, hello: Hello, handed: Vec<OwnedFd>, shared: &
     let watch = Watch::new(hello.pid)?;
     let pid = hello.pid;
     let number = shared.starts.lock().expect("not poisoned").len();
-    let who = Who::Server(number);
+    let who = shared.who.child(number);
     let mut start = Start { hello, splice: Splice::default(), held: Vec::new(), control: None };
-    let (order, ends) = match &shared.server {
-        ServerPlan::Tapped(program) => {
-            start.splice = splice(&start.hello, handed, &shared.own, &shared.record, number)?;
-            let order = become_server(&start.hello, program, std::mem::take(&mut start.splice.place));
+    let (order, ends) = match &shared.child {
+        ChildPlan::Tapped(program) => {
+            start.splice = splice(&start.hello, handed, &shared.own, &shared.record, who)?;
+            let order = become_child(&start.hello, program, std::mem::take(&mut start.splice.place));
             (order, std::mem::take(&mut start.splice.ends))
         }
-        ServerPlan::Untapped(program) => (become_server(&start.hello, program, Vec::new()), Vec::new()),
-        ServerPlan::Held(ignore) => {
+        ChildPlan::Untapped(program) => (become_child(&start.hello, program, Vec::new()), Vec::new()),
+        ChildPlan::Held(ignore) => {
             let numbers = start.hello.descriptors.iter().filter(|d| d.handed).map(|d| d.number);
             start.held = numbers.zip(handed).collect();
             start.control = Some(stream.try_clone()?);
             (Order::Hold { ignore: ignore.clone() }, Vec::new())
         }
     };
-    let executes = !matches!(shared.server, ServerPlan::Held(_));
+    let executes = !matches!(shared.child, ChildPlan::Held(_));
     let told = tokio::task::spawn_blocking(move || {
         let borrowed: Vec<_> = ends.iter().map(AsFd::as_fd).collect();
         handover::send(&stream, &order, &borrowed)?;
         drop(ends);
-        // A stand-in that became the server closes the socket by that; one that could not, or that stays, answers.
+        // A stand-in that became the child closes the socket by that; one that could not, or that stays, answers.
         if executes {
             return Ok(handover::receive::<Begun>(&stream)?.map(|(begun, _)| begun));
         }
@@ -227,7 +229,7 @@ async fn serve(stream: UnixStream, hello: Hello, handed: Vec<OwnedFd>, shared: &
         // Complete before it is told of: whoever waits for the start looks at it at once.
         shared.starts.lock().expect("not poisoned").push(start);
         shared.record.push(What::Started { who, pid });
-        let watching = watch_server(watch, who, shared.record.clone());
+        let watching = watch_child(watch, who, shared.record.clone());
         shared.watching.lock().expect("not poisoned").spawn(watching);
     };
     if !executes {
@@ -244,7 +246,7 @@ async fn serve(stream: UnixStream, hello: Hello, handed: Vec<OwnedFd>, shared: &
     Ok(())
 }
 
-async fn watch_server(watch: Watch, who: Who, record: Arc<Record>) {
+async fn watch_child(watch: Watch, who: Who, record: Arc<Record>) {
     if watch.ended().await.is_ok() {
         // How it ended is known once its parent has asked, which may be at once or never.
         record.push(What::Ended { who, status: None });
@@ -254,8 +256,8 @@ async fn watch_server(watch: Watch, who: Who, record: Arc<Record>) {
     }
 }
 
-/// The server's own program, with what the watchdog gave, and its own path where the stand-in's was.
-fn become_server(hello: &Hello, program: &Path, place: Vec<i32>) -> Order {
+/// The child's own program, with what its parent gave, and its own path where the stand-in's was.
+fn become_child(hello: &Hello, program: &Path, place: Vec<i32>) -> Order {
     let mut argv = hello.argv.clone();
     if let Some(name) = argv.first_mut()
         && Path::new(OsStr::from_bytes(name)).file_name() == Some(OsStr::new(TAP))

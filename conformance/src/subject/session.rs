@@ -1,4 +1,4 @@
-//! One session: a watchdog that runs in a terminal or on plain pipes, and whatever it starts as its server.
+//! One session: a parent that runs in a terminal or on plain pipes, and whatever it starts as its child; or a child alone.
 //!
 //! A session is driven, asked what there is to be seen, and ended with everything in it; how it starts its program is in
 //! `start`. What a session is for, and what should be seen in it, only its case knows.
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use tokio::task::JoinSet;
 
-use super::attend::{ServerPlan, Shared};
+use super::attend::{ChildPlan, Shared};
 use super::handover::{self, Hello, Order};
 use super::init::Init;
 use super::place::SessionFolder;
@@ -54,7 +54,8 @@ impl Session {
     pub fn past(record: Arc<Record>, folder: SessionFolder, pid: i32, who: Who, patience: Duration) -> Self {
         let shared = Shared {
             record: record.clone(),
-            server: ServerPlan::Held(Vec::new()),
+            who,
+            child: ChildPlan::Held(Vec::new()),
             own: Vec::new(),
             standin: PathBuf::new(),
             starts: Mutex::default(),
@@ -172,11 +173,15 @@ impl Session {
         process::signal(pid, signal as i32)
     }
 
+    /// The first child of this session.
+    pub fn child(&self) -> Who {
+        self.who.child(0)
+    }
+
     fn pid_of(&self, who: Who) -> io::Result<i32> {
         let pid = match who {
             w if w == self.who => Some(self.pid),
-            Who::Server(n) => self.record.look(|events| crate::event::servers(events).get(n).copied()),
-            Who::Watchdog => None,
+            who => who.number().and_then(|n| self.record.look(|events| crate::event::children(events).get(n).copied())),
         };
         pid.ok_or_else(|| io::Error::other(format!("there is no {who} to signal")))
     }
@@ -209,6 +214,11 @@ impl Session {
         self.record.answer(&format!("the state of process {pid}"), || process::facts(pid))
     }
 
+    /// Whether the program of this session has ended, be its end noted yet or not.
+    pub fn is_over(&self) -> bool {
+        self.record.answer(&format!("whether the {} has ended", self.who), || process::is_over(self.pid))
+    }
+
     /// Waits until every thread of a process of this session sleeps or has ended, and says whether that came before `deadline`.
     pub async fn asleep(&self, pid: i32, deadline: Instant) -> bool {
         self.in_time(self.record.ask(&format!("process {pid} sleeps"), process::asleep(pid, deadline)).await)
@@ -224,7 +234,7 @@ impl Session {
     /// them, was ready to run and had none.
     pub fn processor_time(&self) -> ProcessorTime {
         let of = |pid: &i32| process::processor_time(*pid).unwrap_or_default();
-        let mut ends = self.record.read(crate::event::servers);
+        let mut ends = self.record.read(crate::event::children);
         ends.extend([self.pid].into_iter().chain(self.folder.realm.get().map(|realm| realm.init)));
         let found = remains::find(&self.folder).unwrap_or_default();
         let everybody: BTreeSet<_> = found.iter().map(|remain| remain.pid).chain(ends.iter().copied()).collect();
@@ -319,14 +329,17 @@ impl Session {
     /// by [`Session::finish`].
     pub async fn settle(&self) -> io::Result<()> {
         let over = |events: &[Event]| crate::event::ended(events, self.who).map(drop);
-        let alone = |events: &[Event]| !crate::event::servers(events).is_empty() && still_running(events).is_empty();
+        let alone = |events: &[Event]| !crate::event::children(events).is_empty() && still_running(events).is_empty();
         if self.record.look(alone) {
-            // A watchdog that notices the death of its server ends without a word from us.
+            // A parent that notices the death of its child ends without a word from us.
             self.record.until(Instant::now() + self.patience / 20, over).await;
         }
         if self.record.look(over).is_none() {
-            if self.who == Who::Watchdog {
-                self.line("exit").await?;
+            match self.who {
+                Who::Watchdog => self.line("exit").await?,
+                Who::Supervisor => self.signal(self.who, Signal::SIGTERM)?,
+                // Whoever plays its parent has closed its pipes.
+                Who::Server(_) | Who::Service(_) => {}
             }
             self.record.until(Instant::now() + self.patience / 2, over).await;
         }
@@ -394,8 +407,13 @@ impl Drop for Session {
     }
 }
 
-/// The servers that were started and are not known to have ended.
+/// The children that were started and are not known to have ended.
 fn still_running(events: &[Event]) -> Vec<i32> {
-    let running = |(n, pid)| crate::event::ended(events, Who::Server(n)).is_none().then_some(pid);
-    crate::event::servers(events).into_iter().enumerate().filter_map(running).collect()
+    let running = |event: &Event| match event.what {
+        What::Started { who, pid } if who.number().is_some() => {
+            crate::event::ended(events, who).is_none().then_some(pid)
+        }
+        _ => None,
+    };
+    events.iter().filter_map(running).collect()
 }

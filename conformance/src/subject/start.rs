@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::attend::{Program, ServerPlan, Shared, StartError, Starting, attend, begin};
+use super::attend::{ChildPlan, Program, Shared, StartError, Starting, attend, begin};
 use super::handover::{Become, SOCKET};
 use super::place::{SessionFolder, environment};
 use super::remains;
@@ -38,8 +38,8 @@ pub struct Plan {
     pub env: Vec<OsString>,
     /// In a terminal, or on three plain pipes.
     pub terminal: bool,
-    /// What a stand-in in the server's place does.
-    pub server: ServerPlan,
+    /// What a stand-in in the child's place does.
+    pub child: ChildPlan,
     /// Descriptors beyond standard input and outputs, with the numbers they are placed under.
     pub extra: Vec<(i32, Arc<OwnedFd>)>,
     /// Signals that the program is started with ignored and blocked.
@@ -117,7 +117,8 @@ impl Session {
         drop(plan.extra);
         let shared = Arc::new(Shared {
             record: record.clone(),
-            server: plan.server,
+            who,
+            child: plan.child,
             own,
             standin: folder.standin.clone(),
             starts: Mutex::default(),

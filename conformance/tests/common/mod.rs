@@ -137,10 +137,15 @@ impl Bench {
 
     /// A copy of a pair's two programs, which can be taken away.
     pub fn copy_of(&self, bin: &Path) -> PathBuf {
+        self.copy_of_programs(bin, &["watchdog", "server"])
+    }
+
+    /// A copy of programs in a folder, likewise.
+    pub fn copy_of_programs(&self, bin: &Path, programs: &[&str]) -> PathBuf {
         let pair = self.folder().join("pair");
         std::fs::create_dir(&pair).expect("the folder is new");
         // Another process writes them, as in `write_program`.
-        let copied = Command::new("cp").args(["watchdog", "server"]).arg(&pair).current_dir(bin).status();
+        let copied = Command::new("cp").args(programs).arg(&pair).current_dir(bin).status();
         assert!(copied.is_ok_and(|status| status.success()), "{} could not be copied", bin.display());
         pair
     }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::common::{Bench, Report, fixtures, python_pair, python_path, reference, write_program};
 use assert_cmd::Command;
-use conformance::spec::requirements;
+use conformance::family::Family;
+use conformance::spec::requirements_of;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use predicates::prelude::*;
@@ -148,7 +149,7 @@ fn the_first_failure_ends_a_run_that_is_to_fail_fast() {
     assert_eq!(judgement.status, 1, "{}{}", judgement.stdout, judgement.stderr);
     let failed: Vec<_> = judgement.report.requirements.iter().filter(|e| e.verdict == "fail").collect();
     assert!(matches!(failed[..], [one] if one.id == "start.server"), "{failed:?}");
-    let rest = requirements().len() - judgement.report.requirements.len();
+    let rest = requirements_of(Family::Watchdog).len() - judgement.report.requirements.len();
     assert!(rest > 100, "most of it depends on that, and only {rest} were not judged");
     let words = format!("The first failure ended the run: {rest} requirements were not judged");
     assert!(judgement.stdout.contains(&words), "{}", judgement.stdout);
@@ -272,7 +273,7 @@ fn write_profile(bench: &Bench, text: &str) -> String {
 fn list_names_every_requirement() {
     let output = suite().arg("--list").assert().success().stderr("").get_output().stdout.clone();
     let text = String::from_utf8(output).expect("UTF-8");
-    let all = requirements();
+    let all = requirements_of(Family::Watchdog);
     assert_eq!(text.lines().count(), all.len());
     for (line, requirement) in text.lines().zip(&all) {
         assert!(line.starts_with(&requirement.id) && line.ends_with(&requirement.sentence), "{line}");
@@ -320,7 +321,7 @@ fn the_json_report_keeps_its_schema() {
         assert_eq!(report[name], program.display().to_string());
     }
     let entries = report["requirements"].as_array().expect("a list");
-    let specified = requirements();
+    let specified = requirements_of(Family::Watchdog);
     assert_eq!(entries.len(), specified.iter().filter(|r| r.area() == "start").count());
     for entry in entries {
         let requirement = specified.iter().find(|r| entry["id"] == r.id.as_str()).expect("its id is known");

@@ -10,6 +10,7 @@ mod common;
 mod baseline;
 mod bundles;
 mod command_line;
+mod control;
 mod dialects;
 mod null_programs;
 mod pairs;

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::common::{Bench, python_pair, python_path, reference, side_by_side, write_program};
-use conformance::spec::requirements;
+use conformance::family::Family;
+use conformance::spec::requirements_of;
 
 /// Name and text of each program. Their arguments are ignored where they would be taken for files. What reads or echoes takes
 /// the pipes that a server may have been given as 3 and 4.
-const PROGRAMS: [(&str, &str); 7] = [
+pub(crate) const PROGRAMS: [(&str, &str); 7] = [
     ("true", "exec true"),
     ("false", "exec false"),
     ("cat", r#"exec cat "$@""#),
@@ -137,7 +138,7 @@ fn judge(null: &Null, path: &OsString) -> Vec<String> {
         let first = judgement.stderr.lines().next().unwrap_or("nothing on standard error");
         said.push(format!("exit status {}: {first}", judgement.status));
     }
-    if judgement.report.requirements.len() != requirements().len() {
+    if judgement.report.requirements.len() != requirements_of(Family::Watchdog).len() {
         said.push("not every requirement is in the report".to_owned());
     }
     said.extend(judgement.left.iter().map(|left| format!("left behind: {left}")));
@@ -162,7 +163,7 @@ fn null_programs_pass_nothing_that_judges_them() {
 
 #[test]
 fn the_watchdogs_requirements_exist() {
-    let known = requirements();
+    let known = requirements_of(Family::Watchdog);
     let unknown: Vec<_> = ALONE.iter().filter(|id| !known.iter().any(|r| r.id == **id)).collect();
     assert!(unknown.is_empty(), "renamed, and still in the list: {unknown:?}");
 }

@@ -8,9 +8,6 @@ use super::known::{Base, Fault};
 use crate::edits::{Edit, built_for_one_run, copy_of, edited, while_edited};
 use crate::steps::cargo;
 
-/// The two programs of every pair.
-const PROGRAMS: [&str; 2] = ["watchdog", "server"];
-
 /// Where broken pairs are made. The reference's copy has a target folder of its own, so that what is built here never
 /// takes the place of what others run.
 pub(crate) struct Workshop {
@@ -28,15 +25,17 @@ impl Workshop {
     /// Puts the pair, with this fault or without any, into a folder that exists.
     pub(crate) fn make(&self, base: Base, fault: Option<&Fault>, into: &Path) -> Result<(), String> {
         let edits = fault.map_or(&[][..], |fault| &fault.edit);
+        let family = base.family();
+        let programs = [family.parent(), family.child()].map(|who| who.to_string());
         match base {
-            Base::Python => self.edit_scripts(edits, into),
-            Base::Reference => self.build_reference(edits, into),
+            Base::Python => self.edit_scripts(edits, &programs, into),
+            Base::Reference | Base::Control => self.build_reference(edits, &programs, into),
         }
     }
 
-    fn edit_scripts(&self, edits: &[Edit], into: &Path) -> Result<(), String> {
+    fn edit_scripts(&self, edits: &[Edit], programs: &[String], into: &Path) -> Result<(), String> {
         let pair = self.workspace.join("fixtures/pairs/python");
-        for program in PROGRAMS {
+        for program in programs {
             let text = edited(&pair, Path::new(program), edits)?;
             let path = into.join(program);
             let written = std::fs::write(&path, text)
@@ -46,19 +45,19 @@ impl Workshop {
         Ok(())
     }
 
-    fn build_reference(&self, edits: &[Edit], into: &Path) -> Result<(), String> {
+    fn build_reference(&self, edits: &[Edit], programs: &[String], into: &Path) -> Result<(), String> {
         let (original, copy) = (self.workspace.join("reference/src"), self.copy.join("reference/src"));
-        while_edited(&original, &copy, edits, || self.cargo_build())?;
-        for program in PROGRAMS {
+        while_edited(&original, &copy, edits, || self.cargo_build(programs))?;
+        for program in programs {
             let from = self.copy.join("target/debug").join(program);
             std::fs::copy(&from, into.join(program)).map_err(|error| format!("{}: {error}", from.display()))?;
         }
         Ok(())
     }
 
-    fn cargo_build(&self) -> Result<(), String> {
+    fn cargo_build(&self, programs: &[String]) -> Result<(), String> {
         let mut build = cargo(["build", "--quiet", "--offline"]);
-        build.args(PROGRAMS.iter().flat_map(|program| ["--bin", program]));
+        build.args(programs.iter().flat_map(|program| ["--bin", program]));
         build.current_dir(&self.copy).env("CARGO_TARGET_DIR", self.copy.join("target"));
         built_for_one_run(&mut build);
         let output = build.stdin(Stdio::null()).output().map_err(|error| format!("cannot start cargo: {error}"))?;

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use conformance::family::Family;
 use conformance::spec::{Level, Platform, Requirement};
 use serde::Deserialize;
 
@@ -36,6 +37,18 @@ pub(crate) enum Base {
     Python,
     /// The reference; edits name files below `reference/src`.
     Reference,
+    /// The reference's supervisor and service; likewise.
+    Control,
+}
+
+impl Base {
+    /// What the pair speaks.
+    pub(crate) fn family(self) -> Family {
+        match self {
+            Base::Python | Base::Reference => Family::Watchdog,
+            Base::Control => Family::Control,
+        }
+    }
 }
 
 /// One bug, and what it breaks.
@@ -166,7 +179,7 @@ mod tests {
         for file in files(&workspace().join("fixtures")).unwrap() {
             let pair = match file.pair {
                 Base::Python => workspace().join("fixtures/pairs/python"),
-                Base::Reference => workspace().join("reference/src"),
+                Base::Reference | Base::Control => workspace().join("reference/src"),
             };
             for fault in &file.fault {
                 let misfit = fault.edit.iter().find_map(|edit| edited(&pair, &edit.file, &fault.edit).err());

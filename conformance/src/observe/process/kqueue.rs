@@ -99,6 +99,14 @@ pub(super) fn sleeps(_pid: i32) -> bool {
     true
 }
 
+/// It is a child of ours, whose end is there to be asked for, or was asked for.
+pub(super) fn is_over(pid: i32) -> bool {
+    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+    let Some(child) = Pid::from_raw(pid) else { return true };
+    let looks = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    !matches!(waitid(WaitId::Pid(child), looks), Ok(None))
+}
+
 /// Nobody tells.
 pub(super) fn is_stopped(_pid: i32) -> bool {
     true

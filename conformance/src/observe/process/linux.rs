@@ -209,7 +209,12 @@ fn stat(pid: i32) -> Option<Vec<String>> {
 
 /// Every thread of the process sleeps, or has ended.
 pub(super) fn sleeps(pid: i32) -> bool {
-    all_are(pid, "S") || stat(pid).is_none_or(|stat| stat.first().is_some_and(|state| state == "Z"))
+    all_are(pid, "S") || is_over(pid)
+}
+
+/// It is a zombie, or not there.
+pub(super) fn is_over(pid: i32) -> bool {
+    stat(pid).is_none_or(|stat| stat.first().is_some_and(|state| state == "Z"))
 }
 
 /// Every thread of the process was stopped by a signal.

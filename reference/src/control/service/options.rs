@@ -9,7 +9,7 @@ use clap::Parser;
 ///
 /// When the control pipe ends or fails, and on SIGINT, SIGTERM and SIGHUP (on Windows: Ctrl-C), it ends in order, at whatever
 /// moment: what started last stops first. What arrives over the control pipe is discarded, and nobody who does not listen to
-/// what it tells holds it up; what is not taken within five seconds after all has stopped is lost.
+/// what it tells holds it up; what is not taken within two seconds after all has stopped is lost.
 ///
 /// Exit status: 0 after an ordered end, 1 if something could not be started or stopped, 2 if an option or a pipe is not as it
 /// should be.

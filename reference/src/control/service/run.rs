@@ -17,7 +17,7 @@ use crate::transport::pump::{News, Reader, Writer};
 
 /// What a supervisor has not taken this long after all has stopped, it does not get. No machine is so slow that one which
 /// listens loses anything.
-const LAST_WORDS_WAIT: Duration = Duration::from_secs(5);
+const LAST_WORDS_WAIT: Duration = Duration::from_secs(2);
 
 enum Happened {
     Control(News),

@@ -1,0 +1,203 @@
+//! What ends a service, and what does not: alone, with the suite as its supervisor, and together with a supervisor that is
+//! killed.
+
+use nix::sys::signal::Signal;
+
+use super::{complete, ends_well, events, last_words, shutdowns, started, startups, words};
+use crate::cases::steps::{complaints, must_end, state, text};
+use crate::event::{Event, Status, What, Who, children};
+use crate::outcome::{Outcome, Stop};
+use crate::probe::supervisor::{Control, Start, Supervisor, Telling};
+use crate::stage::Stage;
+use crate::stage::control::Supervisor as Program;
+
+crate::cases::cases! {
+    "stop.end-of-pipe" => end_of_pipe,
+    "stop.status" => status,
+    "stop.before-start" => before_start,
+    "stop.unreadable" => unreadable,
+    "stop.discards" => discards,
+    "stop.mid-message" => mid_message,
+    "stop.sigterm" => sigterm,
+    "stop.sigint" => sigint,
+    "stop.again" => again,
+    "stop.unread" => unread,
+    "stop.unheard" => unheard,
+    "stop.untold" => untold,
+    "stop.uncontrolled" => uncontrolled,
+    "stop.no-such-pipe" => no_such_pipe,
+    "stop.supervisor-killed" => supervisor_killed,
+}
+
+/// The order to stop, in the words of a report.
+const END: &str = "the end of its pipe";
+
+/// More than a pipe holds, and than a program reads at once.
+const MUCH: usize = 200_000;
+
+/// A service ends when its pipe does.
+async fn end_of_pipe(stage: &Stage) -> Outcome {
+    let mut supervisor = started(stage).await?;
+    supervisor.close();
+    must_end(&supervisor.run, Who::Service(0), END).await.map(drop)
+}
+
+/// A service that was stopped by the end of its pipe exits with status 0.
+async fn status(stage: &Stage) -> Outcome {
+    let mut supervisor = started(stage).await?;
+    supervisor.close();
+    ends_well(&supervisor, END).await
+}
+
+/// A service whose pipe has ended before it was started ends too.
+async fn before_start(stage: &Stage) -> Outcome {
+    let supervisor = Supervisor::start(stage, Start { control: Control::Ended, ..Start::default() }).await?;
+    must_end(&supervisor.run, Who::Service(0), "its start, with a pipe that has ended").await.map(drop)
+}
+
+/// A service that cannot read from its pipe does not run on.
+async fn unreadable(stage: &Stage) -> Outcome {
+    let supervisor = Supervisor::start(stage, Start { control: Control::Unreadable, ..Start::default() }).await?;
+    must_end(&supervisor.run, Who::Service(0), "its start, with a pipe that it cannot read from").await.map(drop)
+}
+
+/// A service takes whatever comes over its pipe, more than a pipe holds too, and runs on until the pipe ends.
+async fn discards(stage: &Stage) -> Outcome {
+    let mut supervisor = started(stage).await?;
+    let anything: Vec<u8> = (0..=u8::MAX).cycle().take(MUCH).collect();
+    let expected = format!("{MUCH} bytes of anything are read from its pipe, and it runs on");
+    let is_taken = supervisor.is_taken(&anything).await;
+    supervisor.rests().await;
+    if is_stopping(&supervisor) {
+        return Err(Stop::failure(expected, format!("it stops; {}", state(&supervisor.run))));
+    }
+    if !is_taken {
+        return Err(Stop::failure(expected, format!("they are not; {}", state(&supervisor.run))));
+    }
+    supervisor.close();
+    must_end(&supervisor.run, Who::Service(0), END).await.map(drop)
+}
+
+/// The service has ended, or tells that it is about to.
+fn is_stopping(supervisor: &Supervisor) -> bool {
+    let tells = |all: &[Event]| !shutdowns(&events(&supervisor.heard(all).0)).is_empty();
+    supervisor.run.is_over() || supervisor.run.record.look(tells)
+}
+
+/// A service whose pipe ends inside what might be a message ends too.
+async fn mid_message(stage: &Stage) -> Outcome {
+    let mut supervisor = started(stage).await?;
+    if !supervisor.is_taken(b"\x01\x0dlifetime").await {
+        return Err(Stop::Missing(format!("a service that reads from its pipe; {}", state(&supervisor.run))));
+    }
+    supervisor.close();
+    must_end(&supervisor.run, Who::Service(0), "the end of its pipe inside a message").await.map(drop)
+}
+
+/// At SIGTERM a service stops as at the end of its pipe: it tells of all that stops, and exits with status 0.
+async fn sigterm(stage: &Stage) -> Outcome {
+    stops_at(stage, Signal::SIGTERM).await
+}
+
+/// At SIGINT a service stops as at the end of its pipe: it tells of all that stops, and exits with status 0.
+async fn sigint(stage: &Stage) -> Outcome {
+    stops_at(stage, Signal::SIGINT).await
+}
+
+async fn stops_at(stage: &Stage, signal: Signal) -> Outcome {
+    let supervisor = started(stage).await?;
+    supervisor.run.signal(Who::Service(0), signal)?;
+    ends_well(&supervisor, signal.as_str()).await?;
+    let told = events(&last_words(&supervisor).await?.0);
+    if startups(&told).len() == shutdowns(&told).len() {
+        return Ok(());
+    }
+    Err(Stop::failure(format!("a shutdown event for each task after {signal}"), words(&told)))
+}
+
+/// A service that is told to stop while it does so goes on with it, and exits with status 0.
+async fn again(stage: &Stage) -> Outcome {
+    // What it has to tell keeps it from its end for as long as it likes: there is time to be told once more.
+    let mut supervisor = Supervisor::start(stage, Start { telling: Telling::Full, ..Start::default() }).await?;
+    supervisor.rests().await;
+    supervisor.close();
+    supervisor.rests().await;
+    supervisor.run.signal(Who::Service(0), Signal::SIGTERM)?;
+    supervisor.rests().await;
+    supervisor.read()?;
+    ends_well(&supervisor, "the end of its pipe, and then SIGTERM").await
+}
+
+/// A service whose messages nobody reads ends when its pipe does.
+async fn unread(stage: &Stage) -> Outcome {
+    let mut supervisor = Supervisor::start(stage, Start { telling: Telling::Full, ..Start::default() }).await?;
+    supervisor.rests().await;
+    supervisor.close();
+    must_end(&supervisor.run, Who::Service(0), "the end of its pipe, while nobody reads what it tells").await.map(drop)
+}
+
+/// A service whose messages nobody can read any more runs on until its pipe ends, and then ends too.
+async fn unheard(stage: &Stage) -> Outcome {
+    lives_until_its_end(stage, Telling::Broken).await
+}
+
+/// A service that has no pipe to tell through runs on until its other pipe ends, and then ends too.
+async fn untold(stage: &Stage) -> Outcome {
+    lives_until_its_end(stage, Telling::None).await
+}
+
+async fn lives_until_its_end(stage: &Stage, telling: Telling) -> Outcome {
+    let mut supervisor = Supervisor::start(stage, Start { telling, ..Start::default() }).await?;
+    // Whoever reads from its pipe listens; and when all of it rests, nothing is left that could end it.
+    let reads = supervisor.is_taken(b"\0").await;
+    supervisor.rests().await;
+    if !reads || is_stopping(&supervisor) {
+        let expected = "a service that reads from its pipe, and runs on until that ends";
+        let said = supervisor.run.record.look(complaints);
+        return Err(Stop::failure(expected, format!("{}; {}", state(&supervisor.run), text(&said))));
+    }
+    supervisor.close();
+    must_end(&supervisor.run, Who::Service(0), END).await.map(drop)
+}
+
+/// A service that has no pipe to be stopped by runs until it is told to stop by a signal.
+async fn uncontrolled(stage: &Stage) -> Outcome {
+    let supervisor = Supervisor::start(stage, Start { control: Control::None, ..Start::default() }).await?;
+    let expected = "a service that starts without a pipe to be stopped by, and runs on";
+    let runs = complete(&supervisor).await.is_ok();
+    supervisor.rests().await;
+    if !runs || is_stopping(&supervisor) {
+        return Err(Stop::failure(expected, state(&supervisor.run)));
+    }
+    supervisor.run.signal(Who::Service(0), Signal::SIGTERM)?;
+    must_end(&supervisor.run, Who::Service(0), "SIGTERM").await.map(drop)
+}
+
+/// A service that is told the number of a pipe that it was not given says so and fails.
+async fn no_such_pipe(stage: &Stage) -> Outcome {
+    let supervisor = Supervisor::start(stage, Start { control: Control::Nothing, ..Start::default() }).await?;
+    let status = must_end(&supervisor.run, Who::Service(0), "its start, with the number of no pipe").await?;
+    supervisor.run.outputs_closed().await;
+    let said = supervisor.run.record.look(complaints);
+    let expected = "words on standard error, and an exit status that is not 0";
+    match status {
+        Some(Status::Exited(1..)) if said.iter().any(u8::is_ascii_alphanumeric) => Ok(()),
+        Some(status) => Err(Stop::failure(expected, format!("{status}; {}", text(&said)))),
+        None => Err(Stop::Missing("how it ended".into())),
+    }
+}
+
+/// A service ends when its supervisor is killed.
+async fn supervisor_killed(stage: &Stage) -> Outcome {
+    let run = stage.supervisor(Program::default()).await?;
+    let up = run.until(|events| children(events).first().copied()).await;
+    let pid = up.ok_or_else(|| Stop::Missing(format!("a service that was started; {}", state(&run))))?;
+    // It has come up, as far as can be seen, when it rests.
+    run.asleep(pid, std::time::Instant::now() + run.patience() / 2).await;
+    run.signal(Who::Supervisor, Signal::SIGKILL)?;
+    let over = |event: &Event| matches!(event.what, What::Ended { who: Who::Service(0), .. });
+    if run.until(|events| events.iter().any(over).then_some(())).await.is_some() {
+        return Ok(());
+    }
+    Err(Stop::failure("the service ends after its supervisor was killed", state(&run)))
+}

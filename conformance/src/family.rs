@@ -1,0 +1,44 @@
+//! The families of pairs: which protocol the two speak, and what they are called.
+//!
+//! What a family's pair is held to stands in the specification, and how it is driven on the stage.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use crate::event::Who;
+
+/// The protocol that a pair speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// A command line and its server, which talk in frames that are learned.
+    #[default]
+    Watchdog,
+    /// A supervisor and its service, with a control pipe between them.
+    Control,
+}
+
+impl Family {
+    /// The one that starts the other.
+    pub fn parent(self) -> Who {
+        match self {
+            Family::Watchdog => Who::Watchdog,
+            Family::Control => Who::Supervisor,
+        }
+    }
+
+    /// The one that is started.
+    pub fn child(self) -> Who {
+        self.parent().child(0)
+    }
+
+    /// How the two speak differs from pair to pair, and is learned.
+    pub fn has_dialects(self) -> bool {
+        self == Family::Watchdog
+    }
+
+    /// A child may be judged that has no parent of its own: whoever starts it, starts it alike.
+    pub fn is_judged_without_a_parent(self) -> bool {
+        self == Family::Control
+    }
+}
