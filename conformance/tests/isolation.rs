@@ -112,6 +112,19 @@ fn a_status_is_told_from_a_signal() {
 }
 
 #[test]
+fn it_gives_way_to_the_suite_where_priorities_count_among_all_sessions() {
+    let Some(run) = tier_a() else { return };
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let is_moved = groups.contains(&format!("/conf-{}-", std::process::id()));
+    if !is_moved {
+        println!("no control group with processors can be made: not run");
+    }
+    let own = rustix::process::getpriority_process(None).unwrap();
+    let expected = if is_moved { own.max(10) } else { own };
+    assert_eq!(says(&run, "nice").trim(), expected.to_string());
+}
+
+#[test]
 fn only_its_own_processes_are_to_be_seen() {
     let Some(run) = tier_a() else { return };
     let seen = says(&run, "ls -d /proc/[0-9]*");

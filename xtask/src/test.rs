@@ -64,6 +64,7 @@ const IN_TIER_A: &[&str] = &[
     "a_program_is_never_process_1_and_so_a_default_sigalrm_ends_it",
     "a_status_is_told_from_a_signal",
     "it_can_write_where_it_is_and_nowhere_else",
+    "it_gives_way_to_the_suite_where_priorities_count_among_all_sessions",
     "it_has_no_descriptors_but_its_own",
     "it_has_no_rights_and_can_get_none",
     "its_keys_are_its_own_and_it_does_not_die_with_its_parent",

@@ -1,13 +1,14 @@
 //! A session's processes as a control group, which nobody leaves by becoming an orphan, by a session or an environment of
 //! his own. One of version 2 (since Linux 5.14) keeps nobody from anything, which is tier B: it says who belongs to a session,
-//! and ends all of them at once. One with memory, of either version, bounds what all of them have. What a session is, it does
-//! not know.
+//! and ends all of them at once. One with memory, of either version, bounds what all of them have. One with processors shares
+//! them out between a run and the rest of the machine. What a session is, it does not know.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustix::fs::FlockOperation;
 
@@ -88,7 +89,8 @@ impl Memory {
     /// Makes the run's group where groups with memory may be made. An error says what the machine does not allow.
     pub(super) fn bounded(bytes: u64) -> io::Result<Self> {
         let mut refused = io::Error::new(io::ErrorKind::Unsupported, "no control group here has memory below it");
-        for (above, bound) in with_memory() {
+        for (above, is_unified) in that_may_have("memory") {
+            let bound = if is_unified { "memory.max" } else { "memory.limit_in_bytes" };
             let made = Groups::below(&above).and_then(|groups| {
                 // A group of version 2 has below it what it was told to hand on, and nothing else; in version 1 there is
                 // nothing to be told. If it does not, there is no bound to set for a session.
@@ -114,19 +116,119 @@ impl Memory {
     }
 }
 
-/// The groups below which one with memory may be, and the name of the bound on it.
-fn with_memory() -> Vec<(PathBuf, &'static str)> {
+/// A group with processors for this process and whoever descends from it: to the rest of the machine they are one, however many
+/// they are, and whatever sessions they begin; and among themselves priorities count, which elsewhere a kernel may heed only
+/// within a session. This process is back where it was when the last of these is dropped.
+#[derive(Debug)]
+pub(super) struct Processors {
+    groups: Groups,
+    before: PathBuf,
+    share: &'static Share,
+    /// How many of its sessions are being ended.
+    ending: Mutex<usize>,
+}
+
+/// What of the machine's processors a group has beside others, in one of the two versions.
+#[derive(Debug)]
+struct Share {
+    file: &'static str,
+    /// Eight cases run at a time, and each of their sessions would count as much as any other of the machine.
+    usual: &'static str,
+    /// All that there is.
+    most: &'static str,
+}
+
+const SHARES: [Share; 2] = [
+    Share { file: "cpu.shares", usual: "8192", most: "262144" },
+    Share { file: "cpu.weight", usual: "800", most: "10000" },
+];
+
+impl Processors {
+    /// Moves this process, if it is not there already. An error says what the machine does not allow.
+    pub(super) fn share() -> io::Result<Arc<Self>> {
+        static SHARED: Mutex<Weak<Processors>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shared) = shared.upgrade() {
+            return Ok(shared);
+        }
+        let mut refused = io::Error::new(io::ErrorKind::Unsupported, "no control group here has processors below it");
+        for (above, is_unified) in that_may_have("cpu") {
+            let before = if is_unified { own(UNIFIED)?.group } else { above.clone() };
+            let moved = Groups::below(&above).and_then(|groups| {
+                let share = &SHARES[usize::from(is_unified)];
+                fs::write(groups.folder.join(share.file), share.usual)?;
+                move_self(&groups.folder)?;
+                Ok(Arc::new(Processors { groups, before, share, ending: Mutex::default() }))
+            });
+            match moved {
+                Ok(processors) => {
+                    *shared = Arc::downgrade(&processors);
+                    return Ok(processors);
+                }
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
+    }
+}
+
+impl Processors {
+    /// As long as this is there, the rest of the machine waits: a thousand processes that are to end have to have their turn once
+    /// more.
+    pub(super) fn hurry(self: &Arc<Self>) -> Hurry {
+        let mut ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        *ending += 1;
+        if *ending == 1 {
+            self.set(self.share.most);
+        }
+        Hurry(self.clone())
+    }
+
+    /// It was set to something before, and only the time that things take depends on it.
+    fn set(&self, share: &str) {
+        let _ = fs::write(self.groups.folder.join(self.share.file), share);
+    }
+}
+
+/// A session of the group is being ended.
+#[derive(Debug)]
+pub(super) struct Hurry(Arc<Processors>);
+
+impl Drop for Hurry {
+    fn drop(&mut self) {
+        let mut ending = self.0.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        *ending -= 1;
+        if *ending == 0 {
+            self.0.set(self.0.share.usual);
+        }
+    }
+}
+
+impl Drop for Processors {
+    fn drop(&mut self) {
+        if let Err(error) = move_self(&self.before) {
+            eprintln!("conformance: {} stays, since {}: {error}", self.groups.folder.display(), self.before.display());
+        }
+    }
+}
+
+fn move_self(group: &Path) -> io::Result<()> {
+    fs::write(group.join(MEMBERS), std::process::id().to_string())
+}
+
+/// The groups below which one with this controller may be, and whether they are of version 2.
+fn that_may_have(controller: &str) -> Vec<(PathBuf, bool)> {
     let mut found = Vec::new();
     if let Ok(own) = own(UNIFIED) {
-        // Beside processes there are no groups with memory, so it is seldom the suite's own.
+        // Beside processes there are no groups with a controller, so it is seldom the suite's own.
         let above = own.group.ancestors().take_while(|group| group.starts_with(&own.mount));
         let hands_on = |group: &&Path| {
             let handed = fs::read_to_string(group.join(HANDED_ON));
-            handed.is_ok_and(|handed| handed.split_whitespace().any(|name| name == "memory"))
+            handed.is_ok_and(|handed| handed.split_whitespace().any(|name| name == controller))
         };
-        found.extend(above.filter(hands_on).map(|group| (group.to_owned(), "memory.max")));
+        found.extend(above.filter(hands_on).map(|group| (group.to_owned(), true)));
     }
-    found.extend(own("memory").ok().map(|own| (own.group, "memory.limit_in_bytes")));
+    found.extend(own(controller).ok().map(|own| (own.group, false)));
     found
 }
 

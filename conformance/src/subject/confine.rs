@@ -388,6 +388,9 @@ fn changeable(confine: &Confine, folder: &Path) -> Vec<PathBuf> {
     [folder.to_owned(), PathBuf::from("/proc")].into_iter().chain(scratch).chain(devices).chain(terminal).collect()
 }
 
+/// A process of this priority has a tenth of the time that one of the usual priority has beside it.
+const LOW_PRIORITY: i32 = 10;
+
 /// Gives up what the program, whose folder this is, is not to have.
 fn restrict(confine: &Confine, folder: &Path) -> Result<(), Failed> {
     // SAFETY: setsid has no arguments; the terminal, if any, is standard input here, and nobody else's.
@@ -411,6 +414,12 @@ fn restrict(confine: &Confine, folder: &Path) -> Result<(), Failed> {
         // Nobody may raise what is lower already.
         let most = getrlimit(resource).maximum.map_or(most, |before| before.min(most));
         setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) }).trying(what)?;
+    }
+    if confine.gives_way {
+        use rustix::process::{getpriority_process, setpriority_process};
+        // Nobody may raise his own, and lower than this is low enough.
+        let own = getpriority_process(None).trying("see its priority")?;
+        setpriority_process(None, own.max(LOW_PRIORITY)).trying("give way to the suite")?;
     }
     // What whoever started the suite has for itself is not for the program. A kernel may know of no keys at all.
     // SAFETY: a system call without pointers that lead anywhere.

@@ -126,6 +126,8 @@ pub struct Confine {
     pub kept: Option<Vec<u8>>,
     /// It gets its standard input as its terminal.
     pub terminal: bool,
+    /// The suite, which has to be in time, comes before it, and whoever is just ended too.
+    pub gives_way: bool,
     /// What it may use.
     pub limits: Limits,
 }

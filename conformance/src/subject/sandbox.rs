@@ -22,7 +22,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::attend::greeted;
-use super::cgroup::{Group, Groups, Memory};
+use super::cgroup::{Group, Groups, Hurry, Memory, Processors};
 use super::handover::{self, Confine, Order, SOCKET};
 use super::limits::Limits;
 use super::place::{RunFolder, SessionFolder};
@@ -81,6 +81,8 @@ struct Namespaces {
     limits: Limits,
     /// Where the machine allows that all processes of a session have a bound on their memory together.
     memory: Option<Memory>,
+    /// Where the machine allows that priorities count among all processes of the run, whatever sessions they begin.
+    processors: Option<Arc<Processors>>,
     /// Microseconds that the slowest end of a session took, until nobody was left.
     slowest_end: AtomicU64,
 }
@@ -132,6 +134,8 @@ impl Sandbox {
         if !cfg!(target_os = "linux") {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "tier A: there are namespaces on Linux alone"));
         }
+        // Whoever is started from here on is in it.
+        let processors = Processors::share().ok();
         let holder = Holder::start(run)?;
         let users = rustix::process::geteuid().is_root().then(Users::claim).transpose()?.map(Arc::new);
         holder.map(users.as_deref())?;
@@ -149,6 +153,7 @@ impl Sandbox {
             hidden: closed.into_iter().collect(),
             shown,
             memory: Memory::bounded(limits.max_memory << 20).ok(),
+            processors,
             limits,
             slowest_end: AtomicU64::new(0),
         }))))
@@ -181,6 +186,11 @@ impl Sandbox {
             "no control group with memory can be made here: each process of a session has a bound, not all of them together",
         );
         one_user.into_iter().chain(devices).chain(memory).map(str::to_owned).collect()
+    }
+
+    /// As long as this is there, whoever is to end has the machine, where it allows that.
+    pub(super) fn hurry(&self) -> Option<Hurry> {
+        self.namespaces_of_run()?.processors.as_ref().map(Processors::hurry)
     }
 
     /// A session's sandbox was empty so long after it was ended.
@@ -221,6 +231,7 @@ impl Sandbox {
             shown: namespaces.shown.iter().map(bytes).collect(),
             kept: kept.map(|path| path.as_os_str().as_bytes().to_vec()),
             terminal,
+            gives_way: namespaces.processors.is_some(),
             limits: namespaces.limits,
         };
         let along = [namespaces.user.try_clone()?, namespaces.network.try_clone()?];

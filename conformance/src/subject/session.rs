@@ -367,7 +367,7 @@ impl Session {
                     let _ = remains::end(pid, self.patience).await;
                 }
                 let found = remains::now(&self.folder, Some(init))?;
-                let begun = Instant::now();
+                let (begun, _hurry) = (Instant::now(), self.folder.sandbox.hurry());
                 init.end().await?;
                 self.folder.sandbox.emptied_in(begun.elapsed());
                 found
