@@ -8,6 +8,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use conformance::family::Family;
+
 use crate::steps;
 
 /// The suite's own status for "the harness is at fault, nothing was judged".
@@ -52,7 +54,7 @@ pub(crate) fn built_directory() -> Result<PathBuf, String> {
 }
 
 /// Copies built programs into a folder, so that a build meanwhile does not put others in their place.
-pub(crate) fn copy_built(programs: &[&str], built: &Path, folder: &Path) -> Result<(), String> {
+pub(crate) fn copy_built(programs: &[impl AsRef<Path>], built: &Path, folder: &Path) -> Result<(), String> {
     for program in programs {
         let copied = std::fs::copy(built.join(program), folder.join(program));
         copied.map_err(|error| format!("{}: {error}", built.join(program).display()))?;
@@ -63,8 +65,10 @@ pub(crate) fn copy_built(programs: &[&str], built: &Path, folder: &Path) -> Resu
 /// What a pair is judged with.
 pub(crate) const SUITE: [&str; 2] = ["conformance", "conformance-standin"];
 
-/// The pair that is judged by default.
-pub(crate) const REFERENCE: [&str; 2] = ["watchdog", "server"];
+/// The two programs of a pair: what each is called.
+pub(crate) fn programs(family: Family) -> [String; 2] {
+    [family.parent(), family.child()].map(|who| who.to_string())
+}
 
 pub(crate) fn reference_profile() -> PathBuf {
     crate::workspace().join("fixtures").join("profiles").join("reference.toml")

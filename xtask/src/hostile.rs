@@ -19,6 +19,7 @@ use std::sync::{Mutex, mpsc};
 use std::time::Instant;
 
 use clap::Args;
+use conformance::family::Family;
 
 use crate::files::{read_json, replace};
 use crate::{conformance as suite, contents, workspace};
@@ -111,7 +112,7 @@ fn judged(options: &Options) -> Result<Counted, String> {
     let told = |error: std::io::Error| format!("{}: {error}", folder.display());
     std::fs::create_dir_all(&folder).map_err(told)?;
     suite::copy_built(&suite::SUITE, &built, &folder)?;
-    suite::copy_built(&suite::REFERENCE, &built, &folder)?;
+    suite::copy_built(&suite::programs(Family::Watchdog), &built, &folder)?;
     let all = corpus::read(&workspace().join("fixtures/hostile"))?;
     let is_chosen = |program: &&Program| {
         options.names.is_empty() || options.names.iter().any(|name| program.name.contains(name.as_str()))

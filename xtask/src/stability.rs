@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use conformance::family::Family;
 use conformance::subject::sandbox::Tier;
 
 use crate::files::{read_json, replace};
@@ -34,6 +35,9 @@ pub(crate) struct Options {
     /// Busy threads beside it, for each processor
     #[arg(long, default_value_t = 0)]
     load: usize,
+    /// What the pair speaks
+    #[arg(long, value_enum, default_value_t)]
+    family: Family,
     /// The pair: the reference, or a folder that holds another; one named as in `fixtures/pairs` is that pair, built
     #[arg(long, value_name = "PATH")]
     bin: Option<PathBuf>,
@@ -93,6 +97,7 @@ fn summary() -> Result<ExitCode, String> {
 /// What is judged.
 struct Pair {
     name: String,
+    family: Family,
     /// The folder of its programs; none for the reference, which is built here.
     bin: Option<PathBuf>,
     profile: Option<PathBuf>,
@@ -102,35 +107,45 @@ struct Pair {
 
 impl Pair {
     fn of(options: &Options) -> Result<Self, String> {
+        let family = options.family;
         let Some(bin) = &options.bin else {
             let profile = options.profile.clone().unwrap_or_else(suite::reference_profile);
-            return Ok(Self { name: "reference".into(), bin: None, profile: Some(profile), is_ours: true });
+            return Ok(Self { profile: Some(profile), ..Self::reference(family) });
         };
         let bin = bin.canonicalize().map_err(|error| format!("{}: {error}", bin.display()))?;
         let name = bin.file_name().map_or_else(|| "pair".into(), |name| name.to_string_lossy().into_owned());
-        let is_ours = Self::known(&name).is_some_and(|pair| pair.name != "reference");
-        Ok(Self { name, bin: Some(bin), profile: options.profile.clone(), is_ours })
+        let is_ours = Self::known(&name).is_some_and(|pair| pair.bin.is_some() && pair.family == family);
+        Ok(Self { name, family, bin: Some(bin), profile: options.profile.clone(), is_ours })
+    }
+
+    /// The reference's pair of a family, as it is judged without a profile of its own.
+    fn reference(family: Family) -> Self {
+        let name = match family {
+            Family::Watchdog => "reference".to_owned(),
+            other => format!("reference-{}", name_of(other)),
+        };
+        Self { name, family, bin: None, profile: Some(suite::reference_profile()), is_ours: true }
     }
 
     /// One of the repository's, as it is judged without a profile of its own.
     fn known(name: &str) -> Option<Self> {
-        if name == "reference" {
-            return Some(Self {
-                name: name.into(),
-                bin: None,
-                profile: Some(suite::reference_profile()),
-                is_ours: true,
-            });
+        let families = Family::value_variants();
+        if let Some(reference) = families.iter().map(|family| Self::reference(*family)).find(|pair| pair.name == name) {
+            return Some(reference);
         }
         let folder = workspace().join("fixtures/pairs").join(name);
-        folder.is_dir().then(|| Self { name: name.into(), bin: Some(folder), profile: None, is_ours: true })
+        // Those of another family are called so.
+        let family = families.iter().find(|family| name.ends_with(&format!("-{}", name_of(**family))));
+        let family = family.copied().unwrap_or_default();
+        let bin = Some(folder.clone());
+        folder.is_dir().then(|| Self { name: name.into(), family, bin, profile: None, is_ours: true })
     }
 
     /// The name for everything that its verdicts depend on.
     fn contents(&self) -> Result<String, String> {
         let folder = format!("fixtures/pairs/{}", self.name);
-        let programs: Vec<_> =
-            self.bin.iter().flat_map(|bin| ["watchdog", "server"].map(|name| bin.join(name))).collect();
+        let names = suite::programs(self.family);
+        let programs: Vec<_> = self.bin.iter().flat_map(|bin| names.each_ref().map(|name| bin.join(name))).collect();
         // Another's programs are known by what they hold; ours by their text, since each build is another file.
         let (sources, mut others): (&[&str], Vec<&Path>) = match (&self.bin, self.is_ours) {
             (None, _) => (&contents::REFERENCE, Vec::new()),
@@ -140,6 +155,11 @@ impl Pair {
         others.extend(self.profile.as_deref());
         contents::name(&workspace(), sources, &others)
     }
+}
+
+/// A family as it is asked for.
+fn name_of(family: Family) -> String {
+    family.to_possible_value().expect("each family has a name").get_name().to_owned()
 }
 
 /// Where the repository keeps what was counted.
@@ -191,6 +211,7 @@ struct Slice {
     folder: PathBuf,
     bin: PathBuf,
     profile: toml::Table,
+    family: Family,
     tier: String,
 }
 
@@ -199,7 +220,7 @@ impl Slice {
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         suite::copy_built(&suite::SUITE, built, &folder)?;
         if pair.bin.is_none() {
-            suite::copy_built(&suite::REFERENCE, built, &folder)?;
+            suite::copy_built(&suite::programs(pair.family), built, &folder)?;
         }
         let profile = match &pair.profile {
             Some(path) => {
@@ -209,7 +230,7 @@ impl Slice {
             None => toml::Table::new(),
         };
         let bin = pair.bin.clone().unwrap_or_else(|| folder.clone());
-        Ok(Self { folder, bin, profile, tier })
+        Ok(Self { folder, bin, profile, family: pair.family, tier })
     }
 
     /// One round, without these requirements.
@@ -223,7 +244,7 @@ impl Slice {
         let _ = std::fs::remove_file(&json);
         let mut suite = Command::new(self.folder.join("conformance"));
         suite.arg("--bin").arg(&self.bin).arg("--profile").arg(&profile).arg("--json").arg(&json);
-        suite.args(["--tier", &self.tier]);
+        suite.args(["--family", &name_of(self.family), "--tier", &self.tier]);
         let output = suite.stdin(Stdio::null()).output().map_err(|error| format!("the suite: {error}"))?;
         let report = std::fs::read(&json).map_err(|_| {
             format!("no report; status {:?}; {}", output.status.code(), String::from_utf8_lossy(&output.stderr))

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use super::known::{Base, Fault};
+use crate::conformance as suite;
 use crate::edits::{Edit, built_for_one_run, copy_of, edited, while_edited};
 use crate::steps::cargo;
 
@@ -26,7 +27,7 @@ impl Workshop {
     pub(crate) fn make(&self, base: Base, fault: Option<&Fault>, into: &Path) -> Result<(), String> {
         let edits = fault.map_or(&[][..], |fault| &fault.edit);
         let family = base.family();
-        let programs = [family.parent(), family.child()].map(|who| who.to_string());
+        let programs = suite::programs(family);
         match base {
             Base::Python => self.edit_scripts(edits, &programs, into),
             Base::Reference | Base::Control => self.build_reference(edits, &programs, into),
