@@ -18,6 +18,7 @@ crate::cases::cases! {
     "supervise.starts" => starts,
     "supervise.one-way" => one_way,
     "supervise.own-ends" => own_ends,
+    "supervise.nothing-else" => nothing_else,
     "supervise.arguments" => arguments,
     "supervise.asks" => asks,
     "supervise.says-nothing" => says_nothing,
@@ -106,8 +107,24 @@ fn both(stage: &Stage, hello: &Hello) -> Result<(i32, i32), Stop> {
     }
 }
 
-/// A supervisor hands on neither the other end of a pipe nor any other descriptor.
+/// A supervisor does not hand on its own end of the pipe that its service is stopped by.
 async fn own_ends(stage: &Stage) -> Outcome {
+    let (_run, hello) = handed(stage, Supervisor::played()).await?;
+    let (control, _) = both(stage, &hello)?;
+    let own = hello.descriptors.iter().find(|one| one.number == control);
+    let own = own.ok_or_else(|| Stop::Missing(format!("something that is open as {control}")))?;
+    let is_other_end = |one: &&Descriptor| one.number != control && one.identity == own.identity && one.writable;
+    match hello.descriptors.iter().find(is_other_end) {
+        None => Ok(()),
+        Some(other) => Err(Stop::failure(
+            format!("no end in the service that what is {control} is written to through"),
+            format!("{} is one", other.number),
+        )),
+    }
+}
+
+/// A supervisor hands on its service's two ends, standard input and outputs, and nothing else.
+async fn nothing_else(stage: &Stage) -> Outcome {
     let (_run, hello) = handed(stage, Supervisor::played()).await?;
     let (control, telling) = both(stage, &hello)?;
     let is_own = |number: i32| (0..=2).contains(&number) || number == control || number == telling;
@@ -200,7 +217,9 @@ async fn says_nothing(stage: &Stage) -> Outcome {
     let (run, service) = played(stage).await?;
     let told: Vec<u8> = up(stage).into_iter().flat_map(Lifetime::encoded).collect();
     service.tell(&told).await?;
-    run.signal(Who::Supervisor, Signal::SIGTERM)?;
+    ready(&run).await;
+    // However it stops its service, with its own end that pipe ends too.
+    run.signal(Who::Supervisor, Signal::SIGKILL)?;
     let said = service.stopped().await.ok_or_else(|| Stop::Missing(format!("the end of the pipe; {}", state(&run))))?;
     if said.is_empty() {
         return Ok(());
