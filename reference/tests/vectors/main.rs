@@ -2,6 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
+mod chunk;
 mod op_frame;
 mod pipe_message;
 
