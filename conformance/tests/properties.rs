@@ -9,6 +9,7 @@ use conformance::dialect::learn::{self, Command, Line, Tokens};
 use conformance::dialect::{Dialect, Symbol, cut, payload};
 use conformance::escape::{escaped, unescaped};
 use conformance::event::{Event, Request, Status, Stream, What, Who};
+use conformance::message::{self, Tail};
 use conformance::profile::Profile;
 use conformance::record::Record;
 use conformance::subject::handover::{self, Hello};
@@ -30,7 +31,8 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn who() -> impl Strategy<Value = Who> {
-    prop_oneof![Just(Who::Watchdog), (0usize..3).prop_map(Who::Server)]
+    let child = (0usize..3).prop_flat_map(|n| prop_oneof![Just(Who::Server(n)), Just(Who::Service(n))]);
+    prop_oneof![Just(Who::Watchdog), Just(Who::Supervisor), child]
 }
 
 fn what() -> impl Strategy<Value = What> {
@@ -125,6 +127,29 @@ proptest! {
         let record = Record::past(events.clone());
         for at in events.iter().enumerate().filter(|(_, e)| matches!(e.what, What::Looked)).map(|(at, _)| at) {
             prop_assert_eq!(record.look(<[Event]>::len), at);
+        }
+    }
+
+    #[test]
+    fn of_what_comes_over_a_control_pipe_nothing_is_lost(
+        pieces in vec(
+            prop_oneof![
+                (vec(any::<u8>(), 0..256), vec(any::<u8>(), 0..300))
+                    .prop_map(|(kind, payload)| message::encoded(&kind[..kind.len().min(255)], &payload)),
+                vec(any::<u8>(), 0..9),
+            ],
+            0..6,
+        ),
+    ) {
+        let stream = pieces.concat();
+        let (messages, tail) = message::cut(&stream);
+        let whole: Vec<u8> = messages.iter().flat_map(|one| message::encoded(&one.kind, &one.payload)).collect();
+        prop_assert!(stream.starts_with(&whole));
+        let rest = &stream[whole.len()..];
+        match tail {
+            Tail::Nothing => prop_assert!(rest.is_empty()),
+            Tail::CutOff(bytes) => prop_assert_eq!(rest.len(), bytes),
+            Tail::Version(version) => prop_assert_eq!(rest.first(), Some(&version)),
         }
     }
 }
