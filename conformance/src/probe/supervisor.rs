@@ -8,7 +8,7 @@ use crate::event::{Event, What, Who, passed};
 use crate::forks;
 use crate::message::{Message, Tail, cut};
 use crate::observe::process;
-use crate::observe::terminal::{Input, Reader, read_passing};
+use crate::observe::terminal::{Input, read_passing};
 use crate::outcome::Stop;
 use crate::stage::{Run, Stage};
 
@@ -68,7 +68,6 @@ pub struct Supervisor {
     pub run: Run,
     control: Option<Input>,
     told: Option<OwnedFd>,
-    _reader: Option<Reader>,
     /// What stood in the pipe before the service was started.
     stuffed: usize,
 }
@@ -128,8 +127,9 @@ impl Supervisor {
             args.extend(stated.events.split_whitespace().map(str::to_owned));
         }
         let run = stage.service(args, ends).await?;
+        let stuffed = run.record.answer("what stood in the pipe before", || stuffed);
         let control = control.map(Input::new).transpose()?;
-        let mut supervisor = Supervisor { run, control, told, _reader: None, stuffed };
+        let mut supervisor = Supervisor { run, control, told, stuffed };
         if how.telling == Telling::Read {
             supervisor.read()?;
         }
@@ -140,7 +140,8 @@ impl Supervisor {
     pub fn read(&mut self) -> Result<(), Stop> {
         if let Some(told) = self.told.take() {
             let record = self.run.record.clone();
-            self._reader = Some(read_passing(record, told, Who::Supervisor, TELLING)?);
+            // It goes on by itself until the other end is closed.
+            read_passing(record, told, Who::Supervisor, TELLING)?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! What a service tells of its life, alone, with the suite as its supervisor.
 
-use super::{events, last_words, life, shutdowns, started, startups, told_up, words};
+use super::{begun, events, last_words, life, shutdowns, started, startups, told_up, words};
 use crate::message::{LIFETIME, Lifetime, Message};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::supervisor::{Control, Start, Supervisor};
@@ -42,28 +42,15 @@ async fn size(stage: &Stage) -> Outcome {
     }
 }
 
-/// A service tells that a task is about to start, once, and before there is anything to tell of what it started.
+/// A service tells of every task that is about to start, once, and of one at least.
 async fn startup(stage: &Stage) -> Outcome {
-    let (messages, _) = told_up(stage).await?;
-    let tasks = startups(&events(&messages));
-    let expected = "a startup event for each task, before it starts";
-    if tasks.is_empty() {
-        return Err(Stop::failure(expected, words(&events(&messages))));
+    let told = events(&told_up(stage).await?.0);
+    let tasks = startups(&told);
+    let is_twice = |task: &u8| tasks.iter().filter(|other| *other == task).count() > 1;
+    if tasks.is_empty() || tasks.iter().any(is_twice) {
+        return Err(Stop::failure("one startup event for each task, and one at least", words(&told)));
     }
-    if let Some(twice) = tasks.iter().find(|task| tasks.iter().filter(|other| other == task).count() > 1) {
-        return Err(Stop::failure(expected, format!("{}: task {twice} twice", words(&events(&messages)))));
-    }
-    // Addresses come of a task that has started, the last one of all that are listed.
-    let Some(last) = stage.suite.profile.control.tasks.last().map(|task| task.id) else { return Ok(()) };
-    let at = |is: &dyn Fn(&Message) -> bool| messages.iter().position(is);
-    let address = at(&|message| message.kind.ends_with(b"listenaddr"));
-    let begun = at(&|message| message.lifetime() == Some(Ok(Lifetime::Startup(last))));
-    match (address, begun) {
-        (Some(address), Some(begun)) if address < begun => {
-            Err(Stop::failure(expected, format!("startup {last} after an address at which that task answers")))
-        }
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// A service tells once that all its tasks have started, and after that of no other that starts.
@@ -86,7 +73,7 @@ async fn shutdown(stage: &Stage) -> Outcome {
         tasks.sort_unstable();
         tasks
     };
-    if sorted(startups(&told)) == sorted(shutdowns(&told)) {
+    if sorted(begun(&told)) == sorted(shutdowns(&told)) {
         return Ok(());
     }
     Err(Stop::failure("a shutdown event for each task that was started", words(&told)))
@@ -95,7 +82,7 @@ async fn shutdown(stage: &Stage) -> Outcome {
 /// A service stops its tasks in the reverse order of their start.
 async fn reverse(stage: &Stage) -> Outcome {
     let told = events(&life(stage).await?.0);
-    let expected: Vec<_> = startups(&told).into_iter().rev().collect();
+    let expected: Vec<_> = begun(&told).into_iter().rev().collect();
     if expected.len() < 2 {
         return Err(Stop::NotApplicable("it has one task, which has no order".into()));
     }
@@ -110,7 +97,7 @@ async fn database_first(stage: &Stage) -> Outcome {
     let supervisor = started(stage).await?;
     let told = supervisor.run.record.look(|all| events(&supervisor.heard(all).0));
     let place = |task: &u8| stage.suite.profile.control.tasks.iter().position(|listed| listed.id == *task);
-    let places: Vec<_> = startups(&told).iter().filter_map(place).collect();
+    let places: Vec<_> = begun(&told).iter().filter_map(place).collect();
     if places.len() < 2 {
         return Err(Stop::NotApplicable("it tells of fewer than two of the tasks that are listed".into()));
     }

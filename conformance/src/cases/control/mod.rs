@@ -66,6 +66,13 @@ fn startups(events: &[Lifetime]) -> Vec<u8> {
     events.iter().filter_map(|event| if let Lifetime::Startup(task) = event { Some(*task) } else { None }).collect()
 }
 
+/// The tasks that were to start, each once.
+fn begun(events: &[Lifetime]) -> Vec<u8> {
+    let all = startups(events);
+    let is_first = |(at, task): &(usize, &u8)| !all[..*at].contains(task);
+    all.iter().enumerate().filter(is_first).map(|(_, task)| *task).collect()
+}
+
 /// The tasks that were to stop.
 fn shutdowns(events: &[Lifetime]) -> Vec<u8> {
     events.iter().filter_map(|event| if let Lifetime::Shutdown(task) = event { Some(*task) } else { None }).collect()

@@ -3,7 +3,7 @@
 
 use nix::sys::signal::Signal;
 
-use super::{complete, ends_well, events, last_words, shutdowns, started, startups, words};
+use super::{begun, complete, ends_well, events, last_words, shutdowns, started, words};
 use crate::cases::steps::{complaints, must_end, state, text};
 use crate::event::{Event, Status, What, Who, children};
 use crate::outcome::{Outcome, Stop};
@@ -109,7 +109,7 @@ async fn stops_at(stage: &Stage, signal: Signal) -> Outcome {
     supervisor.run.signal(Who::Service(0), signal)?;
     ends_well(&supervisor, signal.as_str()).await?;
     let told = events(&last_words(&supervisor).await?.0);
-    if startups(&told).len() == shutdowns(&told).len() {
+    if begun(&told).len() == shutdowns(&told).len() {
         return Ok(());
     }
     Err(Stop::failure(format!("a shutdown event for each task after {signal}"), words(&told)))
