@@ -172,11 +172,13 @@ fn steps(cargo_test_args: Vec<OsString>, left_out: &[&str]) -> Vec<Step> {
     ];
     if cfg!(unix) && all {
         steps.push(Step::new("fuzz", fuzz));
-        let stability = |runs, load| vec!["stability", "--no-keep", "--runs", runs, "--load", load];
+        let stability =
+            |family, runs, load| vec!["stability", "--no-keep", "--family", family, "--runs", runs, "--load", load];
         let mut further = vec![
             ("faults", vec!["faults"], None),
-            ("stability", stability("6", "0"), Some(SLICES_WITHIN)),
-            ("under load", stability("3", "4"), Some(SLICES_WITHIN)),
+            ("stability", stability("watchdog", "6", "0"), Some(SLICES_WITHIN)),
+            ("under load", stability("watchdog", "3", "4"), Some(SLICES_WITHIN)),
+            ("control under load", stability("control", "3", "4"), Some(SLICES_WITHIN)),
         ];
         if cfg!(target_os = "linux") && has_namespaces() {
             if python().is_ok() && is_there("cc", "--version") {

@@ -5,6 +5,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 
+use rustix::process::{Pid, setpriority_process, setpriority_user};
+
 use super::MACHINE_PATIENCE;
 use super::handover::{self, Order};
 use super::users::User;
@@ -16,6 +18,8 @@ use crate::observe::process::{self, Watch};
 pub(super) struct Init {
     control: Mutex<UnixStream>,
     watch: Watch,
+    /// Its number, where that can be known.
+    pid: Option<Pid>,
     /// The stand-in that started it, a child of the suite, which ends when it has ended.
     starter: i32,
     /// Nobody else gets it as long as somebody may run.
@@ -24,7 +28,8 @@ pub(super) struct Init {
 
 impl Init {
     pub(super) fn new(control: UnixStream, pidfd: OwnedFd, starter: i32, user: Option<User>) -> io::Result<Self> {
-        Ok(Init { control: Mutex::new(control), watch: Watch::of(pidfd)?, starter, user })
+        let pid = process::number(&pidfd).and_then(Pid::from_raw);
+        Ok(Init { control: Mutex::new(control), watch: Watch::of(pidfd)?, pid, starter, user })
     }
 
     /// How its program ended, which it has. Nobody knows when the init is gone.
@@ -71,8 +76,10 @@ impl Init {
 
     fn kill(&self) -> io::Result<()> {
         if let Some(user) = &self.user {
-            // A thousand processes have to have their turn once more to die, beside a thousand others that want theirs.
-            let _ = rustix::process::setpriority_user(user.id(), -20);
+            // A thousand processes have to have their turn once more to die, beside a thousand others that want theirs; and before
+            // all of them the init, which kills them. Raised as far as it, they would keep it from that for as long as they live.
+            let _ = self.pid.map(|own| setpriority_process(Some(own), -20));
+            let _ = setpriority_user(user.id(), -10);
         }
         self.watch.kill()
     }

@@ -1,12 +1,16 @@
 //! What ends a service, and what does not: alone, with the suite as its supervisor, and together with a supervisor that is
 //! killed.
 
+use std::time::Instant;
+
 use nix::sys::signal::Signal;
 
 use super::{begun, complete, ends_well, events, last_words, shutdowns, started, words};
 use crate::cases::steps::{complaints, must_end, state, text};
-use crate::event::{Event, Status, What, Who, children};
+use crate::event::{Event, Status, What, Who, children, passed};
+use crate::message::{Lifetime, cut, encoded};
 use crate::outcome::{Outcome, Stop};
+use crate::probe::service::numbers;
 use crate::probe::supervisor::{Control, Start, Supervisor, Telling};
 use crate::stage::Stage;
 use crate::stage::control::Supervisor as Program;
@@ -32,8 +36,11 @@ crate::cases::cases! {
 /// The order to stop, in the words of a report.
 const END: &str = "the end of its pipe";
 
-/// More than a pipe holds, and than a program reads at once.
-const MUCH: usize = 200_000;
+/// Messages that nobody knows yet, as many as there may be some day: more than a pipe holds, and than a program reads at once.
+/// What is no message at all might be taken for an error of reading one, which is a reason to stop.
+fn of_another_day() -> Vec<u8> {
+    encoded(b"of-another-day", &[7; 1000]).repeat(200)
+}
 
 /// A service ends when its pipe does.
 async fn end_of_pipe(stage: &Stage) -> Outcome {
@@ -61,12 +68,12 @@ async fn unreadable(stage: &Stage) -> Outcome {
     must_end(&supervisor.run, Who::Service(0), "its start, with a pipe that it cannot read from").await.map(drop)
 }
 
-/// A service takes whatever comes over its pipe, more than a pipe holds too, and runs on until the pipe ends.
+/// A service takes whatever messages come over its pipe, more than a pipe holds too, and runs on until the pipe ends.
 async fn discards(stage: &Stage) -> Outcome {
     let mut supervisor = started(stage).await?;
-    let anything: Vec<u8> = (0..=u8::MAX).cycle().take(MUCH).collect();
-    let expected = format!("{MUCH} bytes of anything are read from its pipe, and it runs on");
-    let is_taken = supervisor.is_taken(&anything).await;
+    let messages = of_another_day();
+    let expected = format!("{} bytes of unknown messages are read from its pipe, and it runs on", messages.len());
+    let is_taken = supervisor.is_taken(&messages).await;
     supervisor.rests().await;
     if is_stopping(&supervisor) {
         return Err(Stop::failure(expected, format!("it stops; {}", state(&supervisor.run))));
@@ -149,12 +156,16 @@ async fn untold(stage: &Stage) -> Outcome {
 async fn lives_until_its_end(stage: &Stage, telling: Telling) -> Outcome {
     let mut supervisor = Supervisor::start(stage, Start { telling, ..Start::default() }).await?;
     // Whoever reads from its pipe listens; and when all of it rests, nothing is left that could end it.
-    let reads = supervisor.is_taken(b"\0").await;
+    let reads = supervisor.is_taken(&of_another_day()).await;
     supervisor.rests().await;
-    if !reads || is_stopping(&supervisor) {
-        let expected = "a service that reads from its pipe, and runs on until that ends";
+    let stops = is_stopping(&supervisor);
+    if stops || !reads {
+        let seen = if stops { "it stops" } else { "it does not read" };
         let said = supervisor.run.record.look(complaints);
-        return Err(Stop::failure(expected, format!("{}; {}", state(&supervisor.run), text(&said))));
+        return Err(Stop::failure(
+            "a service that reads from its pipe, and runs on until that ends",
+            format!("{seen}; {}; {}", state(&supervisor.run), text(&said)),
+        ));
     }
     supervisor.close();
     must_end(&supervisor.run, Who::Service(0), END).await.map(drop)
@@ -166,8 +177,10 @@ async fn uncontrolled(stage: &Stage) -> Outcome {
     let expected = "a service that starts without a pipe to be stopped by, and runs on";
     let runs = complete(&supervisor).await.is_ok();
     supervisor.rests().await;
-    if !runs || is_stopping(&supervisor) {
-        return Err(Stop::failure(expected, state(&supervisor.run)));
+    let stops = is_stopping(&supervisor);
+    if stops || !runs {
+        let seen = if stops { "it stops" } else { "it never tells that it has started" };
+        return Err(Stop::failure(expected, format!("{seen}; {}", state(&supervisor.run))));
     }
     supervisor.run.signal(Who::Service(0), Signal::SIGTERM)?;
     must_end(&supervisor.run, Who::Service(0), "SIGTERM").await.map(drop)
@@ -192,8 +205,12 @@ async fn supervisor_killed(stage: &Stage) -> Outcome {
     let run = stage.supervisor(Program::default()).await?;
     let up = run.until(|events| children(events).first().copied()).await;
     let pid = up.ok_or_else(|| Stop::Missing(format!("a service that was started; {}", state(&run))))?;
-    // It has come up, as far as can be seen, when it rests.
-    run.asleep(pid, std::time::Instant::now() + run.patience() / 2).await;
+    // It has come up when it says so, if it is asked to, or else when it rests.
+    let telling = run.hello(0).and_then(|hello| numbers(&hello, &stage.suite.profile.control).1).unwrap_or(-1);
+    let told = |all: &[Event]| events(&cut(&passed(all, Who::Supervisor, telling)).0).contains(&Lifetime::Complete);
+    let soon = Instant::now() + run.patience() / 5;
+    run.record.until(soon, |all| told(all).then_some(())).await;
+    run.asleep(pid, Instant::now() + run.patience() / 2).await;
     run.signal(Who::Supervisor, Signal::SIGKILL)?;
     let over = |event: &Event| matches!(event.what, What::Ended { who: Who::Service(0), .. });
     if run.until(|events| events.iter().any(over).then_some(())).await.is_some() {

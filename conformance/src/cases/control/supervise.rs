@@ -438,7 +438,10 @@ async fn waits(stage: &Stage) -> Outcome {
     }
     ready(&run).await;
     if run.is_over() {
-        return Err(Stop::failure("a supervisor that ends after its service", state(&run)));
+        return Err(Stop::failure(
+            "a supervisor that ends after its service",
+            format!("it has ended; {}", state(&run)),
+        ));
     }
     service.end(Status::Exited(0))?;
     must_end(&run, Who::Supervisor, "its service").await.map(drop)
@@ -500,7 +503,9 @@ async fn silence(stage: &Stage) -> Outcome {
     service.fall_silent();
     ready(&run).await;
     if run.is_over() || service.is_stopped() {
-        return Err(Stop::failure("a supervisor that goes on when its service tells nothing more", state(&run)));
+        let seen = if run.is_over() { "it has ended" } else { "it ends the pipe" };
+        let expected = "a supervisor that goes on when its service tells nothing more";
+        return Err(Stop::failure(expected, format!("{seen}; {}", state(&run))));
     }
     run.signal(Who::Supervisor, Signal::SIGTERM)?;
     must_stop(&run, &service, "the end of what it tells, and SIGTERM").await
