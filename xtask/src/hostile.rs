@@ -102,6 +102,11 @@ fn judged(options: &Options) -> Result<Counted, String> {
     let begun = Instant::now();
     let contents = contents()?;
     let file = kept().join(format!("{contents}.json"));
+    // A repository keeps no empty folder.
+    if !options.no_keep {
+        let folder = kept();
+        std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
     let mut counted = match options.no_keep || !file.exists() {
         true => Counted::nothing_of(&contents),
         false => read_json(&file)?,
