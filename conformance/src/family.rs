@@ -2,6 +2,8 @@
 //!
 //! What a family's pair is held to stands in the specification, and how it is driven on the stage.
 
+use std::fmt;
+
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +18,13 @@ pub enum Family {
     Watchdog,
     /// A supervisor and its service, with a control pipe between them.
     Control,
+}
+
+impl fmt::Display for Family {
+    /// As it is asked for.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.to_possible_value().expect("no family is hidden").get_name())
+    }
 }
 
 impl Family {

@@ -161,19 +161,21 @@ pub fn find_pair(family: Family, bin: &Path, child: Option<&Path>) -> Result<Pai
         }
         Ok(found)
     };
-    let [parents, childs] = [family.parent(), family.child()].map(|who| who.to_string());
+    let [parent_name, child_name] = [family.parent(), family.child()].map(|who| who.to_string());
     let may_be_alone = family.is_judged_without_a_parent();
     let (parent, child) = match (child, bin.is_dir()) {
-        (Some(child), true) => (Some(bin.join(&parents)), child.to_owned()),
+        (Some(child), true) => (Some(bin.join(&parent_name)), child.to_owned()),
         (Some(child), false) => (Some(bin.to_owned()), child.to_owned()),
-        (None, true) => (Some(bin.join(&parents)).filter(|parent| !may_be_alone || parent.exists()), bin.join(&childs)),
+        (None, true) => {
+            (Some(bin.join(&parent_name)).filter(|parent| !may_be_alone || parent.exists()), bin.join(&child_name))
+        }
         (None, false) if may_be_alone => (None, bin.to_owned()),
-        (None, false) => (Some(bin.to_owned()), bin.parent().unwrap_or(bin).join(&childs)),
+        (None, false) => (Some(bin.to_owned()), bin.parent().unwrap_or(bin).join(&child_name)),
     };
     Ok(Pair {
         family,
-        parent: parent.map(absolute).transpose().map_err(|e| format!("no {parents}: {e}"))?,
-        child: absolute(child).map_err(|e| format!("no {childs}: {e}; name it with --{childs}"))?,
+        parent: parent.map(absolute).transpose().map_err(|e| format!("no {parent_name}: {e}"))?,
+        child: absolute(child).map_err(|e| format!("no {child_name}: {e}; name it with --{child_name}"))?,
     })
 }
 
@@ -217,9 +219,9 @@ pub async fn run(
     let learning_suite = suite.clone();
     let mut learning = JoinSet::new();
     learning.spawn(async move {
-        match learning_suite.pair.family {
-            Family::Watchdog => lesson::learn(&learning_suite).await,
-            Family::Control => Lesson::default(),
+        match learning_suite.pair.family.has_dialects() {
+            true => lesson::learn(&learning_suite).await,
+            false => Lesson::default(),
         }
     });
     let lesson = tokio::select! {

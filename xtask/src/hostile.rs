@@ -143,7 +143,10 @@ fn judged(options: &Options) -> Result<Counted, String> {
     };
     let judge = |slot: u8, done: mpsc::Sender<_>| {
         while let Some(program) = { queue.lock().expect("not poisoned").next() } {
-            let _ = done.send((program, in_own_process(&folder, slot, program, &neighbour)));
+            // Where what came of it cannot be kept, nothing further is judged.
+            if done.send((program, in_own_process(&folder, slot, program, &neighbour))).is_err() {
+                return;
+            }
         }
     };
     std::thread::scope(|scope| {
@@ -152,7 +155,7 @@ fn judged(options: &Options) -> Result<Counted, String> {
             scope.spawn(move || judge(slot, done));
         }
         drop(done);
-        is_done.iter().try_for_each(|(program, finding)| {
+        is_done.into_iter().try_for_each(|(program, finding)| {
             again.extend((!finding.unsure.is_empty()).then_some(program));
             count(program, finding)
         })

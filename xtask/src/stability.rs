@@ -122,7 +122,7 @@ impl Pair {
     fn reference(family: Family) -> Self {
         let name = match family {
             Family::Watchdog => "reference".to_owned(),
-            other => format!("reference-{}", name_of(other)),
+            other => format!("reference-{other}"),
         };
         Self { name, family, bin: None, profile: Some(suite::reference_profile()), is_ours: true }
     }
@@ -135,7 +135,7 @@ impl Pair {
         }
         let folder = workspace().join("fixtures/pairs").join(name);
         // Those of another family are called so.
-        let family = families.iter().find(|family| name.ends_with(&format!("-{}", name_of(**family))));
+        let family = families.iter().find(|family| name.ends_with(&format!("-{family}")));
         let family = family.copied().unwrap_or_default();
         let bin = Some(folder.clone());
         folder.is_dir().then(|| Self { name: name.into(), family, bin, profile: None, is_ours: true })
@@ -155,11 +155,6 @@ impl Pair {
         others.extend(self.profile.as_deref());
         contents::name(&workspace(), sources, &others)
     }
-}
-
-/// A family as it is asked for.
-fn name_of(family: Family) -> String {
-    family.to_possible_value().expect("each family has a name").get_name().to_owned()
 }
 
 /// Where the repository keeps what was counted.
@@ -244,7 +239,7 @@ impl Slice {
         let _ = std::fs::remove_file(&json);
         let mut suite = Command::new(self.folder.join("conformance"));
         suite.arg("--bin").arg(&self.bin).arg("--profile").arg(&profile).arg("--json").arg(&json);
-        suite.args(["--family", &name_of(self.family), "--tier", &self.tier]);
+        suite.args(["--family", &self.family.to_string(), "--tier", &self.tier]);
         let output = suite.stdin(Stdio::null()).output().map_err(|error| format!("the suite: {error}"))?;
         let report = std::fs::read(&json).map_err(|_| {
             format!("no report; status {:?}; {}", output.status.code(), String::from_utf8_lossy(&output.stderr))

@@ -370,7 +370,7 @@ fn repeat(cli: &Cli) -> String {
     // As it was called: `cargo xtask conformance` says that it was.
     let mut words: Vec<_> = std::env::args().take(1).collect();
     if cli.family != Family::default() {
-        words.extend(cli.family.to_possible_value().map(|family| format!("--family {}", family.get_name())));
+        words.push(format!("--family {}", cli.family));
     }
     for (option, path) in
         [("--bin", &cli.bin), ("--server", &cli.server), ("--profile", &cli.profile), ("--baseline", &cli.baseline)]

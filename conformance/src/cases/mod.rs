@@ -69,7 +69,9 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         control::message::CASES,
         control::lifetime::CASES,
         control::stop::CASES,
-        control::supervise::CASES,
+        control::supervisor_starts::CASES,
+        control::supervisor_hears::CASES,
+        control::supervisor_ends::CASES,
     ];
     parts.into_iter().flatten()
 }

@@ -1,7 +1,6 @@
 //! The suite in the service's place: a stand-in holds the service's process, the suite its ends of the pipes.
 
 use std::os::fd::AsFd;
-use std::sync::Mutex;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -17,11 +16,12 @@ use crate::subject::handover::{Hello, Order};
 pub struct Service {
     run: Run,
     /// The number of the pipe whose end is the order to stop.
-    pub control: i32,
+    control: i32,
     /// The number of the pipe that it tells of itself through.
-    pub telling: i32,
+    telling: i32,
     reader: Reader,
-    told: Mutex<Option<Input>>,
+    /// None when it tells nothing more.
+    told: Option<Input>,
 }
 
 impl Service {
@@ -39,8 +39,7 @@ impl Service {
         run.drop_ends(0);
         let (Some(hears), Some(tells)) = ends else { return Err(missing("the service was given no such pipes")) };
         let reader = read_passing(run.record.clone(), hears, Who::Service(0), control)?;
-        let told = Mutex::new(Some(Input::new(tells)?));
-        Ok(Service { run: run.clone(), control, telling, reader, told })
+        Ok(Service { run: run.clone(), control, telling, reader, told: Some(Input::new(tells)?) })
     }
 
     /// Tells something, as far as the supervisor takes it.
@@ -53,10 +52,8 @@ impl Service {
         let parts: Vec<_> = parts.into_iter().collect();
         let bytes = parts.concat();
         self.run.record.push(What::Passed { to: Who::Supervisor, fd: self.telling, bytes });
-        let Some(told) = self.told.lock().expect("not poisoned").take() else { return Ok(()) };
-        let written = tokio::time::timeout(self.run.patience(), told.write_apart(parts)).await;
-        *self.told.lock().expect("not poisoned") = Some(told);
-        match written {
+        let Some(told) = &self.told else { return Ok(()) };
+        match tokio::time::timeout(self.run.patience(), told.write_apart(parts)).await {
             Ok(Err(error)) if error.raw_os_error() != Some(libc::EPIPE) => Err(error.into()),
             // What is not taken in time, or by nobody, shows in what does not happen.
             _ => Ok(()),
@@ -64,9 +61,9 @@ impl Service {
     }
 
     /// Tells nothing more.
-    pub fn fall_silent(&self) {
+    pub fn fall_silent(&mut self) {
         self.run.record.push(What::Closed { to: Who::Supervisor, fd: self.telling });
-        forks::close(self.told.lock().expect("not poisoned").take());
+        forks::close(self.told.take());
     }
 
     /// Waits for the order to stop, and says what was said over that pipe before; `None` if it does not come.
@@ -87,7 +84,7 @@ impl Service {
     }
 
     /// Ends so, as a service does that has told all: its pipes end with it.
-    pub fn end(&self, status: Status) -> Result<(), Stop> {
+    pub fn end(&mut self, status: Status) -> Result<(), Stop> {
         let order = match status {
             Status::Exited(status) => Order::Exit(status),
             Status::Killed(signal) => Order::Raise(signal),
@@ -100,7 +97,7 @@ impl Service {
 impl Drop for Service {
     /// A supervisor whose case is done sees its service end.
     fn drop(&mut self) {
-        forks::close(self.told.lock().expect("not poisoned").take());
+        forks::close(self.told.take());
         let _ = self.run.order(0, &Order::Exit(0));
     }
 }

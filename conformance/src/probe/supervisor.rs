@@ -113,12 +113,10 @@ impl Supervisor {
                 give(&stated.send, TELLING, Some(write));
                 None
             }
-            Telling::Full => {
-                stuffed = stuff(&write)?;
-                give(&stated.send, TELLING, Some(write));
-                Some(read)
-            }
-            Telling::Read => {
+            Telling::Full | Telling::Read => {
+                if how.telling == Telling::Full {
+                    stuffed = stuff(&write)?;
+                }
                 give(&stated.send, TELLING, Some(write));
                 Some(read)
             }

@@ -22,22 +22,23 @@ use crate::subject::start::Plan;
 /// Stands for the service's path in what a supervisor is started with.
 const SERVICE: &str = "{service}";
 
+const ASK_FOR_AN_END: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM];
+
 /// How a supervisor is started, where it differs from the usual.
 #[derive(Debug, Clone, Default)]
 pub struct Supervisor {
     /// Arguments for its service.
     pub arguments: Vec<OsString>,
-    /// The suite plays the service; the stand-in ignores these signals.
-    pub held: Option<Vec<i32>>,
+    /// The suite plays the service, which no signal that asks for an end keeps from telling all.
+    pub played: bool,
     /// The path of its service, if that is to be another one than is judged.
     pub service: Option<PathBuf>,
 }
 
 impl Supervisor {
-    /// The suite plays its service, which no signal that asks for an end keeps from telling all.
+    /// The suite plays its service.
     pub fn played() -> Self {
-        let asks = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM].map(|signal| signal as i32);
-        Supervisor { held: Some(asks.to_vec()), ..Supervisor::default() }
+        Supervisor { played: true, ..Supervisor::default() }
     }
 }
 
@@ -53,9 +54,9 @@ impl Stage {
             args: self.suite.profile.control.supervisor.iter().map(named).chain(how.arguments).collect(),
             env: Vec::new(),
             terminal: true,
-            child: match how.held {
-                Some(ignore) => ChildPlan::Held(ignore),
-                None => ChildPlan::Tapped(self.suite.pair.child.clone()),
+            child: match how.played {
+                true => ChildPlan::Held(ASK_FOR_AN_END.map(|signal| signal as i32).to_vec()),
+                false => ChildPlan::Tapped(self.suite.pair.child.clone()),
             },
             extra: Vec::new(),
             deaf_to: Vec::new(),

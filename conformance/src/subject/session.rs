@@ -278,7 +278,7 @@ impl Session {
     /// What the `n`th stand-in in the server's place was given.
     pub fn hello(&self, n: usize) -> Option<Hello> {
         let live = || self.shared.starts.lock().expect("not poisoned").get(n).map(|s| s.hello.clone());
-        self.record.answer(&format!("how server {n} was started"), live)
+        self.record.answer(&format!("how the {} was started", self.who.child(n)), live)
     }
 
     /// The system calls so far, if the session is traced.
@@ -291,7 +291,7 @@ impl Session {
         let mut starts = self.shared.starts.lock().expect("not poisoned");
         let mut held = starts.get_mut(n).map(|start| &mut start.held);
         let at = held.as_ref().and_then(|held| held.iter().position(|(h, _)| *h == number));
-        let at = self.record.answer(&format!("the end of server {n} at {number}"), || at)?;
+        let at = self.record.answer(&format!("the end of the {} at {number}", self.who.child(n)), || at)?;
         match &mut held {
             Some(held) => Some(held.swap_remove(at).1),
             // In a session of another run an end without another side stands in its place.

@@ -16,11 +16,10 @@ fn judged(bench: &Bench, bin: &Path, args: &[&str]) -> Judgement {
     bench.judge(bin, &[&["--family", "control"][..], args].concat())
 }
 
-/// Every requirement's verdict is this.
-fn all_are(run: &Judgement, area: &str, verdict: &str) {
-    let of_area = run.report.requirements.iter().filter(|entry| entry.id.starts_with(area));
-    let others: Vec<_> = of_area.filter(|entry| entry.verdict != verdict).collect();
-    assert!(others.is_empty(), "{others:#?}");
+/// There are requirements that begin so, and every one's verdict is this.
+fn all_are(run: &Judgement, beginning: &str, verdict: &str) {
+    let those: Vec<_> = run.report.requirements.iter().filter(|entry| entry.id.starts_with(beginning)).collect();
+    assert!(!those.is_empty() && those.iter().all(|entry| entry.verdict == verdict), "{those:#?}");
 }
 
 #[test]

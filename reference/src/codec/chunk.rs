@@ -192,16 +192,6 @@ pub struct Chunks {
 /// What is there of a part that has not arrived whole is no error.
 type Part<T> = Result<Option<T>, Unchunked>;
 
-/// The value of `Some`, or else the part is not whole.
-macro_rules! whole {
-    ($part:expr) => {
-        match $part? {
-            Some(whole) => whole,
-            None => return Ok(None),
-        }
-    };
-}
-
 impl Chunks {
     /// Of a stream whose chunks have their parts in this order.
     pub fn in_order(order: Order) -> Self {
@@ -218,22 +208,14 @@ impl Chunks {
     /// The next chunk; `None` while it has not arrived whole. After an error there is no next one.
     pub fn next_chunk(&mut self) -> Part<Chunk<'_>> {
         let mut rest = &self.storage[self.start..];
-        let id = whole!(number(&mut rest, "the number of a chunk"));
-        let direction = Direction::from_number(whole!(number(&mut rest, "a direction")))?;
-        let (command, bytes) = match self.order {
-            Order::Published => whole!(command_and_length(&mut rest)),
-            Order::Described => {
-                let bytes = whole!(number(&mut rest, "the length of a command"));
-                let bytes = usize::try_from(bytes).ok().filter(|bytes| *bytes <= COMMAND_BYTES_MAX);
-                let bytes = bytes.ok_or(Unchunked::CommandTooLong)?;
-                let Some((command, after)) = rest.split_at_checked(bytes) else { return Ok(None) };
-                rest = after;
-                if command.contains(&0) {
-                    return Err(Unchunked::Command(command.to_owned()));
-                }
-                (command, whole!(number(&mut rest, "the length of the bytes")))
-            }
+        let Some(id) = number(&mut rest, "the number of a chunk")? else { return Ok(None) };
+        let Some(direction) = number(&mut rest, "a direction")? else { return Ok(None) };
+        let direction = Direction::from_number(direction)?;
+        let both = match self.order {
+            Order::Published => command_and_length(&mut rest)?,
+            Order::Described => length_and_command(&mut rest)?,
         };
+        let Some((command, bytes)) = both else { return Ok(None) };
         let command = str::from_utf8(command).map_err(|_| Unchunked::Command(command.to_owned()))?;
         let length = usize::try_from(bytes).ok().filter(|bytes| *bytes <= BUFFER_BYTES_MAX);
         let length = length.ok_or(Unchunked::BufferTooLong(bytes))?;
@@ -289,6 +271,19 @@ fn command_and_length<'a>(rest: &mut &'a [u8]) -> Part<(&'a [u8], u64)> {
     let bytes = digits_of(&both[blank + 1..], "the length of the bytes")?;
     *rest = &rest[end + 1..];
     Ok(Some((&both[..blank], bytes)))
+}
+
+/// Takes the length of a command, that command, and the length of the bytes.
+fn length_and_command<'a>(rest: &mut &'a [u8]) -> Part<(&'a [u8], u64)> {
+    let Some(length) = number(rest, "the length of a command")? else { return Ok(None) };
+    let length = usize::try_from(length).ok().filter(|length| *length <= COMMAND_BYTES_MAX);
+    let length = length.ok_or(Unchunked::CommandTooLong)?;
+    let Some((command, after)) = rest.split_at_checked(length) else { return Ok(None) };
+    if command.contains(&0) {
+        return Err(Unchunked::Command(command.to_owned()));
+    }
+    *rest = after;
+    Ok(number(rest, "the length of the bytes")?.map(|bytes| (command, bytes)))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Cases of the family `control`: a service alone, a supervisor alone, and the two together.
 //!
-//! Steps that several of them take are here.
+//! Steps of the cases of a service alone are here.
 
 use crate::cases::steps::{must_end, state};
 use crate::event::{Status, Who};
@@ -11,8 +11,11 @@ use crate::stage::Stage;
 
 pub(super) mod lifetime;
 pub(super) mod message;
+mod played;
 pub(super) mod stop;
-pub(super) mod supervise;
+pub(super) mod supervisor_ends;
+pub(super) mod supervisor_hears;
+pub(super) mod supervisor_starts;
 
 /// A service that was asked for lifetime events and has told that it has started.
 async fn started(stage: &Stage) -> Result<Supervisor, Stop> {
@@ -38,16 +41,10 @@ async fn life(stage: &Stage) -> Result<(Vec<Message>, Tail), Stop> {
 /// What a service tells up to where it has started, and nothing follows; whether it was understood to have started is another
 /// question.
 async fn told_up(stage: &Stage) -> Result<(Vec<Message>, Tail), Stop> {
-    let supervisor = come_up(stage).await?;
-    supervisor.rests().await;
-    Ok(supervisor.run.record.look(|events| supervisor.heard(events)))
-}
-
-/// A service that has told all that it had to, as far as anybody can know.
-async fn come_up(stage: &Stage) -> Result<Supervisor, Stop> {
     let supervisor = Supervisor::start(stage, Start::default()).await?;
     let _ = complete(&supervisor).await;
-    Ok(supervisor)
+    supervisor.rests().await;
+    Ok(supervisor.run.record.look(|events| supervisor.heard(events)))
 }
 
 /// All that a service has told, once it can tell nothing more.

@@ -73,22 +73,24 @@ async fn discards(stage: &Stage) -> Outcome {
     let mut supervisor = started(stage).await?;
     let messages = of_another_day();
     let expected = format!("{} bytes of unknown messages are read from its pipe, and it runs on", messages.len());
-    let is_taken = supervisor.is_taken(&messages).await;
-    supervisor.rests().await;
-    if is_stopping(&supervisor) {
-        return Err(Stop::failure(expected, format!("it stops; {}", state(&supervisor.run))));
-    }
-    if !is_taken {
-        return Err(Stop::failure(expected, format!("they are not; {}", state(&supervisor.run))));
-    }
+    let reads = supervisor.is_taken(&messages).await;
+    runs_on(&supervisor, &expected, reads, "it does not read").await?;
     supervisor.close();
     must_end(&supervisor.run, Who::Service(0), END).await.map(drop)
 }
 
-/// The service has ended, or tells that it is about to.
-fn is_stopping(supervisor: &Supervisor) -> bool {
+/// Once it rests, the service has not ended, nor told that it is about to, and has done what was expected of it, if it `did`; else
+/// it is said what it does not do.
+async fn runs_on(supervisor: &Supervisor, expected: &str, did: bool, does_not: &str) -> Outcome {
+    supervisor.rests().await;
     let tells = |all: &[Event]| !shutdowns(&events(&supervisor.heard(all).0)).is_empty();
-    supervisor.run.is_over() || supervisor.run.record.look(tells)
+    let stops = supervisor.run.is_over() || supervisor.run.record.look(tells);
+    if did && !stops {
+        return Ok(());
+    }
+    let seen = if stops { "it stops" } else { does_not };
+    let said = supervisor.run.record.look(complaints);
+    Err(Stop::failure(expected, format!("{seen}; {}; {}", state(&supervisor.run), text(&said))))
 }
 
 /// A service whose pipe ends inside what might be a message ends too.
@@ -157,16 +159,8 @@ async fn lives_until_its_end(stage: &Stage, telling: Telling) -> Outcome {
     let mut supervisor = Supervisor::start(stage, Start { telling, ..Start::default() }).await?;
     // Whoever reads from its pipe listens; and when all of it rests, nothing is left that could end it.
     let reads = supervisor.is_taken(&of_another_day()).await;
-    supervisor.rests().await;
-    let stops = is_stopping(&supervisor);
-    if stops || !reads {
-        let seen = if stops { "it stops" } else { "it does not read" };
-        let said = supervisor.run.record.look(complaints);
-        return Err(Stop::failure(
-            "a service that reads from its pipe, and runs on until that ends",
-            format!("{seen}; {}; {}", state(&supervisor.run), text(&said)),
-        ));
-    }
+    let expected = "a service that reads from its pipe, and runs on until that ends";
+    runs_on(&supervisor, expected, reads, "it does not read").await?;
     supervisor.close();
     must_end(&supervisor.run, Who::Service(0), END).await.map(drop)
 }
@@ -176,12 +170,7 @@ async fn uncontrolled(stage: &Stage) -> Outcome {
     let supervisor = Supervisor::start(stage, Start { control: Control::None, ..Start::default() }).await?;
     let expected = "a service that starts without a pipe to be stopped by, and runs on";
     let runs = complete(&supervisor).await.is_ok();
-    supervisor.rests().await;
-    let stops = is_stopping(&supervisor);
-    if stops || !runs {
-        let seen = if stops { "it stops" } else { "it never tells that it has started" };
-        return Err(Stop::failure(expected, format!("{seen}; {}", state(&supervisor.run))));
-    }
+    runs_on(&supervisor, expected, runs, "it never tells that it has started").await?;
     supervisor.run.signal(Who::Service(0), Signal::SIGTERM)?;
     must_end(&supervisor.run, Who::Service(0), "SIGTERM").await.map(drop)
 }
