@@ -21,8 +21,23 @@ pub(super) struct Counted {
     overdue_ms: Times,
     /// Each run's slowest sandbox.
     emptied_ms: Times,
+    /// Those of them that took longer than is promised.
+    #[serde(default)]
+    overlong: Vec<Overlong>,
     memory_kib: u64,
 }
+
+/// A sandbox that was not empty in the time that is promised.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Overlong {
+    name: String,
+    emptied_ms: u64,
+    /// How late the suite itself was woken at most in that run: a machine that keeps the judge waiting keeps the dying waiting.
+    late_ms: u64,
+}
+
+/// The time that is promised from the end of a session to its empty sandbox.
+const EMPTIED_MS_MAX: u64 = 100;
 
 impl Counted {
     pub(super) fn nothing_of(contents: &str) -> Self {
@@ -44,6 +59,10 @@ impl Counted {
         self.verdicts_ms.extend(&finding.verdicts_ms);
         self.overdue_ms.extend(&finding.overdue_ms);
         self.emptied_ms.extend(&[finding.emptied_ms]);
+        if finding.emptied_ms > EMPTIED_MS_MAX {
+            let (emptied_ms, late_ms) = (finding.emptied_ms, finding.late_ms);
+            self.overlong.push(Overlong { name: name.to_owned(), emptied_ms, late_ms });
+        }
         self.memory_kib = self.memory_kib.max(finding.memory_kib);
     }
 
@@ -53,6 +72,7 @@ impl Counted {
             *self.runs.entry(name.clone()).or_default() += runs;
         }
         self.complaints.extend_from_slice(&other.complaints);
+        self.overlong.extend_from_slice(&other.overlong);
         self.neighbours += other.neighbours;
         self.neighbours_alike += other.neighbours_alike;
         for (ours, theirs) in [
@@ -72,11 +92,17 @@ impl Counted {
             0 => "none of them given up".to_owned(),
             count => format!("{count} of them given up, {} after their deadlines", self.overdue_ms.told()),
         };
+        let told =
+            |o: &Overlong| format!("{} {} ms (the suite itself woken {} ms late)", o.name, o.emptied_ms, o.late_ms);
+        let overlong = match self.overlong.iter().map(told).collect::<Vec<_>>() {
+            none if none.is_empty() => String::new(),
+            all => format!("; {} took more than {EMPTIED_MS_MAX} ms: {}", all.len(), all.join(", ")),
+        };
         format!(
             "{} programs, {} runs ({least} to {most} of each): {} complaints\n\
              the neighbour's verdicts: alike in {} of {} runs\n\
              verdicts: {} in {}; {given_up}\n\
-             the slowest sandbox of each run: empty {} after it was ended\n\
+             the slowest sandbox of each run: empty {} after it was ended{overlong}\n\
              the judge's memory: {} KiB at most\n",
             self.runs.len(),
             self.runs.values().sum::<u64>(),
@@ -150,15 +176,18 @@ mod tests {
             neighbour_alike: true,
             verdicts_ms: vec![took],
             emptied_ms: took,
+            late_ms: 3,
             ..Finding::default()
         };
         let (mut whole, mut first, mut second) = (Counted::default(), Counted::default(), Counted::default());
-        for (slice, finding) in [(&mut first, finding(&[], 20)), (&mut second, finding(&["left"], 30))] {
+        for (slice, finding) in [(&mut first, finding(&[], 20)), (&mut second, finding(&["left"], 130))] {
             whole.add("bomb", &finding);
             slice.add("bomb", &finding);
         }
         first.add_all(&second);
         assert_eq!(first.told(), whole.told());
         assert!(first.told().starts_with("1 programs, 2 runs (2 to 2 of each): 1 complaints\n"), "{}", first.told());
+        let overlong = "1 took more than 100 ms: bomb 130 ms (the suite itself woken 3 ms late)\n";
+        assert!(first.told().contains(overlong), "{}", first.told());
     }
 }

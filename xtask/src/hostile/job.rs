@@ -69,6 +69,8 @@ pub(super) struct Finding {
     pub(super) overdue_ms: Vec<u64>,
     /// The slowest end of a session's sandbox.
     pub(super) emptied_ms: u64,
+    /// How late the suite was woken at most.
+    pub(super) late_ms: u64,
     /// The most memory that the judge had in use.
     pub(super) memory_kib: u64,
 }
@@ -208,7 +210,8 @@ impl Job {
                 let deadline = self.deadline_ms();
                 finding.overdue_ms = given_up.map(|entry| entry.took_ms.saturating_sub(deadline)).collect();
                 finding.verdicts_ms = report.requirements.iter().map(|entry| entry.took_ms).collect();
-                (finding.emptied_ms, finding.memory_kib) = (report.emptied_ms, report.memory_kib);
+                (finding.emptied_ms, finding.late_ms) = (report.emptied_ms, report.late_ms);
+                finding.memory_kib = report.memory_kib;
             }
             Err(problem) => complaints.push(problem),
         }
