@@ -1,5 +1,6 @@
 //! Pairs of processes as they should be. A `watchdog` that a person types to, and the `server` that it starts, feeds over two
-//! pipes and ends in order; a `supervisor` that shows what its `service` tells of its life, and ends it by closing a pipe.
+//! pipes and ends in order; a `supervisor` that shows what its `service` tells of its life, and ends it by closing a pipe; a
+//! `plugin-host` and its `plugin`, which ask each other whatever they like.
 //!
 //! The parts import one way only: [`codec`] knows bytes and no process, the machines
 //! ([`watchdog::machine`], [`server::machine`], [`control::supervisor::machine`], [`control::service::machine`]) know events and no clock,
@@ -9,6 +10,7 @@
 pub mod codec;
 pub mod control;
 pub mod ending;
+pub mod plugin;
 #[cfg_attr(unix, path = "process_unix.rs")]
 #[cfg_attr(windows, path = "process_windows.rs")]
 pub mod process;

@@ -3,7 +3,8 @@
 //! `posix_spawn` does it: it costs the same however large the parent is, and reports a program that cannot be
 //! executed without a pipe of its own, which descriptors 3 and 4 could overwrite. The child gets the environment as it
 //! is, default dispositions, an empty signal mask, a process group of its own (so that Ctrl-C reaches the parent only,
-//! which then ends the child in order), `/dev/null` as its input, the pipes at 3 and 4, and nothing else.
+//! which then ends the child in order), the pipes at 3 and 4 with `/dev/null` as its input, or else as its standard input and
+//! output, and nothing else.
 //! (Signals 32 and 33 are glibc's own: it leaves them ignored in whatever it spawns.)
 
 #![expect(unsafe_code, reason = "descriptors that were inherited have no owner, and `environ` is a C variable")]
@@ -54,6 +55,21 @@ impl Process {
         arguments: &[OsString],
         tell: impl FnOnce(usize, usize) -> Vec<OsString>,
     ) -> io::Result<(Self, Ends)> {
+        let told = tell(REQUESTS_FD as usize, REPLIES_FD as usize);
+        Self::start_with(program, arguments.iter().chain(&told), [REQUESTS_FD, REPLIES_FD])
+    }
+
+    /// Starts the program with the pipes as its standard input and output.
+    pub fn start_on_standard(program: &Path, arguments: &[OsString]) -> io::Result<(Self, Ends)> {
+        Self::start_with(program, arguments.iter(), [0, 1])
+    }
+
+    /// Starts the program, which reads and writes at these numbers.
+    fn start_with<'a>(
+        program: &Path,
+        arguments: impl Iterator<Item = &'a OsString>,
+        [reads, writes]: [RawFd; 2],
+    ) -> io::Result<(Self, Ends)> {
         close_on_exec_all();
         let (child_requests, requests) = os_pipe::pipe()?;
         let (replies, child_replies) = os_pipe::pipe()?;
@@ -62,8 +78,8 @@ impl Process {
 
         let mut files = PosixSpawnFileActions::init()?;
         files.add_open(0, "/dev/null", OFlag::O_RDONLY, Mode::empty())?;
-        files.add_dup2(child_requests.as_raw_fd(), REQUESTS_FD)?;
-        files.add_dup2(child_replies.as_raw_fd(), REPLIES_FD)?;
+        files.add_dup2(child_requests.as_raw_fd(), reads)?;
+        files.add_dup2(child_replies.as_raw_fd(), writes)?;
 
         let mut attributes = PosixSpawnAttr::init()?;
         attributes.set_flags(
@@ -80,7 +96,7 @@ impl Process {
 
         let path = CString::new(program.as_os_str().as_bytes())?;
         let mut argv = vec![path.clone()];
-        for argument in arguments.iter().chain(&tell(REQUESTS_FD as usize, REPLIES_FD as usize)) {
+        for argument in arguments {
             argv.push(CString::new(argument.as_bytes())?);
         }
         let pid = posix_spawn(path.as_c_str(), &files, &attributes, &argv, &environment())?;
@@ -92,17 +108,38 @@ impl Process {
         self.signal(Signal::SIGALRM);
     }
 
+    /// Asks any other child to end: SIGTERM.
+    pub fn terminate(&self) {
+        self.signal(Signal::SIGTERM);
+    }
+
     /// Ends the child: SIGKILL.
     pub fn kill(&self) {
         self.signal(Signal::SIGKILL);
     }
 
     /// Sends the child a signal; one that has ended is sent none.
-    pub fn signal(&self, signal: Signal) {
+    fn signal(&self, signal: Signal) {
         // Until it is reaped the number is ours, even if the process is dead already; then there is nothing to do.
         if !self.ended {
             let _ = kill(self.pid, signal);
         }
+    }
+
+    /// Waits for the child's end on a thread of its own, without reaping it, and then calls `notify`.
+    pub fn watch(&self, notify: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let pid = self.pid.as_raw().cast_unsigned();
+        let waiting = move || {
+            // SAFETY: the call writes to this local alone, for which all zeros is a valid value.
+            while unsafe {
+                let mut info: libc::siginfo_t = std::mem::zeroed();
+                libc::waitid(libc::P_PID, pid, &raw mut info, libc::WEXITED | libc::WNOWAIT)
+            } < 0
+                && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+            {}
+            notify();
+        };
+        std::thread::Builder::new().spawn(waiting).map(drop)
     }
 
     /// How the child ended, if it has; it is reaped then.

@@ -48,17 +48,29 @@ impl Process {
         let (child_requests, requests) = os_pipe::pipe()?;
         let (replies, child_replies) = os_pipe::pipe()?;
         let mut command = Command::new(program);
-        command
-            .args(arguments)
-            .args(tell(inheritable(&child_requests)?, inheritable(&child_replies)?))
-            .stdin(Stdio::null())
-            .creation_flags(CREATE_NEW_PROCESS_GROUP);
-        let child = command.spawn()?;
-        Ok((Self { child, ended: false }, Ends { to_child: requests.into(), from_child: replies.into() }))
+        command.args(arguments).args(tell(inheritable(&child_requests)?, inheritable(&child_replies)?));
+        let process = Self::spawn(command.stdin(Stdio::null()))?;
+        Ok((process, Ends { to_child: requests.into(), from_child: replies.into() }))
+    }
+
+    /// Starts the program with the pipes as its standard input and output.
+    pub fn start_on_standard(program: &Path, arguments: &[OsString]) -> io::Result<(Self, Ends)> {
+        let (child_requests, requests) = os_pipe::pipe()?;
+        let (replies, child_replies) = os_pipe::pipe()?;
+        let mut command = Command::new(program);
+        let process = Self::spawn(command.args(arguments).stdin(child_requests).stdout(child_replies))?;
+        Ok((process, Ends { to_child: requests.into(), from_child: replies.into() }))
+    }
+
+    fn spawn(command: &mut Command) -> io::Result<Self> {
+        Ok(Self { child: command.creation_flags(CREATE_NEW_PROCESS_GROUP).spawn()?, ended: false })
     }
 
     /// Nothing: see above.
     pub fn alarm(&self) {}
+
+    /// Nothing: the closed pipe is all that there is here to ask with.
+    pub fn terminate(&self) {}
 
     /// Ends the child.
     pub fn kill(&mut self) {

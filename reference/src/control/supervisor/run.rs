@@ -7,7 +7,6 @@ use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use super::child;
 use super::machine::{Action, Event, Machine};
 use super::options::{Options, control_arguments};
 use crate::codec::pipe_message::{Frames, Message};
@@ -32,7 +31,7 @@ enum Happened {
     Said(News),
     Shown(News),
     Complained(News),
-    MayHaveEnded,
+    Ended,
     Stop,
 }
 
@@ -44,7 +43,7 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
         Process::start(&options.service, &options.arguments, control_arguments).map_err(Failure::Start)?;
     let (sender, happened) = channel();
     let (end, stop) = (sender.clone(), sender.clone());
-    child::watch(&process, move || drop(end.send(Happened::MayHaveEnded))).map_err(Failure::System)?;
+    process.watch(move || drop(end.send(Happened::Ended))).map_err(Failure::System)?;
     stops.forward(move || drop(stop.send(Happened::Stop))).map_err(Failure::System)?;
     let mut saying = Reader::start(File::from(ends.from_child), sender.clone(), Happened::Said);
     saying.allow();
@@ -84,7 +83,7 @@ impl Supervisor {
                     Action::Show(line) => self.output.put(format!("{line}\n").into_bytes()),
                     Action::Complain(line) => self.complaints.put(format!("error: {line}\n").into_bytes()),
                     Action::Close => self.control = None,
-                    Action::Terminate => child::terminate(&self.process),
+                    Action::Terminate => self.process.terminate(),
                     Action::Kill => self.process.kill(),
                     Action::End(status) => {
                         self.last_words();
@@ -123,7 +122,7 @@ impl Supervisor {
             // There is nobody to complain to about that.
             Happened::Complained(_) => {}
             Happened::Stop => self.handle(Event::Stop),
-            Happened::MayHaveEnded => {
+            Happened::Ended => {
                 if let Some(ending) = self.process.try_wait()? {
                     self.handle(Event::Ended(ending));
                 }

@@ -1,0 +1,66 @@
+//! The plugin's program: reads its options, takes over its pipes, serves its host, and says how that ended.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use reference::plugin::command::parse_load;
+use reference::plugin::options::{PluginOptions, order};
+use reference::plugin::{Ended, Ends, Handlers, Limits, Peer, Request, Served, load};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let options = PluginOptions::parse();
+    let ends = match (options.reads, options.writes) {
+        (Some(reads), Some(writes)) => Ends::inherited(reads, writes),
+        _ => Ends::standard(),
+    };
+    let ends = match ends {
+        Ok(ends) => ends,
+        Err(why) => {
+            eprintln!("plugin: error: {why}");
+            return ExitCode::from(2);
+        }
+    };
+    let limits = Limits { handlers: options.handlers.into(), ..Limits::default() };
+    let served = Served { order: order(options.described), limits, ping_within: options.ping_within() };
+    match served.serve(ends, handlers(), connected).await {
+        Ended::Stopped => ExitCode::SUCCESS,
+        why => {
+            eprintln!("plugin: error: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whoever is connected to a host wants to know to which.
+async fn connected(host: Peer) {
+    match host.call("GetHost", "").await {
+        Ok(name) => eprintln!("plugin: connected to {}", name.escape_ascii()),
+        Err(why) => eprintln!("plugin: connected to a host that does not say what it is: {why}"),
+    }
+}
+
+fn handlers() -> Handlers {
+    Handlers::new()
+        .metadata([("Cmd", "plugin"), ("Help", "echo, fail, wait, back, load, crash")])
+        .on("echo", |request: Request| async { Ok::<_, String>(request.buffer) })
+        .on("fail", |request: Request| async move { Err(text(&request.buffer)) })
+        .on("wait", |request: Request| async move {
+            let time = text(&request.buffer);
+            let millis = time.parse().map_err(|_| format!("expected a number of milliseconds, found {time:?}"))?;
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            Ok::<_, String>(request.buffer)
+        })
+        .on("back", |request: Request| async move { request.peer.call("repeat", request.buffer).await })
+        .on("load", |request: Request| async move {
+            let load = parse_load(&text(&request.buffer))?;
+            load::run(&request.peer, "repeat", load, || ()).await.map_err(|why| why.to_string())?;
+            Ok::<_, String>(request.buffer)
+        })
+        .on("crash", |_| async { std::process::exit(3) as Result<_, String> })
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

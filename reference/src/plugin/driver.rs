@@ -1,0 +1,278 @@
+//! Reads and writes for one side of a connection: cuts what comes into chunks, brings responses to whoever waits for them and
+//! requests to handlers, and writes what both have to say. Over what it reads and writes it does not know.
+//!
+//! Neither side may read without bound what it cannot handle yet, and neither may stop reading while the other waits for it to
+//! read. So a side whose queue is full stops reading only if it waits for nothing of the other side itself: no call of its own
+//! is under way, and all that it had to write is written. Then those at work come to their ends by themselves, and with them
+//! the wait. Otherwise it reads on; what it then holds is bounded by what the other side has under way, and if that is no bound,
+//! the connection ends with [`Ended::Overrun`], and nobody hangs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::handlers::{Handlers, Request, set_to_work};
+use super::peer::{Ended, Peer, Shared, answer};
+use super::{PING, STOP};
+use crate::codec::chunk::{Chunk, Chunks, Direction, Order};
+
+/// How much of everything there may be on one side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Handlers at work at a time.
+    pub handlers: usize,
+    /// Requests for which nobody is at work yet.
+    pub queue: usize,
+    /// Their bytes.
+    pub queue_bytes: usize,
+    /// Bytes that wait to be written. Whoever wants to send more waits.
+    pub outbox_bytes: usize,
+    /// Bytes that are held at all, before the connection is given up.
+    pub held_bytes: usize,
+    /// How long handlers may go on, and what they have to say may take, once the connection is over.
+    pub last_words: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            handlers: 64,
+            queue: 1024,
+            queue_bytes: 4 << 20,
+            outbox_bytes: 1 << 20,
+            held_bytes: 256 << 20,
+            last_words: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Which of both a side is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It started the other one.
+    Host,
+    /// It ends when the other one says so.
+    Plugin,
+}
+
+/// What is read and not yet cut, at a time.
+const READ_BYTES: usize = 64 * 1024;
+
+/// A connection over these two ends: the other side, and what has to be driven as long as there is to be a connection, until it
+/// is over.
+pub fn connect<R, W>(
+    (reader, writer): (R, W),
+    (role, order, limits): (Role, Order, Limits),
+    handlers: Handlers,
+) -> (Peer, impl Future<Output = Ended>)
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let peer = Peer::new(order, limits);
+    let driver = Driver {
+        peer: peer.clone(),
+        role,
+        handlers: Arc::new(handlers),
+        chunks: Chunks::in_order(order),
+        reader,
+        writer: Some(writer),
+        writing: Vec::new(),
+        written: 0,
+    };
+    (peer, driver.drive())
+}
+
+struct Driver<R, W> {
+    peer: Peer,
+    role: Role,
+    handlers: Arc<Handlers>,
+    chunks: Chunks,
+    reader: R,
+    /// Until nothing further is to be sent.
+    writer: Option<W>,
+    /// What is being written.
+    writing: Vec<u8>,
+    // Invariant: written <= writing.len(); the bytes before it have gone.
+    written: usize,
+}
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Driver<R, W> {
+    async fn drive(mut self) -> Ended {
+        // Whoever calls hears of the end also if this is dropped.
+        let over = Over(self.peer.0.clone());
+        let ended = self.read_and_write().await;
+        over.0.declare_over(&ended);
+        // There may be answers due to requests that came before.
+        let limit = self.peer.0.limits.last_words;
+        let _ = tokio::time::timeout(limit, self.write_last_words()).await;
+        ended
+    }
+
+    async fn read_and_write(&mut self) -> Ended {
+        let mut bytes = vec![0; READ_BYTES];
+        loop {
+            set_to_work(&self.peer.0, &self.handlers);
+            self.take_outbox();
+            let reads = match self.next_step() {
+                Ok(reads) => reads,
+                Err(ended) => return ended,
+            };
+            tokio::select! {
+                written = write(&mut self.writer, &self.writing[self.written..]) => match written {
+                    Ok(written) => self.written += written,
+                    Err(error) => return self.read_the_rest(&mut bytes, &error).await,
+                },
+                read = self.reader.read(&mut bytes), if reads => match read {
+                    Ok(0) => return self.end_of_file(),
+                    Ok(read) => if let Err(ended) = self.take(&bytes[..read]) {
+                        return ended;
+                    },
+                    Err(error) => return Ended::Failed(format!("cannot read from the other side: {error}")),
+                },
+                () = self.peer.0.changed.notified() => {}
+            }
+        }
+    }
+
+    fn take_outbox(&mut self) {
+        if self.written == self.writing.len() {
+            self.written = 0;
+            self.writing.clear();
+            self.peer.0.take_outbox(&mut self.writing);
+            if self.writer.is_none() {
+                // There is nobody to say it to.
+                self.writing.clear();
+            }
+        }
+    }
+
+    /// Whether to read on, unless it is to end.
+    fn next_step(&mut self) -> Result<bool, Ended> {
+        let (shared, is_written) = (self.peer.0.clone(), self.writing.is_empty());
+        let limits = &shared.limits;
+        let mut state = shared.state();
+        if let Some(ended) = &state.is_to_end {
+            return Err(ended.clone());
+        }
+        if state.held_bytes() > limits.held_bytes {
+            return Err(Ended::Overrun(limits.held_bytes));
+        }
+        if state.is_sending_over && is_written {
+            // Whatever was to be sent was there before that was said.
+            self.writer = None;
+        }
+        let is_full = state.queue.len() >= limits.queue || state.queue_bytes >= limits.queue_bytes;
+        state.reading_waits = is_full && is_written && state.calls.is_empty();
+        Ok(!state.reading_waits)
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Ended> {
+        self.chunks.push(bytes);
+        while let Some(chunk) = self.chunks.next_chunk().map_err(Ended::Unchunked)? {
+            let is_request = chunk.direction == Direction::Request;
+            match (chunk.direction, chunk.command) {
+                (Direction::Response, command) => {
+                    let mut state = self.peer.0.state();
+                    state.calls.answer(chunk.id, answer(command, chunk.buffer));
+                }
+                // Nothing is asked, and nothing is answered.
+                (Direction::None, _) => {}
+                (_, PING) if is_request => self.peer.respond_at_once(chunk.id, PING, b""),
+                (_, PING) => {}
+                (_, STOP) if self.role == Role::Plugin => {
+                    if is_request {
+                        self.peer.respond_at_once(chunk.id, STOP, b"");
+                    }
+                    return Err(Ended::Stopped);
+                }
+                _ => enqueue(&self.peer, &chunk),
+            }
+        }
+        Ok(())
+    }
+
+    fn end_of_file(&self) -> Ended {
+        match self.chunks.unfinished().len() {
+            0 => Ended::EndOfFile,
+            bytes => Ended::CutOff(bytes),
+        }
+    }
+
+    /// The other side does not read any more. What it said before may say why.
+    async fn read_the_rest(&mut self, bytes: &mut [u8], error: &std::io::Error) -> Ended {
+        self.writer = None;
+        let limit = self.peer.0.limits.last_words;
+        let reading = async {
+            loop {
+                match self.reader.read(bytes).await {
+                    Ok(0) => return self.end_of_file(),
+                    Ok(read) => match self.take(&bytes[..read]) {
+                        Ok(()) => {}
+                        Err(ended) => return ended,
+                    },
+                    Err(error) => return Ended::Failed(format!("cannot read from the other side: {error}")),
+                }
+            }
+        };
+        let ended = tokio::time::timeout(limit, reading).await;
+        ended.unwrap_or_else(|_| Ended::Failed(format!("cannot write to the other side: {error}")))
+    }
+
+    /// Until nobody is at work any more, and nothing is left to be written. Reads nothing.
+    async fn write_last_words(&mut self) {
+        loop {
+            set_to_work(&self.peer.0, &self.handlers);
+            self.take_outbox();
+            let is_idle = {
+                let state = self.peer.0.state();
+                state.at_work == 0 && state.queue.is_empty()
+            };
+            if (is_idle && self.writing.is_empty()) || self.writer.is_none() {
+                return;
+            }
+            tokio::select! {
+                written = write(&mut self.writer, &self.writing[self.written..]) => match written {
+                    Ok(written) => self.written += written,
+                    Err(_) => return,
+                },
+                () = self.peer.0.changed.notified() => {}
+            }
+        }
+    }
+}
+
+/// Writes some of it; never comes to an end while there is nothing to be written, or nowhere to write to.
+async fn write(writer: &mut Option<impl AsyncWrite + Unpin>, bytes: &[u8]) -> std::io::Result<usize> {
+    match writer {
+        Some(writer) if !bytes.is_empty() => match writer.write(bytes).await? {
+            0 => Err(std::io::ErrorKind::WriteZero.into()),
+            written => Ok(written),
+        },
+        _ => std::future::pending().await,
+    }
+}
+
+fn enqueue(peer: &Peer, chunk: &Chunk<'_>) {
+    let request = Request {
+        command: chunk.command.to_owned(),
+        buffer: chunk.buffer.to_owned(),
+        peer: peer.clone(),
+        response_due: (chunk.direction == Direction::Request).then_some(chunk.id),
+    };
+    let mut state = peer.0.state();
+    state.queue_bytes += request.bytes();
+    state.queue.push_back(request);
+}
+
+/// The connection is over when this is dropped.
+struct Over(Arc<Shared>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        if !Peer(self.0.clone()).is_over() {
+            self.0.declare_over(&Ended::Closed);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The two ends of a plugin connection on Unix, as tokio reads and writes them. Any pipe or socket will do.
+
+use std::os::fd::OwnedFd;
+
+use tokio::net::unix::pipe::{Receiver, Sender};
+
+use crate::transport::inherited;
+
+/// What a side reads, and what it writes to.
+#[derive(Debug)]
+pub struct Ends {
+    pub(super) incoming: Receiver,
+    pub(super) outgoing: Sender,
+}
+
+impl Ends {
+    /// Those that this process inherited as its standard input and output, which are used for nothing else from here on. The
+    /// error says what is wrong with them.
+    pub fn standard() -> Result<Self, String> {
+        Self::inherited(0, 1)
+    }
+
+    /// Those that this process inherited at two numbers, reading and writing. To be taken before anything else is opened.
+    pub fn inherited(incoming: usize, outgoing: usize) -> Result<Self, String> {
+        let (reads, writes) = (inherited::one(incoming, false)?, inherited::one(outgoing, true)?);
+        Self::of(reads, writes).map_err(|error| format!("cannot use {incoming} and {outgoing}: {error}"))
+    }
+
+    /// Those of a child. Within a runtime of tokio.
+    pub(super) fn of(incoming: OwnedFd, outgoing: OwnedFd) -> std::io::Result<Self> {
+        // They may be sockets as well, with which the checked conversion would not be content.
+        let (incoming, outgoing) = (non_blocking(incoming)?, non_blocking(outgoing)?);
+        Ok(Ends {
+            incoming: Receiver::from_owned_fd_unchecked(incoming)?,
+            outgoing: Sender::from_owned_fd_unchecked(outgoing)?,
+        })
+    }
+}
+
+fn non_blocking(end: OwnedFd) -> std::io::Result<OwnedFd> {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    let flags = OFlag::from_bits_retain(fcntl(&end, FcntlArg::F_GETFL)?);
+    fcntl(&end, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(end)
+}

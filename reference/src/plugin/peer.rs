@@ -1,0 +1,323 @@
+//! The other side of a connection, as whoever wants something of it sees it, and what the two halves of this side share: those
+//! that call and answer, and the driver that reads and writes. Who the other side is it does not know.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore, watch};
+
+use super::calls::{Answer, Calls};
+use super::handlers::Request;
+use super::{ERROR, Limits};
+use crate::codec::chunk::{Chunk, Direction, Order, Unchunked};
+
+/// The other side of a connection. All copies of it are the same side.
+#[derive(Debug, Clone)]
+pub struct Peer(pub(super) Arc<Shared>);
+
+/// Why a call has no answer, or a message was not sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallError {
+    /// The other side answered that it went wrong, in these words.
+    Refused(String),
+    /// No answer came in this time. One that comes later is dropped.
+    Late(Duration),
+    /// It cannot be sent.
+    Unsendable(Unchunked),
+    /// The connection is over, and why.
+    Over(Ended),
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CallError::Refused(words) => f.write_str(words),
+            CallError::Late(time) => write!(f, "expected an answer within {time:?}, and none came"),
+            CallError::Unsendable(why) => write!(f, "this cannot be sent: {why}"),
+            CallError::Over(ended) => write!(f, "the connection is over: {ended}"),
+        }
+    }
+}
+
+impl std::error::Error for CallError {}
+
+/// Why a connection is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// The host said so.
+    Stopped,
+    /// The other side sends nothing any more, after a whole chunk.
+    EndOfFile,
+    /// The other side's last chunk was cut off; so many bytes of it had come.
+    CutOff(usize),
+    /// What came cannot be cut into chunks.
+    Unchunked(Unchunked),
+    /// So much has come that nobody could handle yet, or answer, that this side holds more bytes than it may.
+    Overrun(usize),
+    /// The host was asked whether it is there, and what came of that.
+    PingFailed(String),
+    /// The process on the other side is gone, though somebody still holds its ends.
+    Gone,
+    /// This side ended it.
+    Closed,
+    /// The system failed, and how.
+    Failed(String),
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ended::Stopped => f.write_str("the host stopped it"),
+            Ended::EndOfFile => f.write_str("the other side closed it"),
+            Ended::CutOff(bytes) => write!(f, "the other side closed it {bytes} bytes after the beginning of a chunk"),
+            Ended::Unchunked(why) => why.fmt(f),
+            Ended::Overrun(bytes) => write!(f, "more than {bytes} bytes wait to be handled or to be taken"),
+            Ended::PingFailed(why) => write!(f, "the host was asked whether it is there: {why}"),
+            Ended::Gone => f.write_str("the other side has ended"),
+            Ended::Closed => f.write_str("it was closed here"),
+            Ended::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for Ended {}
+
+/// What both halves of a side share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    order: Order,
+    pub(super) limits: Limits,
+    state: Mutex<State>,
+    /// There is something for the driver to do.
+    pub(super) changed: Notify,
+    /// A permit for each byte for which the outbox has room.
+    room: Semaphore,
+    /// Why there is no connection any more, once there is none.
+    over: watch::Sender<Option<Ended>>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) calls: Calls,
+    /// Whole chunks that are to be written.
+    outbox: Vec<u8>,
+    /// How many permits the outbox has taken.
+    outbox_room: usize,
+    /// What was asked of this side and nobody is at work on yet.
+    pub(super) queue: VecDeque<Request>,
+    pub(super) queue_bytes: usize,
+    /// How many handlers are at work.
+    pub(super) at_work: usize,
+    /// The driver reads nothing until the queue is shorter.
+    pub(super) reading_waits: bool,
+    /// Nothing further is to be sent once the outbox is empty.
+    pub(super) is_sending_over: bool,
+    /// The driver is to end, for this reason.
+    pub(super) is_to_end: Option<Ended>,
+}
+
+impl Peer {
+    pub(super) fn new(order: Order, limits: Limits) -> Self {
+        Peer(Arc::new(Shared {
+            order,
+            limits,
+            state: Mutex::default(),
+            changed: Notify::new(),
+            room: Semaphore::new(limits.outbox_bytes),
+            over: watch::Sender::default(),
+        }))
+    }
+
+    /// Asks the other side to do `command` with these bytes, and waits for its answer. Whoever drops the future gives the call
+    /// up; what is sent by then is done nevertheless.
+    ///
+    /// # Errors
+    /// See [`CallError`]. Every call ends when the connection does.
+    pub async fn call(&self, command: &str, buffer: impl AsRef<[u8]>) -> Result<Vec<u8>, CallError> {
+        let buffer = buffer.as_ref();
+        let room = self.0.room_for(command, buffer).await?;
+        let (id, answer) = {
+            let mut state = self.0.state();
+            let (id, answer) = state.calls.begin();
+            let chunk = Chunk { id, direction: Direction::Request, command, buffer };
+            if let Err(why) = self.0.put(&mut state, chunk, room) {
+                state.calls.forget(id);
+                return Err(why);
+            }
+            (id, answer)
+        };
+        self.0.changed.notify_one();
+        let _waiting = Waiting { shared: &self.0, id };
+        answer.await.unwrap_or(Err(CallError::Over(Ended::Closed)))
+    }
+
+    /// The same, with an error if it takes longer than that.
+    ///
+    /// # Errors
+    /// See [`Peer::call`].
+    pub async fn call_within(
+        &self,
+        time: Duration,
+        command: &str,
+        buffer: impl AsRef<[u8]>,
+    ) -> Result<Vec<u8>, CallError> {
+        tokio::time::timeout(time, self.call(command, buffer)).await.unwrap_or(Err(CallError::Late(time)))
+    }
+
+    /// Tells the other side something to which there is no answer. Waits only as long as there is no room for it here.
+    ///
+    /// # Errors
+    /// It cannot be sent, or the connection is over.
+    pub async fn notify(&self, command: &str, buffer: impl AsRef<[u8]>) -> Result<(), CallError> {
+        let buffer = buffer.as_ref();
+        let room = self.0.room_for(command, buffer).await?;
+        // It needs no number. One is given all the same, since to some implementations 0 is none.
+        self.0.put(&mut self.0.state(), Chunk { id: 1, direction: Direction::OneWay, command, buffer }, room)?;
+        self.0.changed.notify_one();
+        Ok(())
+    }
+
+    /// Ends the connection: what has been said here is still sent, and no answer is waited for.
+    pub fn close(&self) {
+        self.end(Ended::Closed);
+    }
+
+    /// Ends the connection for this reason, if it has not ended.
+    pub(super) fn end(&self, why: Ended) {
+        self.0.state().is_to_end.get_or_insert(why);
+        self.0.changed.notify_one();
+    }
+
+    /// Nothing further is sent; what comes is still read.
+    pub(super) fn stop_sending(&self) {
+        self.0.state().is_sending_over = true;
+        self.0.changed.notify_one();
+    }
+
+    /// Waits until the connection is over, and says why.
+    pub async fn over(&self) -> Ended {
+        let mut over = self.0.over.subscribe();
+        // The other end of the channel is here.
+        let over = over.wait_for(Option::is_some).await;
+        over.ok().and_then(|over| over.clone()).unwrap_or(Ended::Closed)
+    }
+
+    /// Whether there is no connection any more.
+    pub fn is_over(&self) -> bool {
+        self.0.over.borrow().is_some()
+    }
+
+    /// Answers a request, once there is room for the answer. There is nobody to tell of a connection that is over.
+    pub(super) async fn respond(&self, id: u64, command: &str, answer: Result<Vec<u8>, String>) {
+        let (command, buffer) = match answer {
+            Ok(buffer) => (command, buffer),
+            Err(words) => (ERROR, words.into_bytes()),
+        };
+        let room = match self.0.room_for(command, &buffer).await {
+            Ok(room) => room,
+            // It may still be sent: only calls are over.
+            Err(CallError::Over(_)) => 0,
+            Err(why) => return self.respond_at_once(id, ERROR, why.to_string().as_bytes()),
+        };
+        let _ = self.0.add(&mut self.0.state(), response(id, command, &buffer), room);
+        self.0.changed.notify_one();
+    }
+
+    /// The same, and there is room for it: for what is short.
+    pub(super) fn respond_at_once(&self, id: u64, command: &str, buffer: &[u8]) {
+        let _ = self.0.add(&mut self.0.state(), response(id, command, buffer), 0);
+        self.0.changed.notify_one();
+    }
+}
+
+fn response<'a>(id: u64, command: &'a str, buffer: &'a [u8]) -> Chunk<'a> {
+    Chunk { id, direction: Direction::Response, command, buffer }
+}
+
+impl Shared {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nobody panics with it")
+    }
+
+    /// Waits until there is room for so much, and says how much of it is taken.
+    async fn room_for(&self, command: &str, buffer: &[u8]) -> Result<usize, CallError> {
+        // What is longer than all the room has all of it.
+        let room = (command.len() + buffer.len()).clamp(1, self.limits.outbox_bytes);
+        match self.room.acquire_many(room as u32).await {
+            Ok(permits) => permits.forget(),
+            Err(_) => return Err(self.over()),
+        }
+        Ok(room)
+    }
+
+    fn over(&self) -> CallError {
+        CallError::Over(self.over.borrow().clone().unwrap_or(Ended::Closed))
+    }
+
+    /// Has a call or message written.
+    fn put(&self, state: &mut State, chunk: Chunk<'_>, room: usize) -> Result<(), CallError> {
+        // With the state in hand: nobody begins a call after those that wait have heard of the end.
+        if state.is_sending_over || self.over.borrow().is_some() {
+            return Err(self.over());
+        }
+        self.add(state, chunk, room)
+    }
+
+    /// Has anything written; what cannot be written gives its room back.
+    fn add(&self, state: &mut State, chunk: Chunk<'_>, room: usize) -> Result<(), CallError> {
+        let added = chunk.encode(self.order, &mut state.outbox);
+        match added {
+            Ok(()) => state.outbox_room += room,
+            Err(_) => self.room.add_permits(room),
+        }
+        added.map_err(CallError::Unsendable)
+    }
+
+    /// Hands over everything that is to be written, whose room is free then. `empty` becomes the new outbox.
+    pub(super) fn take_outbox(&self, empty: &mut Vec<u8>) {
+        let mut state = self.state();
+        if !state.outbox.is_empty() {
+            std::mem::swap(&mut state.outbox, empty);
+            self.room.add_permits(std::mem::take(&mut state.outbox_room));
+        }
+    }
+
+    /// From now on nobody calls; whoever has ends.
+    pub(super) fn declare_over(&self, ended: &Ended) {
+        let mut state = self.state();
+        self.over.send_replace(Some(ended.clone()));
+        state.calls.fail_all(&CallError::Over(ended.clone()));
+        self.room.close();
+    }
+}
+
+impl State {
+    /// Bytes that this side holds for others.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.outbox.len() + self.queue_bytes
+    }
+}
+
+/// A call that is waited for.
+struct Waiting<'a> {
+    shared: &'a Shared,
+    id: u64,
+}
+
+impl Drop for Waiting<'_> {
+    /// It has its answer, or was given up.
+    fn drop(&mut self) {
+        self.shared.state().calls.forget(self.id);
+    }
+}
+
+/// What a call is answered with.
+pub(super) fn answer(command: &str, buffer: &[u8]) -> Answer {
+    if command == ERROR {
+        Err(CallError::Refused(String::from_utf8_lossy(buffer).into_owned()))
+    } else {
+        Ok(buffer.to_owned())
+    }
+}
