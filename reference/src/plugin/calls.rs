@@ -44,6 +44,11 @@ impl Calls {
         }
     }
 
+    /// How many.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

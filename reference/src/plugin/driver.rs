@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::handlers::{Handlers, Request, set_to_work};
+use super::handlers::{Handlers, Request, Work, handle};
 use super::peer::{Ended, Peer, Shared, answer};
 use super::{PING, STOP};
 use crate::codec::chunk::{Chunk, Chunks, Direction, Order};
@@ -56,6 +56,14 @@ pub enum Role {
     Plugin,
 }
 
+/// What a side reads from.
+pub trait Incoming: AsyncRead + Unpin {
+    /// Reads what is due at once, within some microseconds; `None` if nothing came, or nothing can be had in this way.
+    fn read_soon(&mut self, _bytes: &mut [u8]) -> Option<usize> {
+        None
+    }
+}
+
 /// What is read and not yet cut, at a time.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -67,7 +75,7 @@ pub fn connect<R, W>(
     handlers: Handlers,
 ) -> (Peer, impl Future<Output = Ended>)
 where
-    R: AsyncRead + Unpin,
+    R: Incoming,
     W: AsyncWrite + Unpin,
 {
     let peer = Peer::new(order, limits);
@@ -80,6 +88,7 @@ where
         writer: Some(writer),
         writing: Vec::new(),
         written: 0,
+        haste: Haste::default(),
     };
     (peer, driver.drive())
 }
@@ -96,9 +105,10 @@ struct Driver<R, W> {
     writing: Vec<u8>,
     // Invariant: written <= writing.len(); the bytes before it have gone.
     written: usize,
+    haste: Haste,
 }
 
-impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Driver<R, W> {
+impl<R: Incoming, W: AsyncWrite + Unpin> Driver<R, W> {
     async fn drive(mut self) -> Ended {
         // Whoever calls hears of the end also if this is dropped.
         let over = Over(self.peer.0.clone());
@@ -113,15 +123,21 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Driver<R, W> {
     async fn read_and_write(&mut self) -> Ended {
         let mut bytes = vec![0; READ_BYTES];
         loop {
-            set_to_work(&self.peer.0, &self.handlers);
-            self.take_outbox();
-            let reads = match self.next_step() {
+            self.prepare();
+            let reads = match self.reads_on() {
                 Ok(reads) => reads,
                 Err(ended) => return ended,
             };
             tokio::select! {
                 written = write(&mut self.writer, &self.writing[self.written..]) => match written {
-                    Ok(written) => self.written += written,
+                    Ok(written) => {
+                        self.written += written;
+                        if let Some(read) = self.read_soon(&mut bytes)
+                            && let Err(ended) = self.take(&bytes[..read])
+                        {
+                            return ended;
+                        }
+                    }
                     Err(error) => return self.read_the_rest(&mut bytes, &error).await,
                 },
                 read = self.reader.read(&mut bytes), if reads => match read {
@@ -136,36 +152,45 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Driver<R, W> {
         }
     }
 
-    fn take_outbox(&mut self) {
+    /// Sets somebody to work on what waits for that, and makes ready what there is to be written.
+    fn prepare(&mut self) {
+        let shared = self.peer.0.clone();
+        let mut state = shared.state();
+        while !state.queue.is_empty()
+            && let Some(work) = Work::begin(&shared, &mut state)
+            && let Some(request) = state.next_in_queue()
+        {
+            drop(state);
+            handle(request, work, &self.handlers);
+            state = shared.state();
+        }
         if self.written == self.writing.len() {
             self.written = 0;
             self.writing.clear();
-            self.peer.0.take_outbox(&mut self.writing);
+            shared.take_outbox(&mut state, &mut self.writing);
             if self.writer.is_none() {
                 // There is nobody to say it to.
                 self.writing.clear();
+            }
+            if state.is_sending_over && self.writing.is_empty() {
+                // Whatever was to be sent was there before that was said.
+                self.writer = None;
             }
         }
     }
 
     /// Whether to read on, unless it is to end.
-    fn next_step(&mut self) -> Result<bool, Ended> {
-        let (shared, is_written) = (self.peer.0.clone(), self.writing.is_empty());
-        let limits = &shared.limits;
-        let mut state = shared.state();
+    fn reads_on(&self) -> Result<bool, Ended> {
+        let (state, limits) = (self.peer.0.state(), &self.peer.0.limits);
         if let Some(ended) = &state.is_to_end {
             return Err(ended.clone());
         }
         if state.held_bytes() > limits.held_bytes {
             return Err(Ended::Overrun(limits.held_bytes));
         }
-        if state.is_sending_over && is_written {
-            // Whatever was to be sent was there before that was said.
-            self.writer = None;
-        }
         let is_full = state.queue.len() >= limits.queue || state.queue_bytes >= limits.queue_bytes;
-        state.reading_waits = is_full && is_written && state.calls.is_empty();
-        Ok(!state.reading_waits)
+        let is_waited_for = !self.writing.is_empty() || !state.calls.is_empty();
+        Ok(is_waited_for || !is_full)
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<(), Ended> {
@@ -187,10 +212,24 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Driver<R, W> {
                     }
                     return Err(Ended::Stopped);
                 }
-                _ => enqueue(&self.peer, &chunk),
+                _ => ask(&self.peer, &chunk, &self.handlers),
             }
         }
         Ok(())
+    }
+
+    /// What comes at once, if that is all that there is to wait for: an answer, or the next request of whoever was answered.
+    fn read_soon(&mut self, bytes: &mut [u8]) -> Option<usize> {
+        let is_all = {
+            let state = self.peer.0.state();
+            state.calls.len() <= 1 && state.at_work == 0
+        };
+        if !is_all || self.written < self.writing.len() || !self.haste.is_worth_it() {
+            return None;
+        }
+        let read = self.reader.read_soon(bytes);
+        self.haste.came_to(read.is_some());
+        read
     }
 
     fn end_of_file(&self) -> Ended {
@@ -223,8 +262,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Driver<R, W> {
     /// Until nobody is at work any more, and nothing is left to be written. Reads nothing.
     async fn write_last_words(&mut self) {
         loop {
-            set_to_work(&self.peer.0, &self.handlers);
-            self.take_outbox();
+            self.prepare();
             let is_idle = {
                 let state = self.peer.0.state();
                 state.at_work == 0 && state.queue.is_empty()
@@ -243,6 +281,29 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Driver<R, W> {
     }
 }
 
+/// Whether to look for what may come at once. Where it does not, looking costs as much as it saves elsewhere, so that is tried
+/// the less often, the more often it was in vain.
+#[derive(Debug, Default)]
+struct Haste {
+    in_vain: u32,
+    passed_over: u32,
+}
+
+/// Once in so many times it is tried at least, as a power of two.
+const IN_VAIN_MAX: u32 = 10;
+
+impl Haste {
+    fn is_worth_it(&mut self) -> bool {
+        self.passed_over += 1;
+        self.passed_over >= 1 << self.in_vain
+    }
+
+    fn came_to(&mut self, something: bool) {
+        self.in_vain = if something { 0 } else { (self.in_vain + 1).min(IN_VAIN_MAX) };
+        self.passed_over = 0;
+    }
+}
+
 /// Writes some of it; never comes to an end while there is nothing to be written, or nowhere to write to.
 async fn write(writer: &mut Option<impl AsyncWrite + Unpin>, bytes: &[u8]) -> std::io::Result<usize> {
     match writer {
@@ -254,7 +315,8 @@ async fn write(writer: &mut Option<impl AsyncWrite + Unpin>, bytes: &[u8]) -> st
     }
 }
 
-fn enqueue(peer: &Peer, chunk: &Chunk<'_>) {
+/// Has somebody do what a chunk asks for, or lets it wait until somebody can.
+fn ask(peer: &Peer, chunk: &Chunk<'_>, handlers: &Handlers) {
     let request = Request {
         command: chunk.command.to_owned(),
         buffer: chunk.buffer.to_owned(),
@@ -262,6 +324,13 @@ fn enqueue(peer: &Peer, chunk: &Chunk<'_>) {
         response_due: (chunk.direction == Direction::Request).then_some(chunk.id),
     };
     let mut state = peer.0.state();
+    // Whoever asked before comes first.
+    if state.queue.is_empty()
+        && let Some(work) = Work::begin(&peer.0, &mut state)
+    {
+        drop(state);
+        return handle(request, work, handlers);
+    }
     state.queue_bytes += request.bytes();
     state.queue.push_back(request);
 }

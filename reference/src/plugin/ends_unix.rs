@@ -4,7 +4,8 @@ use std::os::fd::OwnedFd;
 
 use tokio::net::unix::pipe::{Receiver, Sender};
 
-use crate::transport::inherited;
+use super::driver::Incoming;
+use crate::transport::{inherited, pipe};
 
 /// What a side reads, and what it writes to.
 #[derive(Debug)]
@@ -42,4 +43,16 @@ fn non_blocking(end: OwnedFd) -> std::io::Result<OwnedFd> {
     let flags = OFlag::from_bits_retain(fcntl(&end, FcntlArg::F_GETFL)?);
     fcntl(&end, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
     Ok(end)
+}
+
+impl Incoming for Receiver {
+    /// Past the runtime, which would go to sleep for it. It hears of what is left of it nevertheless.
+    fn read_soon(&mut self, bytes: &mut [u8]) -> Option<usize> {
+        let read = pipe::soon(|| match nix::unistd::read(&*self, bytes) {
+            Err(nix::errno::Errno::EAGAIN) => None,
+            read => Some(read),
+        });
+        // Ends and errors are as well found by the usual way.
+        read?.ok().filter(|read| *read > 0)
+    }
 }

@@ -5,6 +5,7 @@ use std::os::windows::io::OwnedHandle;
 
 use tokio::fs::File;
 
+use super::driver::Incoming;
 use crate::transport::inherited;
 
 /// What a side reads, and what it writes to.
@@ -35,3 +36,5 @@ impl Ends {
         Ok(Ends { incoming: file(incoming), outgoing: file(outgoing) })
     }
 }
+
+impl Incoming for File {}

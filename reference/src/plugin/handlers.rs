@@ -3,11 +3,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use super::METADATA;
-use super::peer::{Peer, Shared};
+use super::peer::{Peer, Shared, State};
 
 /// What was asked, and by whom.
 #[derive(Debug)]
@@ -22,7 +24,10 @@ pub struct Request {
     pub(super) response_due: Option<u64>,
 }
 
-type Handled = Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send>>;
+/// The bytes of a response, or what went wrong.
+type Answered = Result<Vec<u8>, String>;
+
+type Handled = Pin<Box<dyn Future<Output = Answered> + Send>>;
 
 /// A handler for each command.
 #[derive(Default)]
@@ -68,58 +73,70 @@ impl Handlers {
     }
 }
 
-/// Sets handlers to work on what is in the queue, as many as may be.
-pub(super) fn set_to_work(shared: &Arc<Shared>, handlers: &Arc<Handlers>) {
-    let mut state = shared.state();
-    let most = state.queue.len().min(shared.limits.handlers.saturating_sub(state.at_work));
-    state.at_work += most;
-    drop(state);
-    for _ in 0..most {
-        let work = Work { shared: shared.clone() };
-        tokio::spawn(work.until_the_queue_is_empty(handlers.clone()));
+/// Has a request handled by somebody who may be at work: here and now, if its handler comes to its end without waiting for
+/// anything, else by a task of its own.
+pub(super) fn handle(request: Request, work: Work, handlers: &Handlers) {
+    let owed = Owed::of(&request);
+    let Some(handler) = handlers.0.get(&request.command) else {
+        let unknown = Err(format!("there is no command {}", request.command));
+        return answer_or_wait(owed, unknown, work);
+    };
+    // A handler that panics breaks off, wherever it runs; its response is due nevertheless.
+    let begun = catch_unwind(AssertUnwindSafe(|| {
+        let mut handled = handler(request);
+        // Whatever it waits for is asked again by the task that takes it over.
+        match handled.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(answer) => Ok(answer),
+            Poll::Pending => Err(handled),
+        }
+    }));
+    match begun {
+        Ok(Ok(answer)) => answer_or_wait(owed, answer, work),
+        Ok(Err(handled)) => {
+            tokio::spawn(async move {
+                let answer = handled.await;
+                if let Some(owed) = owed {
+                    owed.pay(answer).await;
+                }
+                drop(work);
+            });
+        }
+        Err(_) => {}
     }
 }
 
-/// One of those that may be at work.
-struct Work {
+/// Sends the answer at once, if there is room for it.
+fn answer_or_wait(owed: Option<Owed>, answer: Answered, work: Work) {
+    if let Some(Err((owed, answer))) = owed.map(|owed| owed.pay_at_once(answer)) {
+        tokio::spawn(async move {
+            owed.pay(answer).await;
+            drop(work);
+        });
+    }
+}
+
+/// Somebody who may be at work.
+pub(super) struct Work {
     shared: Arc<Shared>,
 }
 
 impl Work {
-    async fn until_the_queue_is_empty(self, handlers: Arc<Handlers>) {
-        while let Some(request) = self.next() {
-            handle(request, &handlers).await;
-        }
-    }
-
-    fn next(&self) -> Option<Request> {
-        let mut state = self.shared.state();
-        let next = state.queue.pop_front()?;
-        state.queue_bytes -= next.bytes();
-        if state.reading_waits {
-            self.shared.changed.notify_one();
-        }
-        Some(next)
+    /// If there are not as many as there may be.
+    pub(super) fn begin(shared: &Arc<Shared>, state: &mut State) -> Option<Self> {
+        let may_be = state.at_work < shared.limits.handlers;
+        state.at_work += usize::from(may_be);
+        may_be.then(|| Work { shared: shared.clone() })
     }
 }
 
 impl Drop for Work {
-    /// However it ended. The driver sets another one to work if there is a need, and may have waited for the last.
+    /// However it ended. The driver may have something else to be worked on, or wait for the last.
     fn drop(&mut self) {
-        self.shared.state().at_work -= 1;
-        self.shared.changed.notify_one();
-    }
-}
-
-async fn handle(request: Request, handlers: &Handlers) {
-    let owed =
-        request.response_due.map(|id| Owed { peer: request.peer.clone(), id, command: Some(request.command.clone()) });
-    let answer = match handlers.0.get(&request.command) {
-        Some(handler) => handler(request).await,
-        None => Err(format!("there is no command {}", request.command)),
-    };
-    if let Some(owed) = owed {
-        owed.pay(answer).await;
+        let mut state = self.shared.state();
+        state.at_work -= 1;
+        if state.is_over || !state.queue.is_empty() {
+            self.shared.changed.notify_one();
+        }
     }
 }
 
@@ -132,10 +149,25 @@ struct Owed {
 }
 
 impl Owed {
-    async fn pay(mut self, answer: Result<Vec<u8>, String>) {
+    fn of(request: &Request) -> Option<Self> {
+        let id = request.response_due?;
+        Some(Owed { peer: request.peer.clone(), id, command: Some(request.command.clone()) })
+    }
+
+    async fn pay(mut self, answer: Answered) {
         if let Some(command) = self.command.take() {
             self.peer.respond(self.id, &command, answer).await;
         }
+    }
+
+    /// The same, if there is room for it; else both come back.
+    fn pay_at_once(mut self, answer: Answered) -> Result<(), (Self, Answered)> {
+        let paid = self.command.as_ref().is_some_and(|command| self.peer.try_respond(self.id, command, &answer));
+        if paid {
+            self.command = None;
+            return Ok(());
+        }
+        Err((self, answer))
     }
 }
 

@@ -110,12 +110,12 @@ pub(super) struct State {
     pub(super) queue_bytes: usize,
     /// How many handlers are at work.
     pub(super) at_work: usize,
-    /// The driver reads nothing until the queue is shorter.
-    pub(super) reading_waits: bool,
     /// Nothing further is to be sent once the outbox is empty.
     pub(super) is_sending_over: bool,
     /// The driver is to end, for this reason.
     pub(super) is_to_end: Option<Ended>,
+    /// Nobody can call any more.
+    pub(super) is_over: bool,
 }
 
 impl Peer {
@@ -149,8 +149,10 @@ impl Peer {
             (id, answer)
         };
         self.0.changed.notify_one();
-        let _waiting = Waiting { shared: &self.0, id };
-        answer.await.unwrap_or(Err(CallError::Over(Ended::Closed)))
+        let mut waiting = Waiting { shared: &self.0, id: Some(id) };
+        let answer = answer.await;
+        waiting.id = None;
+        answer.unwrap_or(Err(CallError::Over(Ended::Closed)))
     }
 
     /// The same, with an error if it takes longer than that.
@@ -211,17 +213,28 @@ impl Peer {
 
     /// Answers a request, once there is room for the answer. There is nobody to tell of a connection that is over.
     pub(super) async fn respond(&self, id: u64, command: &str, answer: Result<Vec<u8>, String>) {
-        let (command, buffer) = match answer {
-            Ok(buffer) => (command, buffer),
-            Err(words) => (ERROR, words.into_bytes()),
-        };
-        let room = match self.0.room_for(command, &buffer).await {
-            Ok(room) => room,
-            // It may still be sent: only calls are over.
-            Err(CallError::Over(_)) => 0,
-            Err(why) => return self.respond_at_once(id, ERROR, why.to_string().as_bytes()),
-        };
-        let _ = self.0.add(&mut self.0.state(), response(id, command, &buffer), room);
+        let (command, buffer) = parts(command, &answer);
+        // An answer may still be sent when calls are over.
+        let room = self.0.room_for(command, buffer).await.unwrap_or(0);
+        self.respond_with(id, command, buffer, room);
+    }
+
+    /// The same, if there is room for it now.
+    pub(super) fn try_respond(&self, id: u64, command: &str, answer: &Result<Vec<u8>, String>) -> bool {
+        let (command, buffer) = parts(command, answer);
+        let room = self.0.room_of(command, buffer);
+        let Ok(permits) = self.0.room.try_acquire_many(room as u32) else { return false };
+        permits.forget();
+        self.respond_with(id, command, buffer, room);
+        true
+    }
+
+    fn respond_with(&self, id: u64, command: &str, buffer: &[u8], room: usize) {
+        let added = self.0.add(&mut self.0.state(), response(id, command, buffer), room);
+        if let Err(why) = added {
+            // Whoever asked is told why there is no answer.
+            return self.respond_at_once(id, ERROR, why.to_string().as_bytes());
+        }
         self.0.changed.notify_one();
     }
 
@@ -229,6 +242,14 @@ impl Peer {
     pub(super) fn respond_at_once(&self, id: u64, command: &str, buffer: &[u8]) {
         let _ = self.0.add(&mut self.0.state(), response(id, command, buffer), 0);
         self.0.changed.notify_one();
+    }
+}
+
+/// The command and bytes of a response.
+fn parts<'a>(command: &'a str, answer: &'a Result<Vec<u8>, String>) -> (&'a str, &'a [u8]) {
+    match answer {
+        Ok(buffer) => (command, buffer),
+        Err(words) => (ERROR, words.as_bytes()),
     }
 }
 
@@ -241,14 +262,20 @@ impl Shared {
         self.state.lock().expect("nobody panics with it")
     }
 
+    /// How much room there has to be for that. What is longer than all the room has all of it.
+    fn room_of(&self, command: &str, buffer: &[u8]) -> usize {
+        (command.len() + buffer.len()).clamp(1, self.limits.outbox_bytes)
+    }
+
     /// Waits until there is room for so much, and says how much of it is taken.
     async fn room_for(&self, command: &str, buffer: &[u8]) -> Result<usize, CallError> {
-        // What is longer than all the room has all of it.
-        let room = (command.len() + buffer.len()).clamp(1, self.limits.outbox_bytes);
-        match self.room.acquire_many(room as u32).await {
-            Ok(permits) => permits.forget(),
-            Err(_) => return Err(self.over()),
-        }
+        let room = self.room_of(command, buffer);
+        // Mostly there is, and to ask for it so costs less.
+        let permits = match self.room.try_acquire_many(room as u32) {
+            Ok(permits) => Ok(permits),
+            Err(_) => self.room.acquire_many(room as u32).await,
+        };
+        permits.map_err(|_| self.over())?.forget();
         Ok(room)
     }
 
@@ -259,7 +286,7 @@ impl Shared {
     /// Has a call or message written.
     fn put(&self, state: &mut State, chunk: Chunk<'_>, room: usize) -> Result<(), CallError> {
         // With the state in hand: nobody begins a call after those that wait have heard of the end.
-        if state.is_sending_over || self.over.borrow().is_some() {
+        if state.is_sending_over || state.is_over {
             return Err(self.over());
         }
         self.add(state, chunk, room)
@@ -276,8 +303,7 @@ impl Shared {
     }
 
     /// Hands over everything that is to be written, whose room is free then. `empty` becomes the new outbox.
-    pub(super) fn take_outbox(&self, empty: &mut Vec<u8>) {
-        let mut state = self.state();
+    pub(super) fn take_outbox(&self, state: &mut State, empty: &mut Vec<u8>) {
         if !state.outbox.is_empty() {
             std::mem::swap(&mut state.outbox, empty);
             self.room.add_permits(std::mem::take(&mut state.outbox_room));
@@ -287,6 +313,7 @@ impl Shared {
     /// From now on nobody calls; whoever has ends.
     pub(super) fn declare_over(&self, ended: &Ended) {
         let mut state = self.state();
+        state.is_over = true;
         self.over.send_replace(Some(ended.clone()));
         state.calls.fail_all(&CallError::Over(ended.clone()));
         self.room.close();
@@ -294,22 +321,31 @@ impl Shared {
 }
 
 impl State {
+    /// Takes what was asked first.
+    pub(super) fn next_in_queue(&mut self) -> Option<Request> {
+        let next = self.queue.pop_front()?;
+        self.queue_bytes -= next.bytes();
+        Some(next)
+    }
+
     /// Bytes that this side holds for others.
     pub(super) fn held_bytes(&self) -> usize {
         self.outbox.len() + self.queue_bytes
     }
 }
 
-/// A call that is waited for.
+/// A call that is waited for, while it has no answer.
 struct Waiting<'a> {
     shared: &'a Shared,
-    id: u64,
+    id: Option<u64>,
 }
 
 impl Drop for Waiting<'_> {
-    /// It has its answer, or was given up.
+    /// It was given up.
     fn drop(&mut self) {
-        self.shared.state().calls.forget(self.id);
+        if let Some(id) = self.id {
+            self.shared.state().calls.forget(id);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! at once, and neither ever blocks the other.
 //!
 //! It knows descriptors and end symbols, not messages. Waiting is left to whoever owns the event loop, with
-//! [`wait_for`], apart from the short look with [`Connection::receive_soon`].
+//! [`wait_for`], apart from the short look of [`soon`].
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -83,17 +83,13 @@ impl Connection {
         }
     }
 
-    /// Looks again and again for a few microseconds, and lets the other process run in between. On one processor that
-    /// is all it takes to get an answer that is due at once; elsewhere it saves most of the cost of waking up.
+    /// Receives what is due at once.
     pub fn receive_soon(&mut self) -> io::Result<Received> {
-        let started = Instant::now();
-        loop {
-            std::thread::yield_now();
-            match self.receive()? {
-                Received::Nothing if started.elapsed() < SOON => {}
-                received => return Ok(received),
-            }
-        }
+        let received = soon(|| match self.receive() {
+            Ok(Received::Nothing) => None,
+            received => Some(received),
+        });
+        received.unwrap_or(Ok(Received::Nothing))
     }
 
     /// Where to put bytes that are to be sent; they go with the next [`Connection::send`].
@@ -149,6 +145,19 @@ impl Connection {
     /// The side to wait on for writing, while it is open.
     pub fn outgoing(&self) -> Option<BorrowedFd<'_>> {
         self.outgoing.as_ref().map(AsFd::as_fd)
+    }
+}
+
+/// Looks again and again for a few microseconds, and lets the other process run in between. On one processor that is all it
+/// takes to get an answer that is due at once; elsewhere it saves most of the cost of waking up.
+pub fn soon<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let started = Instant::now();
+    loop {
+        std::thread::yield_now();
+        let found = look();
+        if found.is_some() || started.elapsed() >= SOON {
+            return found;
+        }
     }
 }
 
