@@ -26,7 +26,6 @@
 //! what.
 
 use std::fmt;
-use std::io::Write as _;
 
 /// The longest command. It would be read up to its end whatever its length; nobody names anything at such a length.
 pub const COMMAND_BYTES_MAX: usize = 64 * 1024;
@@ -172,11 +171,15 @@ impl Chunk<'_> {
 }
 
 /// Zero is written as no digit at all.
-fn put_number(out: &mut Vec<u8>, number: u64) {
-    if number > 0 {
-        // Writing to a vector cannot fail.
-        let _ = write!(out, "{number}");
+fn put_number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; DIGITS_MAX];
+    let mut from = digits.len();
+    while number > 0 {
+        from -= 1;
+        digits[from] = b'0' + (number % 10) as u8;
+        number /= 10;
     }
+    out.extend_from_slice(&digits[from..]);
     out.push(0);
 }
 

@@ -1,6 +1,7 @@
 //! The calls of one side that wait for their responses, each known by its number. What is sent it does not know.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use tokio::sync::oneshot;
 
@@ -12,8 +13,27 @@ pub(super) type Answer = Result<Vec<u8>, CallError>;
 /// Those under way.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    waiting: HashMap<u64, oneshot::Sender<Answer>>,
+    waiting: HashMap<u64, oneshot::Sender<Answer>, BuildHasherDefault<OwnNumber>>,
     last_id: u64,
+}
+
+/// Numbers that this side gives, one after the other, are as good as their hashes: nobody else chooses what is in the map.
+#[derive(Debug, Default)]
+struct OwnNumber(u64);
+
+impl Hasher for OwnNumber {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a number is written as one");
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // The map looks at the highest bits first.
+        self.0 = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl Calls {

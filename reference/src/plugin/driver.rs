@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::handlers::{Handlers, Request, Work, handle};
+use super::handlers::{Handlers, Request, handle};
 use super::peer::{Ended, Peer, Shared, answer};
 use super::{PING, STOP};
 use crate::codec::chunk::{Chunk, Chunks, Direction, Order};
@@ -20,8 +20,10 @@ use crate::codec::chunk::{Chunk, Chunks, Direction, Order};
 /// How much of everything there may be on one side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Handlers at work at a time.
+    /// Handlers at work at a time, without those that wait for a call of theirs.
     pub handlers: usize,
+    /// Handlers at a time, with those that wait.
+    pub waiting: usize,
     /// Requests for which nobody is at work yet.
     pub queue: usize,
     /// Their bytes.
@@ -38,6 +40,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             handlers: 64,
+            waiting: 65_536,
             queue: 1024,
             queue_bytes: 4 << 20,
             outbox_bytes: 1 << 20,
@@ -111,11 +114,11 @@ struct Driver<R, W> {
 impl<R: Incoming, W: AsyncWrite + Unpin> Driver<R, W> {
     async fn drive(mut self) -> Ended {
         // Whoever calls hears of the end also if this is dropped.
-        let over = Over(self.peer.0.clone());
+        let over = Over(self.peer.shared.clone());
         let ended = self.read_and_write().await;
         over.0.declare_over(&ended);
         // There may be answers due to requests that came before.
-        let limit = self.peer.0.limits.last_words;
+        let limit = self.peer.shared.limits.last_words;
         let _ = tokio::time::timeout(limit, self.write_last_words()).await;
         ended
     }
@@ -147,21 +150,20 @@ impl<R: Incoming, W: AsyncWrite + Unpin> Driver<R, W> {
                     },
                     Err(error) => return Ended::Failed(format!("cannot read from the other side: {error}")),
                 },
-                () = self.peer.0.changed.notified() => {}
+                () = self.peer.shared.changed.notified() => {}
             }
         }
     }
 
     /// Sets somebody to work on what waits for that, and makes ready what there is to be written.
     fn prepare(&mut self) {
-        let shared = self.peer.0.clone();
+        let shared = self.peer.shared.clone();
         let mut state = shared.state();
-        while !state.queue.is_empty()
-            && let Some(work) = Work::begin(&shared, &mut state)
+        while state.may_begin(&shared.limits)
             && let Some(request) = state.next_in_queue()
         {
             drop(state);
-            handle(request, work, &self.handlers);
+            handle(request, &self.handlers);
             state = shared.state();
         }
         if self.written == self.writing.len() {
@@ -181,7 +183,7 @@ impl<R: Incoming, W: AsyncWrite + Unpin> Driver<R, W> {
 
     /// Whether to read on, unless it is to end.
     fn reads_on(&self) -> Result<bool, Ended> {
-        let (state, limits) = (self.peer.0.state(), &self.peer.0.limits);
+        let (state, limits) = (self.peer.shared.state(), &self.peer.shared.limits);
         if let Some(ended) = &state.is_to_end {
             return Err(ended.clone());
         }
@@ -199,7 +201,7 @@ impl<R: Incoming, W: AsyncWrite + Unpin> Driver<R, W> {
             let is_request = chunk.direction == Direction::Request;
             match (chunk.direction, chunk.command) {
                 (Direction::Response, command) => {
-                    let mut state = self.peer.0.state();
+                    let mut state = self.peer.shared.state();
                     state.calls.answer(chunk.id, answer(command, chunk.buffer));
                 }
                 // Nothing is asked, and nothing is answered.
@@ -221,7 +223,7 @@ impl<R: Incoming, W: AsyncWrite + Unpin> Driver<R, W> {
     /// What comes at once, if that is all that there is to wait for: an answer, or the next request of whoever was answered.
     fn read_soon(&mut self, bytes: &mut [u8]) -> Option<usize> {
         let is_all = {
-            let state = self.peer.0.state();
+            let state = self.peer.shared.state();
             state.calls.len() <= 1 && state.at_work == 0
         };
         if !is_all || self.written < self.writing.len() || !self.haste.is_worth_it() {
@@ -242,7 +244,7 @@ impl<R: Incoming, W: AsyncWrite + Unpin> Driver<R, W> {
     /// The other side does not read any more. What it said before may say why.
     async fn read_the_rest(&mut self, bytes: &mut [u8], error: &std::io::Error) -> Ended {
         self.writer = None;
-        let limit = self.peer.0.limits.last_words;
+        let limit = self.peer.shared.limits.last_words;
         let reading = async {
             loop {
                 match self.reader.read(bytes).await {
@@ -264,7 +266,7 @@ impl<R: Incoming, W: AsyncWrite + Unpin> Driver<R, W> {
         loop {
             self.prepare();
             let is_idle = {
-                let state = self.peer.0.state();
+                let state = self.peer.shared.state();
                 state.at_work == 0 && state.queue.is_empty()
             };
             if (is_idle && self.writing.is_empty()) || self.writer.is_none() {
@@ -275,7 +277,7 @@ impl<R: Incoming, W: AsyncWrite + Unpin> Driver<R, W> {
                     Ok(written) => self.written += written,
                     Err(_) => return,
                 },
-                () = self.peer.0.changed.notified() => {}
+                () = self.peer.shared.changed.notified() => {}
             }
         }
     }
@@ -318,18 +320,16 @@ async fn write(writer: &mut Option<impl AsyncWrite + Unpin>, bytes: &[u8]) -> st
 /// Has somebody do what a chunk asks for, or lets it wait until somebody can.
 fn ask(peer: &Peer, chunk: &Chunk<'_>, handlers: &Handlers) {
     let request = Request {
-        command: chunk.command.to_owned(),
+        command: chunk.command.into(),
         buffer: chunk.buffer.to_owned(),
-        peer: peer.clone(),
+        peer: peer.for_handler(),
         response_due: (chunk.direction == Direction::Request).then_some(chunk.id),
     };
-    let mut state = peer.0.state();
+    let mut state = peer.shared.state();
     // Whoever asked before comes first.
-    if state.queue.is_empty()
-        && let Some(work) = Work::begin(&peer.0, &mut state)
-    {
+    if state.queue.is_empty() && state.may_begin(&peer.shared.limits) {
         drop(state);
-        return handle(request, work, handlers);
+        return handle(request, handlers);
     }
     state.queue_bytes += request.bytes();
     state.queue.push_back(request);
@@ -340,7 +340,7 @@ struct Over(Arc<Shared>);
 
 impl Drop for Over {
     fn drop(&mut self) {
-        if !Peer(self.0.clone()).is_over() {
+        if self.0.over.borrow().is_none() {
             self.0.declare_over(&Ended::Closed);
         }
     }

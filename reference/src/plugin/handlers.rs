@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::METADATA;
-use super::peer::{Peer, Shared, State};
+use super::peer::{Peer, Shared};
 
 /// What was asked, and by whom.
 #[derive(Debug)]
 pub struct Request {
     /// What is to be done.
-    pub command: String,
+    pub command: Arc<str>,
     /// With what.
     pub buffer: Vec<u8>,
     /// Whoever asked; it can be asked back.
@@ -73,13 +73,14 @@ impl Handlers {
     }
 }
 
-/// Has a request handled by somebody who may be at work: here and now, if its handler comes to its end without waiting for
-/// anything, else by a task of its own.
-pub(super) fn handle(request: Request, work: Work, handlers: &Handlers) {
+/// Has a request handled: here and now, if its handler comes to its end without waiting for anything, else by a task of its own.
+/// For the driver alone, which knows whether a further one may be at work.
+pub(super) fn handle(request: Request, handlers: &Handlers) {
+    let shared = request.peer.shared.clone();
     let owed = Owed::of(&request);
-    let Some(handler) = handlers.0.get(&request.command) else {
+    let Some(handler) = handlers.0.get(&*request.command) else {
         let unknown = Err(format!("there is no command {}", request.command));
-        return answer_or_wait(owed, unknown, work);
+        return answer_or_wait(&shared, owed, unknown);
     };
     // A handler that panics breaks off, wherever it runs; its response is due nevertheless.
     let begun = catch_unwind(AssertUnwindSafe(|| {
@@ -91,8 +92,9 @@ pub(super) fn handle(request: Request, work: Work, handlers: &Handlers) {
         }
     }));
     match begun {
-        Ok(Ok(answer)) => answer_or_wait(owed, answer, work),
+        Ok(Ok(answer)) => answer_or_wait(&shared, owed, answer),
         Ok(Err(handled)) => {
+            let work = Work::begin(&shared);
             tokio::spawn(async move {
                 let answer = handled.await;
                 if let Some(owed) = owed {
@@ -106,8 +108,9 @@ pub(super) fn handle(request: Request, work: Work, handlers: &Handlers) {
 }
 
 /// Sends the answer at once, if there is room for it.
-fn answer_or_wait(owed: Option<Owed>, answer: Answered, work: Work) {
+fn answer_or_wait(shared: &Arc<Shared>, owed: Option<Owed>, answer: Answered) {
     if let Some(Err((owed, answer))) = owed.map(|owed| owed.pay_at_once(answer)) {
+        let work = Work::begin(shared);
         tokio::spawn(async move {
             owed.pay(answer).await;
             drop(work);
@@ -115,27 +118,23 @@ fn answer_or_wait(owed: Option<Owed>, answer: Answered, work: Work) {
     }
 }
 
-/// Somebody who may be at work.
-pub(super) struct Work {
-    shared: Arc<Shared>,
-}
+/// A handler at work.
+struct Work(Arc<Shared>);
 
 impl Work {
-    /// If there are not as many as there may be.
-    pub(super) fn begin(shared: &Arc<Shared>, state: &mut State) -> Option<Self> {
-        let may_be = state.at_work < shared.limits.handlers;
-        state.at_work += usize::from(may_be);
-        may_be.then(|| Work { shared: shared.clone() })
+    fn begin(shared: &Arc<Shared>) -> Self {
+        shared.state().at_work += 1;
+        Work(shared.clone())
     }
 }
 
 impl Drop for Work {
     /// However it ended. The driver may have something else to be worked on, or wait for the last.
     fn drop(&mut self) {
-        let mut state = self.shared.state();
+        let mut state = self.0.state();
         state.at_work -= 1;
         if state.is_over || !state.queue.is_empty() {
-            self.shared.changed.notify_one();
+            self.0.changed.notify_one();
         }
     }
 }
@@ -145,7 +144,7 @@ struct Owed {
     peer: Peer,
     id: u64,
     /// What it is a response to, until it is on its way.
-    command: Option<String>,
+    command: Option<Arc<str>>,
 }
 
 impl Owed {

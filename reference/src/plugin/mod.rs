@@ -48,6 +48,8 @@ pub mod options;
 mod peer;
 mod serve;
 pub mod session;
+#[cfg(test)]
+mod tests;
 
 pub use driver::{Limits, Role, connect};
 pub use ends::Ends;

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -15,7 +16,11 @@ use crate::codec::chunk::{Chunk, Direction, Order, Unchunked};
 
 /// The other side of a connection. All copies of it are the same side.
 #[derive(Debug, Clone)]
-pub struct Peer(pub(super) Arc<Shared>);
+pub struct Peer {
+    pub(super) shared: Arc<Shared>,
+    /// How many calls are under way of the handler that has this, if a handler has it.
+    of_handler: Option<Arc<AtomicUsize>>,
+}
 
 /// Why a call has no answer, or a message was not sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +100,7 @@ pub(super) struct Shared {
     /// A permit for each byte for which the outbox has room.
     room: Semaphore,
     /// Why there is no connection any more, once there is none.
-    over: watch::Sender<Option<Ended>>,
+    pub(super) over: watch::Sender<Option<Ended>>,
 }
 
 #[derive(Debug, Default)]
@@ -108,8 +113,10 @@ pub(super) struct State {
     /// What was asked of this side and nobody is at work on yet.
     pub(super) queue: VecDeque<Request>,
     pub(super) queue_bytes: usize,
-    /// How many handlers are at work.
+    /// How many handlers have begun and not come to their ends, without those that did so when they began.
     pub(super) at_work: usize,
+    /// How many of them wait for a call of theirs.
+    waiting: usize,
     /// Nothing further is to be sent once the outbox is empty.
     pub(super) is_sending_over: bool,
     /// The driver is to end, for this reason.
@@ -120,14 +127,20 @@ pub(super) struct State {
 
 impl Peer {
     pub(super) fn new(order: Order, limits: Limits) -> Self {
-        Peer(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             order,
             limits,
             state: Mutex::default(),
             changed: Notify::new(),
             room: Semaphore::new(limits.outbox_bytes),
             over: watch::Sender::default(),
-        }))
+        });
+        Peer { shared, of_handler: None }
+    }
+
+    /// The same, for a handler: while that waits for a call it is not at work.
+    pub(super) fn for_handler(&self) -> Self {
+        Peer { shared: self.shared.clone(), of_handler: Some(Arc::default()) }
     }
 
     /// Asks the other side to do `command` with these bytes, and waits for its answer. Whoever drops the future gives the call
@@ -137,19 +150,20 @@ impl Peer {
     /// See [`CallError`]. Every call ends when the connection does.
     pub async fn call(&self, command: &str, buffer: impl AsRef<[u8]>) -> Result<Vec<u8>, CallError> {
         let buffer = buffer.as_ref();
-        let room = self.0.room_for(command, buffer).await?;
+        let _waiting = self.of_handler.as_ref().map(|calls| HandlerWaits::begin(&self.shared, calls));
+        let room = self.shared.room_for(command, buffer).await?;
         let (id, answer) = {
-            let mut state = self.0.state();
+            let mut state = self.shared.state();
             let (id, answer) = state.calls.begin();
             let chunk = Chunk { id, direction: Direction::Request, command, buffer };
-            if let Err(why) = self.0.put(&mut state, chunk, room) {
+            if let Err(why) = self.shared.put(&mut state, chunk, room) {
                 state.calls.forget(id);
                 return Err(why);
             }
             (id, answer)
         };
-        self.0.changed.notify_one();
-        let mut waiting = Waiting { shared: &self.0, id: Some(id) };
+        self.shared.changed.notify_one();
+        let mut waiting = Waiting { shared: &self.shared, id: Some(id) };
         let answer = answer.await;
         waiting.id = None;
         answer.unwrap_or(Err(CallError::Over(Ended::Closed)))
@@ -174,10 +188,14 @@ impl Peer {
     /// It cannot be sent, or the connection is over.
     pub async fn notify(&self, command: &str, buffer: impl AsRef<[u8]>) -> Result<(), CallError> {
         let buffer = buffer.as_ref();
-        let room = self.0.room_for(command, buffer).await?;
+        let room = self.shared.room_for(command, buffer).await?;
         // It needs no number. One is given all the same, since to some implementations 0 is none.
-        self.0.put(&mut self.0.state(), Chunk { id: 1, direction: Direction::OneWay, command, buffer }, room)?;
-        self.0.changed.notify_one();
+        self.shared.put(
+            &mut self.shared.state(),
+            Chunk { id: 1, direction: Direction::OneWay, command, buffer },
+            room,
+        )?;
+        self.shared.changed.notify_one();
         Ok(())
     }
 
@@ -188,19 +206,19 @@ impl Peer {
 
     /// Ends the connection for this reason, if it has not ended.
     pub(super) fn end(&self, why: Ended) {
-        self.0.state().is_to_end.get_or_insert(why);
-        self.0.changed.notify_one();
+        self.shared.state().is_to_end.get_or_insert(why);
+        self.shared.changed.notify_one();
     }
 
     /// Nothing further is sent; what comes is still read.
     pub(super) fn stop_sending(&self) {
-        self.0.state().is_sending_over = true;
-        self.0.changed.notify_one();
+        self.shared.state().is_sending_over = true;
+        self.shared.changed.notify_one();
     }
 
     /// Waits until the connection is over, and says why.
     pub async fn over(&self) -> Ended {
-        let mut over = self.0.over.subscribe();
+        let mut over = self.shared.over.subscribe();
         // The other end of the channel is here.
         let over = over.wait_for(Option::is_some).await;
         over.ok().and_then(|over| over.clone()).unwrap_or(Ended::Closed)
@@ -208,40 +226,40 @@ impl Peer {
 
     /// Whether there is no connection any more.
     pub fn is_over(&self) -> bool {
-        self.0.over.borrow().is_some()
+        self.shared.over.borrow().is_some()
     }
 
     /// Answers a request, once there is room for the answer. There is nobody to tell of a connection that is over.
     pub(super) async fn respond(&self, id: u64, command: &str, answer: Result<Vec<u8>, String>) {
         let (command, buffer) = parts(command, &answer);
         // An answer may still be sent when calls are over.
-        let room = self.0.room_for(command, buffer).await.unwrap_or(0);
+        let room = self.shared.room_for(command, buffer).await.unwrap_or(0);
         self.respond_with(id, command, buffer, room);
+        self.shared.changed.notify_one();
     }
 
-    /// The same, if there is room for it now.
+    /// The same, if there is room for it now. For the driver alone, which looks for what there is to be written without being told.
     pub(super) fn try_respond(&self, id: u64, command: &str, answer: &Result<Vec<u8>, String>) -> bool {
         let (command, buffer) = parts(command, answer);
-        let room = self.0.room_of(command, buffer);
-        let Ok(permits) = self.0.room.try_acquire_many(room as u32) else { return false };
+        let room = self.shared.room_of(command, buffer);
+        let Ok(permits) = self.shared.room.try_acquire_many(room as u32) else { return false };
         permits.forget();
         self.respond_with(id, command, buffer, room);
         true
     }
 
     fn respond_with(&self, id: u64, command: &str, buffer: &[u8], room: usize) {
-        let added = self.0.add(&mut self.0.state(), response(id, command, buffer), room);
+        let added = self.shared.add(&mut self.shared.state(), response(id, command, buffer), room);
         if let Err(why) = added {
             // Whoever asked is told why there is no answer.
-            return self.respond_at_once(id, ERROR, why.to_string().as_bytes());
+            self.respond_at_once(id, ERROR, why.to_string().as_bytes());
         }
-        self.0.changed.notify_one();
     }
 
     /// The same, and there is room for it: for what is short.
     pub(super) fn respond_at_once(&self, id: u64, command: &str, buffer: &[u8]) {
-        let _ = self.0.add(&mut self.0.state(), response(id, command, buffer), 0);
-        self.0.changed.notify_one();
+        let _ = self.shared.add(&mut self.shared.state(), response(id, command, buffer), 0);
+        self.shared.changed.notify_one();
     }
 }
 
@@ -321,6 +339,12 @@ impl Shared {
 }
 
 impl State {
+    /// Whether a further handler may begin. One that waits for the other side does not count, or else both sides' handlers could
+    /// wait for each other's to be done.
+    pub(super) fn may_begin(&self, limits: &Limits) -> bool {
+        self.at_work.saturating_sub(self.waiting) < limits.handlers && self.at_work < limits.waiting
+    }
+
     /// Takes what was asked first.
     pub(super) fn next_in_queue(&mut self) -> Option<Request> {
         let next = self.queue.pop_front()?;
@@ -331,6 +355,31 @@ impl State {
     /// Bytes that this side holds for others.
     pub(super) fn held_bytes(&self) -> usize {
         self.outbox.len() + self.queue_bytes
+    }
+}
+
+/// A handler waits for a call, or for more than one.
+struct HandlerWaits<'a> {
+    shared: &'a Shared,
+    calls: &'a AtomicUsize,
+}
+
+impl<'a> HandlerWaits<'a> {
+    fn begin(shared: &'a Shared, calls: &'a AtomicUsize) -> Self {
+        let mut state = shared.state();
+        if calls.fetch_add(1, Ordering::Relaxed) == 0 {
+            state.waiting += 1;
+        }
+        HandlerWaits { shared, calls }
+    }
+}
+
+impl Drop for HandlerWaits<'_> {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        if self.calls.fetch_sub(1, Ordering::Relaxed) == 1 {
+            state.waiting -= 1;
+        }
     }
 }
 
