@@ -119,7 +119,7 @@ impl Process {
     }
 
     /// Sends the child a signal; one that has ended is sent none.
-    fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         // Until it is reaped the number is ours, even if the process is dead already; then there is nothing to do.
         if !self.ended {
             let _ = kill(self.pid, signal);

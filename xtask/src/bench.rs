@@ -20,9 +20,22 @@ pub(crate) fn run() -> ExitCode {
     if benches && whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// A plugin connection beside what else there is, which is no part of the project.
+const VERSUS: [&str; 8] = [
+    "run",
+    "--quiet",
+    "--release",
+    "--locked",
+    "--manifest-path",
+    "reference/versus/Cargo.toml",
+    "--target-dir",
+    "target/versus",
+];
+
 fn steps() -> Vec<Step> {
     vec![
         Step::new("reference", cargo(["bench", "--quiet", "-p", "reference"])),
+        Step::new("versus", cargo(VERSUS)),
         Step::new("conformance", cargo(["bench", "--quiet", "-p", "conformance"])),
     ]
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
@@ -223,6 +224,30 @@ async fn no_more_handlers_are_at_work_than_may_be_and_pings_are_answered_neverth
 }
 
 #[tokio::test]
+async fn the_end_of_a_handler_that_says_nothing_makes_room_for_the_next() {
+    let (begun, mut is_begun) = unbounded_channel();
+    let go_on = Arc::new(Notify::new());
+    let waits = go_on.clone();
+    let handlers = Handlers::new().on("wait", move |_| {
+        let (begun, waits) = (begun.clone(), waits.clone());
+        async move {
+            begun.send(()).expect("somebody waits");
+            waits.notified().await;
+            Ok::<_, String>(Vec::new())
+        }
+    });
+    let (_host, _driven, mut bare) = host_and_bare(Limits { handlers: 1, ..Limits::default() }, handlers);
+    for _ in 0..3 {
+        bare.say(1, Direction::OneWay, "wait", "").await;
+    }
+    for _ in 0..3 {
+        in_time("a handler to begin", is_begun.recv()).await;
+        assert!(is_begun.try_recv().is_err(), "two at a time");
+        go_on.notify_one();
+    }
+}
+
+#[tokio::test]
 async fn a_side_whose_queue_is_full_reads_no_further_until_it_is_shorter() {
     let go_on = Arc::new(Notify::new());
     let waits = go_on.clone();
@@ -384,8 +409,8 @@ async fn what_cannot_be_sent_is_said_and_takes_no_room() {
     let (host, _driven, mut bare) = host_and_bare(limits, Handlers::new());
     let unsendable = CallError::Unsendable(Unchunked::Command(b"a\0b".to_vec()));
     for _ in 0..20 {
-        assert_eq!(host.call("a\0b", "").await, Err(unsendable.clone()));
-        assert_eq!(host.notify("a\0b", "").await, Err(unsendable.clone()));
+        assert_eq!(in_time("room", host.call("a\0b", "")).await, Err(unsendable.clone()));
+        assert_eq!(in_time("room", host.notify("a\0b", "")).await, Err(unsendable.clone()));
     }
     in_time("room", host.notify("ab", "")).await.expect("a connection");
     assert_eq!(bare.hear().await, seen(1, Direction::OneWay, "ab", ""));

@@ -19,6 +19,7 @@ fn main() -> std::process::ExitCode {
 }
 
 #[cfg(unix)]
+#[path = "../../benches/side_by_side/mod.rs"]
 mod side_by_side;
 
 #[cfg(unix)]
@@ -28,7 +29,7 @@ mod unix {
 
     use futures_util::{SinkExt, StreamExt};
     use ipc_channel::ipc::{IpcOneShotServer, IpcReceiver, IpcSender, channel};
-    use reference::plugin::{Host, Peer};
+    use reference::plugin::{Ends, Handlers, Host, Peer, Request, serve};
     use tokio::net::unix::pipe::{Receiver, Sender};
     use tokio::runtime::{Builder, Runtime};
     use tokio::sync::mpsc::unbounded_channel;
@@ -41,12 +42,14 @@ mod unix {
     /// The arguments with which this is the peer of the others.
     const LINES: &str = "lines-peer";
     const CHANNEL: &str = "channel-peer";
+    const PLUGIN: &str = "plugin-peer";
 
     pub(super) fn main() -> ExitCode {
         let arguments: Vec<_> = std::env::args().skip(1).collect();
         match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             [ECHO] => return echo(),
             [LINES] => return echo_lines(),
+            [PLUGIN, reads, writes] => return plugin(reads, writes),
             [CHANNEL, server] => return echo_over_channel(server),
             _ => {}
         }
@@ -56,7 +59,7 @@ mod unix {
         let mut waited_for = WaitedFor { runtime: runtime(), plain: Plain::start() };
         let rows = [
             exchange_row("one call / blocking ping-pong", 1.7, &mut plain, &mut plugin, 1),
-            exchange_row("64 calls in flight / batches, a task for each", 3.0, &mut waited_for, &mut plugin, BATCH),
+            exchange_row("64 calls in flight / batches, a task for each", 3.2, &mut waited_for, &mut plugin, BATCH),
             exchange_row("one call / ipc-channel", 1.0, &mut channel, &mut plugin, 1),
             exchange_row("64 calls in flight / ipc-channel", 1.0, &mut channel, &mut plugin, BATCH),
             // They do the same with the system, so it is as good as equal; the limit is for what a run differs from another.
@@ -73,7 +76,7 @@ mod unix {
         Command::new(std::env::current_exe().expect("this program"))
     }
 
-    /// The real plugin, started by a real host.
+    /// A plugin, started by a host.
     struct Plugin {
         runtime: Runtime,
         host: Host,
@@ -82,9 +85,20 @@ mod unix {
     impl Plugin {
         fn start() -> Self {
             let runtime = runtime();
-            let host = runtime.block_on(Host::start(env!("CARGO_BIN_EXE_plugin"))).expect("the plugin");
+            let program = std::env::current_exe().expect("this program");
+            let host = runtime.block_on(Host::at(program).arguments([PLUGIN]).start()).expect("the plugin");
             Self { runtime, host }
         }
+    }
+
+    fn plugin(reads: &str, writes: &str) -> ExitCode {
+        let number = |text: &str| text.parse().expect("the number of a pipe");
+        let echo = |request: Request| async { Ok::<_, String>(request.buffer) };
+        runtime().block_on(async {
+            let ends = Ends::inherited(number(reads), number(writes)).expect("two pipes");
+            serve(ends, Handlers::new().on("echo", echo)).await
+        });
+        ExitCode::SUCCESS
     }
 
     impl Exchange for Plugin {
@@ -220,11 +234,11 @@ mod unix {
         peer: Child,
     }
 
-    type Ends = (IpcSender<Vec<u8>>, IpcReceiver<Vec<u8>>);
+    type BothEnds = (IpcSender<Vec<u8>>, IpcReceiver<Vec<u8>>);
 
     impl Channel {
         fn start() -> Self {
-            let (server, name) = IpcOneShotServer::<Ends>::new().expect("a server");
+            let (server, name) = IpcOneShotServer::<BothEnds>::new().expect("a server");
             let peer = this_program().args([CHANNEL, &name]).spawn().expect("the peer");
             let (_, (requests, replies)) = server.accept().expect("its ends");
             Self { requests: Some(requests), replies, peer }
@@ -251,7 +265,7 @@ mod unix {
     fn echo_over_channel(server: &str) -> ExitCode {
         let (requests, its_requests) = channel().expect("a channel");
         let (its_replies, replies) = channel().expect("a channel");
-        let server = IpcSender::<Ends>::connect(server.to_owned()).expect("the server");
+        let server = IpcSender::<BothEnds>::connect(server.to_owned()).expect("the server");
         server.send((requests, replies)).expect("send");
         while let Ok(request) = its_requests.recv() {
             its_replies.send(request).expect("send");
