@@ -29,7 +29,7 @@ const VERSUS: [&str; 8] = [
     "--manifest-path",
     "reference/versus/Cargo.toml",
     "--target-dir",
-    "target/versus",
+    "target/beside",
 ];
 
 fn steps() -> Vec<Step> {

@@ -157,11 +157,14 @@ fn steps(cargo_test_args: Vec<OsString>, left_out: &[&str]) -> Vec<Step> {
     let mut doc = cargo(["doc", "--quiet", "--no-deps"]);
     doc.args(PACKAGES).env("RUSTDOCFLAGS", "-D warnings");
 
-    // No part of the workspace, since it needs what nothing else does; so it is looked at here. To check it, neither
-    // another compiler nor the fuzzer's own library, which is C++, is needed.
-    let mut fuzz = cargo(["check", "--quiet", "--locked", "--manifest-path", "conformance/fuzz/Cargo.toml"]);
-    fuzz.args(["--target-dir", "target/fuzz"]).current_dir(crate::workspace());
-    fuzz.env("CUSTOM_LIBFUZZER_PATH", "none/libnone.a");
+    // No parts of the workspace, since they need what nothing else does; so they are looked at here. To check the targets of the
+    // fuzzer, neither another compiler nor the fuzzer's own library, which is C++, is needed.
+    let beside = |manifest| {
+        let mut check =
+            cargo(["check", "--quiet", "--locked", "--target-dir", "target/beside", "--manifest-path", manifest]);
+        check.current_dir(crate::workspace()).env("CUSTOM_LIBFUZZER_PATH", "none/libnone.a");
+        check
+    };
 
     let mut steps = vec![
         Step::new("fmt", cargo(["fmt", "--all", "--check"])),
@@ -171,7 +174,8 @@ fn steps(cargo_test_args: Vec<OsString>, left_out: &[&str]) -> Vec<Step> {
         Step::new("doc", doc),
     ];
     if cfg!(unix) && all {
-        steps.push(Step::new("fuzz", fuzz));
+        steps.push(Step::new("fuzz", beside("conformance/fuzz/Cargo.toml")));
+        steps.push(Step::new("versus", beside("reference/versus/Cargo.toml")));
         let stability =
             |family, runs, load| vec!["stability", "--no-keep", "--family", family, "--runs", runs, "--load", load];
         let mut further = vec![
