@@ -6,7 +6,7 @@ mod common;
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::{Session, ending, in_time};
@@ -164,6 +164,34 @@ fn a_pipe_that_outlives_its_plugin_does_not_hold_up_the_host() {
     let gone = "the other side has ended";
     let ended = format!("error: the plugin ended by itself: {gone}; its end: exit status 0");
     assert_eq!((status, said), (1, vec![format!("error: echo: the connection is over: {gone}"), ended]));
+}
+
+/// Where there are a host and a plugin in Python.
+fn python_path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/pairs/python-plugin")
+}
+
+#[test]
+fn the_host_and_plugin_in_python_understand_those_of_the_reference() {
+    let python = python_path();
+    let (their_host, their_plugin) = (python.join("plugin-host"), python.join("plugin"));
+    for (host, plugin) in [(Path::new(HOST), &*their_plugin), (&their_host, Path::new(PLUGIN))] {
+        let mut command = Command::new(host);
+        command.arg(plugin);
+        let mut session = Session::of(command);
+        session.send("call echo hello\ncall back and forth\ncall fail on purpose\nload 200 2000\nnotify echo x\n");
+        session.close_input();
+        let (status, mut shown, mut said) = session.end();
+        shown.sort();
+        said.sort();
+        assert_eq!(
+            shown[..4],
+            ["Cmd: plugin", "Help: echo, fail, wait, back, load, crash", "back: and forth", "echo: hello"]
+        );
+        assert!(shown[4].starts_with("load: 200 calls each way") && shown.len() == 5, "{shown:?}");
+        assert_eq!((status, &*said[0]), (1, "error: fail: on purpose"));
+        assert!(said[1].starts_with("plugin: connected to plugin-host ") && said.len() == 2, "{said:?}");
+    }
 }
 
 /// A plugin with the ends of its pipes in our hands.

@@ -40,6 +40,7 @@ const IN_PYTHON: &[&str] = &[
     "signals_that_the_suite_was_started_to_ignore_and_to_block_are_not_so_for_the_pair",
     "the_command_that_shows_it_again_names_the_tier",
     "the_json_report_keeps_its_schema",
+    "the_host_and_plugin_in_python_understand_those_of_the_reference",
     "the_pair_in_python",
     "the_programs_may_be_named_one_by_one",
     "the_report_of_a_pair_that_conforms",
@@ -331,10 +332,10 @@ mod tests {
         }
     }
 
-    /// The tests in `conformance/tests`, each with its text.
+    /// The tests of the suite and of the reference's programs, each with its text.
     fn tests() -> Vec<(String, String)> {
-        let folder = crate::workspace().join("conformance/tests");
-        let folders = [folder.join("judging"), folder].map(|folder| std::fs::read_dir(folder).unwrap());
+        let folders = ["conformance/tests/judging", "conformance/tests", "reference/tests"];
+        let folders = folders.map(|folder| std::fs::read_dir(crate::workspace().join(folder)).unwrap());
         let files = folders.into_iter().flatten().map(|entry| entry.unwrap().path());
         let texts = files.filter(|path| path.is_file()).map(|path| std::fs::read_to_string(path).unwrap());
         let mut tests = Vec::new();
