@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use tokio::sync::oneshot;
 
-use super::peer::CallError;
+use super::errors::CallError;
 
 /// What a call comes to.
 pub(super) type Answer = Result<Vec<u8>, CallError>;

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::errors::Ended;
 use super::handlers::{Handlers, Request, handle};
-use super::peer::{Ended, Peer, Shared, answer};
+use super::peer::{Peer, Shared, answer};
 use super::{PING, STOP};
 use crate::codec::chunk::{Chunk, Chunks, Direction, Order};
 
@@ -46,6 +47,24 @@ impl Default for Limits {
             outbox_bytes: 1 << 20,
             held_bytes: 256 << 20,
             last_words: Duration::from_secs(2),
+        }
+    }
+}
+
+/// The most room that can be counted.
+const OUTBOX_BYTES_MAX: usize = 1 << 30;
+
+impl Limits {
+    /// With no limit at which nothing could go on.
+    pub(super) fn at_least_one(self) -> Self {
+        let handlers = self.handlers.max(1);
+        Limits {
+            handlers,
+            waiting: self.waiting.max(handlers),
+            queue: self.queue.max(1),
+            queue_bytes: self.queue_bytes.max(1),
+            outbox_bytes: self.outbox_bytes.clamp(1, OUTBOX_BYTES_MAX),
+            ..self
         }
     }
 }
@@ -127,6 +146,10 @@ impl<R: Incoming, W: AsyncWrite + Unpin> Driver<R, W> {
         let mut bytes = vec![0; READ_BYTES];
         loop {
             self.prepare();
+            // Whatever was to be sent was there before that was said.
+            if self.writing.is_empty() && self.peer.shared.state().is_sending_over {
+                self.stop_writing().await;
+            }
             let reads = match self.reads_on() {
                 Ok(reads) => reads,
                 Err(ended) => return ended,
@@ -174,10 +197,14 @@ impl<R: Incoming, W: AsyncWrite + Unpin> Driver<R, W> {
                 // There is nobody to say it to.
                 self.writing.clear();
             }
-            if state.is_sending_over && self.writing.is_empty() {
-                // Whatever was to be sent was there before that was said.
-                self.writer = None;
-            }
+        }
+    }
+
+    /// Says no more. Some writers have not written everything when they say so, and some ends are not closed with one half.
+    async fn stop_writing(&mut self) {
+        if let Some(mut writer) = self.writer.take() {
+            // Whether it was heard is not known anyway.
+            let _ = writer.shutdown().await;
         }
     }
 
@@ -270,7 +297,7 @@ impl<R: Incoming, W: AsyncWrite + Unpin> Driver<R, W> {
                 state.at_work == 0 && state.queue.is_empty()
             };
             if (is_idle && self.writing.is_empty()) || self.writer.is_none() {
-                return;
+                return self.stop_writing().await;
             }
             tokio::select! {
                 written = write(&mut self.writer, &self.writing[self.written..]) => match written {

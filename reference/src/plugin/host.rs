@@ -12,8 +12,9 @@ use tokio::time::timeout;
 
 use super::driver::{Limits, Role, connect};
 use super::ends::Ends;
+use super::errors::{CallError, Ended};
 use super::handlers::Handlers;
-use super::peer::{CallError, Ended, Peer};
+use super::peer::Peer;
 use super::{METADATA, STOP};
 use crate::codec::chunk::Order;
 use crate::ending::Ending;

@@ -3,7 +3,8 @@
 
 use tokio::task::JoinSet;
 
-use super::peer::{CallError, Peer};
+use super::errors::CallError;
+use super::peer::Peer;
 
 /// What went wrong.
 #[derive(Debug, PartialEq, Eq)]

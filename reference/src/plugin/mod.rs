@@ -41,6 +41,7 @@ mod driver;
 #[cfg_attr(unix, path = "ends_unix.rs")]
 #[cfg_attr(windows, path = "ends_windows.rs")]
 mod ends;
+mod errors;
 mod handlers;
 mod host;
 pub mod load;
@@ -53,9 +54,10 @@ mod tests;
 
 pub use driver::{Limits, Role, connect};
 pub use ends::Ends;
+pub use errors::{CallError, Ended};
 pub use handlers::{Handlers, Request};
 pub use host::{Host, HostError, Start};
-pub use peer::{CallError, Ended, Peer};
+pub use peer::Peer;
 pub use serve::{Served, serve};
 
 /// The command of a response that carries an error, whose text is in its bytes.

@@ -2,7 +2,6 @@
 //! that call and answer, and the driver that reads and writes. Who the other side is it does not know.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -10,9 +9,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::calls::{Answer, Calls};
+use super::errors::{CallError, Ended};
 use super::handlers::Request;
 use super::{ERROR, Limits};
-use crate::codec::chunk::{Chunk, Direction, Order, Unchunked};
+use crate::codec::chunk::{Chunk, Direction, Order};
 
 /// The other side of a connection. All copies of it are the same side.
 #[derive(Debug, Clone)]
@@ -21,73 +21,6 @@ pub struct Peer {
     /// How many calls are under way of the handler that has this, if a handler has it.
     of_handler: Option<Arc<AtomicUsize>>,
 }
-
-/// Why a call has no answer, or a message was not sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CallError {
-    /// The other side answered that it went wrong, in these words.
-    Refused(String),
-    /// No answer came in this time. One that comes later is dropped.
-    Late(Duration),
-    /// It cannot be sent.
-    Unsendable(Unchunked),
-    /// The connection is over, and why.
-    Over(Ended),
-}
-
-impl fmt::Display for CallError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CallError::Refused(words) => f.write_str(words),
-            CallError::Late(time) => write!(f, "expected an answer within {time:?}, and none came"),
-            CallError::Unsendable(why) => write!(f, "this cannot be sent: {why}"),
-            CallError::Over(ended) => write!(f, "the connection is over: {ended}"),
-        }
-    }
-}
-
-impl std::error::Error for CallError {}
-
-/// Why a connection is over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ended {
-    /// The host said so.
-    Stopped,
-    /// The other side sends nothing any more, after a whole chunk.
-    EndOfFile,
-    /// The other side's last chunk was cut off; so many bytes of it had come.
-    CutOff(usize),
-    /// What came cannot be cut into chunks.
-    Unchunked(Unchunked),
-    /// So much has come that nobody could handle yet, or answer, that this side holds more bytes than it may.
-    Overrun(usize),
-    /// The host was asked whether it is there, and what came of that.
-    PingFailed(String),
-    /// The process on the other side is gone, though somebody still holds its ends.
-    Gone,
-    /// This side ended it.
-    Closed,
-    /// The system failed, and how.
-    Failed(String),
-}
-
-impl fmt::Display for Ended {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Ended::Stopped => f.write_str("the host stopped it"),
-            Ended::EndOfFile => f.write_str("the other side closed it"),
-            Ended::CutOff(bytes) => write!(f, "the other side closed it {bytes} bytes after the beginning of a chunk"),
-            Ended::Unchunked(why) => why.fmt(f),
-            Ended::Overrun(bytes) => write!(f, "more than {bytes} bytes wait to be handled or to be taken"),
-            Ended::PingFailed(why) => write!(f, "the host was asked whether it is there: {why}"),
-            Ended::Gone => f.write_str("the other side has ended"),
-            Ended::Closed => f.write_str("it was closed here"),
-            Ended::Failed(why) => f.write_str(why),
-        }
-    }
-}
-
-impl std::error::Error for Ended {}
 
 /// What both halves of a side share.
 #[derive(Debug)]
@@ -127,6 +60,7 @@ pub(super) struct State {
 
 impl Peer {
     pub(super) fn new(order: Order, limits: Limits) -> Self {
+        let limits = limits.at_least_one();
         let shared = Arc::new(Shared {
             order,
             limits,
@@ -163,9 +97,9 @@ impl Peer {
             (id, answer)
         };
         self.shared.changed.notify_one();
-        let mut waiting = Waiting { shared: &self.shared, id: Some(id) };
+        let mut unanswered = Unanswered { shared: &self.shared, id: Some(id) };
         let answer = answer.await;
-        waiting.id = None;
+        unanswered.id = None;
         answer.unwrap_or(Err(CallError::Over(Ended::Closed)))
     }
 
@@ -190,11 +124,8 @@ impl Peer {
         let buffer = buffer.as_ref();
         let room = self.shared.room_for(command, buffer).await?;
         // It needs no number. One is given all the same, since to some implementations 0 is none.
-        self.shared.put(
-            &mut self.shared.state(),
-            Chunk { id: 1, direction: Direction::OneWay, command, buffer },
-            room,
-        )?;
+        let chunk = Chunk { id: 1, direction: Direction::OneWay, command, buffer };
+        self.shared.put(&mut self.shared.state(), chunk, room)?;
         self.shared.changed.notify_one();
         Ok(())
     }
@@ -305,6 +236,7 @@ impl Shared {
     fn put(&self, state: &mut State, chunk: Chunk<'_>, room: usize) -> Result<(), CallError> {
         // With the state in hand: nobody begins a call after those that wait have heard of the end.
         if state.is_sending_over || state.is_over {
+            self.room.add_permits(room);
             return Err(self.over());
         }
         self.add(state, chunk, room)
@@ -383,13 +315,13 @@ impl Drop for HandlerWaits<'_> {
     }
 }
 
-/// A call that is waited for, while it has no answer.
-struct Waiting<'a> {
+/// A call, while it has no answer.
+struct Unanswered<'a> {
     shared: &'a Shared,
     id: Option<u64>,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Unanswered<'_> {
     /// It was given up.
     fn drop(&mut self) {
         if let Some(id) = self.id {

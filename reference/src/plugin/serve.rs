@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::driver::{Limits, Role, connect};
 use super::ends::Ends;
+use super::errors::{CallError, Ended};
 use super::handlers::Handlers;
-use super::peer::{CallError, Ended, Peer};
+use super::peer::Peer;
 use super::{METADATA, PING};
 use crate::codec::chunk::Order;
 

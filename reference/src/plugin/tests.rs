@@ -91,8 +91,8 @@ fn echoes() -> Handlers {
 
 #[tokio::test]
 async fn both_sides_may_send_more_than_the_pipes_hold() {
-    // As little of everything as there can be.
-    let limits = Limits { handlers: 1, queue: 1, queue_bytes: 1, outbox_bytes: 1, ..Limits::default() };
+    // As little of everything as there can be, which is one.
+    let limits = Limits { handlers: 0, queue: 0, queue_bytes: 0, outbox_bytes: 0, ..Limits::default() };
     let (here, there) = duplex(100);
     let (host, _host) = side(here, Role::Host, limits, echoes());
     let (plugin, _plugin) = side(there, Role::Plugin, limits, echoes());
@@ -401,6 +401,26 @@ async fn what_was_asked_before_the_stop_is_still_answered() {
     assert_eq!(bare.hear().await, seen(8, Direction::Response, "echo", "second"));
     assert_eq!(bare.hear().await, None);
     assert_eq!(in_time("the end", driven).await.expect("no panic"), Ended::Stopped);
+}
+
+#[tokio::test]
+async fn when_sending_is_over_whoever_waits_for_room_hears_of_it() {
+    let (end, bare) = duplex(16);
+    let limits = Limits { outbox_bytes: 10, ..Limits::default() };
+    let (host, _driven) = side(end, Role::Host, limits, Handlers::new());
+    let mut saying = JoinSet::new();
+    for _ in 0..10 {
+        let host = host.clone();
+        saying.spawn(async move { host.notify("said", [b'x'; 50]).await });
+    }
+    // The first has room, the others wait for it.
+    assert_eq!(in_time("room for the first", saying.join_next()).await.expect("ten").expect("no panic"), Ok(()));
+    host.stop_sending();
+    let mut bare = Bare::over(bare);
+    while bare.hear().await.is_some() {}
+    let over = Err(CallError::Over(Ended::Closed));
+    let said = in_time("the end of the others", saying.join_all()).await;
+    assert!(said.iter().any(|said| *said == over) && said.iter().all(|said| said.is_ok() || *said == over), "{said:?}");
 }
 
 #[tokio::test]
