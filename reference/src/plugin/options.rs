@@ -9,10 +9,11 @@ use clap::Parser;
 use crate::codec::chunk::Order;
 
 /// Starts a plugin, and asks it whatever is typed:
-///   call COMMAND [TEXT]      have it do COMMAND, and show the answer when it comes
-///   notify COMMAND [TEXT]    tell it something to which there is no answer
-///   load CALLS [BYTES]       have it and the host give each other so many calls at once, of some BYTES bytes each
-///   stop                     end it, as the end of the input does
+///   call COMMAND TEXT      have it do COMMAND, and show the answer when it comes
+///   notify COMMAND TEXT    tell it something to which there is no answer
+///   load CALLS BYTES       have it and the host give each other so many calls at once, of some BYTES bytes each
+///   stop                   end it, as the end of the input does
+/// TEXT may be left out, and so may BYTES.
 ///
 /// The plugin is started as PLUGIN ARGUMENT… READS WRITES, with the numbers of the two pipes (on Windows: the values of their
 /// handles). Calls wait for nobody: as many are under way as were typed. A plugin may ask the host for `GetHost`, which is
