@@ -1,17 +1,22 @@
 //! Who a service listens to: peers, each line of whom is counted and sent back, and callers, who are told the number. A thread
-//! for each of them, all of which have ended when it has stopped. It does not know what becomes of the number.
+//! for each of them. It does not know what becomes of the number.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crate::codec::delimited::{Delimited, Piece};
 
 /// The longest line of a peer or a caller.
 const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// How long to wait for those who serve a connection, after it was shut down. On some systems that does not wake who reads from
+/// it; they go with the process.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 
 /// So many are served at a time; who comes then is sent away.
 const CONNECTIONS_MAX: usize = 64;
@@ -34,13 +39,15 @@ struct Listening {
 struct Shared {
     lines: AtomicU64,
     connections: Mutex<Connections>,
+    /// Somebody serves no connection any more.
+    served: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct Connections {
     stopping: bool,
     next: u64,
-    open: HashMap<u64, (TcpStream, JoinHandle<()>)>,
+    open: HashMap<u64, TcpStream>,
 }
 
 /// What is done with a line.
@@ -53,7 +60,8 @@ impl Network {
             TcpListener::bind(address).map_err(|error| format!("cannot listen to {who} at {address}: {error}"))
         };
         let (peers, calls) = (bind(peers, "peers")?, bind(calls, "calls")?);
-        let shared = Arc::new(Shared { lines: AtomicU64::new(lines), connections: Mutex::default() });
+        let shared =
+            Arc::new(Shared { lines: AtomicU64::new(lines), connections: Mutex::default(), served: Condvar::new() });
         let listen = |listener: TcpListener, answer: Answer| {
             let address = listener.local_addr()?;
             let shared = shared.clone();
@@ -84,11 +92,12 @@ impl Network {
             let _ = TcpStream::connect(reachable(listening.address));
             let _ = listening.thread.join();
         }
-        let open = std::mem::take(&mut self.shared.connections.lock().expect("nobody panics with it").open);
-        for (stream, thread) in open.into_values() {
+        let connections = self.shared.connections.lock().expect("nobody panics with it");
+        for stream in connections.open.values() {
             let _ = stream.shutdown(Shutdown::Both);
-            let _ = thread.join();
         }
+        let _ =
+            self.shared.served.wait_timeout_while(connections, LAST_WAIT, |connections| !connections.open.is_empty());
         self.shared.lines.load(Ordering::SeqCst)
     }
 }
@@ -126,9 +135,10 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>, answer: Answer) {
             // Whoever is gone is owed nothing.
             let _ = serve(stream, &of_thread, answer);
             of_thread.connections.lock().expect("nobody panics with it").open.remove(&id);
+            of_thread.served.notify_all();
         });
-        if let Ok(thread) = serving {
-            connections.open.insert(id, (end, thread));
+        if serving.is_ok() {
+            connections.open.insert(id, end);
         }
     }
 }
