@@ -104,7 +104,7 @@ where
     let driver = Driver {
         peer: peer.clone(),
         role,
-        handlers: Arc::new(handlers),
+        handlers,
         chunks: Chunks::in_order(order),
         reader,
         writer: Some(writer),
@@ -118,7 +118,7 @@ where
 struct Driver<R, W> {
     peer: Peer,
     role: Role,
-    handlers: Arc<Handlers>,
+    handlers: Handlers,
     chunks: Chunks,
     reader: R,
     /// Until nothing further is to be sent.

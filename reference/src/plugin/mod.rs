@@ -52,7 +52,7 @@ pub mod session;
 #[cfg(test)]
 mod tests;
 
-pub use driver::{Limits, Role, connect};
+pub use driver::{Incoming, Limits, Role, connect};
 pub use ends::Ends;
 pub use errors::{CallError, Ended};
 pub use handlers::{Handlers, Request};
