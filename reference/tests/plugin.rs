@@ -99,6 +99,36 @@ fn a_call_that_takes_too_long_is_given_up_and_no_other() {
 }
 
 #[test]
+fn a_signal_ends_the_plugin_at_once_and_another_one_kills_it() {
+    let mut host = pair(&[], &[]);
+    assert_eq!(host.err(), CONNECTED);
+    host.send("call wait 86400000\n");
+    host.signal(Signal::SIGTERM);
+    // The plugin has ended as well: it has the outputs.
+    assert_eq!(host.end(), (1, Vec::new(), Vec::new()));
+    let script = "trap '' TERM; printf '1\\0003\\000GetMetadata 8\\000{\"a\":\"\"}' >&4; echo $$; exec sleep 86400";
+    let mut host = self::host(&["--stop-ms", "86400000", "/bin/sh", "-c", script]);
+    let mut lines = [host.out(), host.out()];
+    lines.sort_by_key(|line| line.starts_with('a'));
+    host.signal(Signal::SIGINT);
+    // It is not known when the first has been taken, and one more than it takes does no harm.
+    let pid = Pid::from_raw(lines[0].parse().expect("a number"));
+    while kill(pid, None).is_ok() {
+        let _ = kill(Pid::from_raw(host.pid), Signal::SIGINT);
+        std::thread::yield_now();
+    }
+    assert_eq!(host.end(), (1, Vec::new(), Vec::new()));
+}
+
+#[test]
+fn an_input_that_cannot_be_read_is_said_to_be_so_once() {
+    let output = Command::new(HOST).arg(PLUGIN).stdin(File::open("/").expect("a folder")).output().expect("a host");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(said.matches("error: cannot read the input: Is a directory").count(), 1, "{said}");
+}
+
+#[test]
 fn a_plugin_whose_host_is_killed_ends() {
     let mut host = pair(&[], &[]);
     assert_eq!(host.err(), CONNECTED);

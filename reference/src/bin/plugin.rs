@@ -1,5 +1,6 @@
 //! The plugin's program: reads its options, takes over its pipes, serves its host, and says how that ended.
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ async fn main() -> ExitCode {
     let ends = match ends {
         Ok(ends) => ends,
         Err(why) => {
-            eprintln!("plugin: error: {why}");
+            say(&format!("error: {why}"));
             return ExitCode::from(2);
         }
     };
@@ -27,7 +28,7 @@ async fn main() -> ExitCode {
     match served.serve(ends, handlers(), connected).await {
         Ended::Stopped => ExitCode::SUCCESS,
         why => {
-            eprintln!("plugin: error: {why}");
+            say(&format!("error: {why}"));
             ExitCode::FAILURE
         }
     }
@@ -36,9 +37,14 @@ async fn main() -> ExitCode {
 /// Whoever is connected to a host wants to know to which.
 async fn connected(host: Peer) {
     match host.call("GetHost", "").await {
-        Ok(name) => eprintln!("plugin: connected to {}", name.escape_ascii()),
-        Err(why) => eprintln!("plugin: connected to a host that does not say what it is: {why}"),
+        Ok(name) => say(&format!("connected to {}", name.escape_ascii())),
+        Err(why) => say(&format!("connected to a host that does not say what it is: {why}")),
     }
+}
+
+/// There is nobody to tell that it could not be said.
+fn say(words: &str) {
+    let _ = writeln!(std::io::stderr(), "plugin: {words}");
 }
 
 fn handlers() -> Handlers {

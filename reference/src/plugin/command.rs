@@ -1,5 +1,7 @@
 //! What a person types to a host, as commands. What becomes of them is not known here.
 
+use crate::watchdog::printable::excerpt;
+
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -31,8 +33,8 @@ pub enum Command {
 /// The most calls at once. Their bytes are all there at once as well.
 const CALLS_MAX: usize = 1_000_000;
 
-/// The most bytes of all calls at once.
-const LOAD_BYTES_MAX: usize = 1 << 30;
+/// The most bytes of all calls at once, which the other side may have to hold.
+const LOAD_BYTES_MAX: usize = 1 << 27;
 
 /// What a load has with each call, unless it is said.
 const BYTES: usize = 100;
@@ -51,8 +53,8 @@ pub fn parse(line: &str) -> Result<Option<Command>, String> {
         "notify" => of_the_plugin().map(|(command, text)| Command::Notify { command, text })?,
         "load" => load(rest)?,
         "stop" if rest.trim().is_empty() => Command::Stop,
-        "stop" => return Err(format!("expected nothing after stop, found {rest:?}")),
-        other => return Err(format!("expected call, notify, load or stop, found {other:?}")),
+        "stop" => return Err(format!("expected nothing after stop, found {}", excerpt(rest.as_bytes()))),
+        other => return Err(format!("expected call, notify, load or stop, found {}", excerpt(other.as_bytes()))),
     }))
 }
 
@@ -71,16 +73,21 @@ fn load(rest: &str) -> Result<Command, String> {
 
 /// Of a load, the number of calls and of the bytes of each, as they are typed and as they are sent.
 pub fn parse_load(text: &str) -> Result<(usize, usize), String> {
-    let number = |text: &str| {
+    let number = |of: &str, text: &str| {
         let number = text.parse().ok().filter(|number| (1..=CALLS_MAX).contains(number));
-        number.ok_or_else(|| format!("expected a number from 1 to {CALLS_MAX}, found {text:?}"))
+        number.ok_or_else(|| {
+            format!("expected a number of {of} from 1 to {CALLS_MAX}, found {}", excerpt(text.as_bytes()))
+        })
     };
     let mut words = text.split_ascii_whitespace();
-    let calls = number(words.next().unwrap_or_default())?;
-    let bytes = words.next().map_or(Ok(BYTES), number)?;
+    let calls = number("calls", words.next().unwrap_or_default())?;
+    let bytes = words.next().map_or(Ok(BYTES), |word| number("bytes", word))?;
     match words.next() {
         None => Ok((calls, bytes)),
-        Some(more) => Err(format!("expected a number of calls and one of bytes, and nothing more, found {more:?}")),
+        Some(more) => {
+            let more = excerpt(more.as_bytes());
+            Err(format!("expected a number of calls and one of bytes, and nothing more, found {more}"))
+        }
     }
 }
 
@@ -111,10 +118,10 @@ mod tests {
         for (line, expected) in [
             ("call", "expected a command after call, and perhaps a text"),
             ("notify ", "expected a command after notify, and perhaps a text"),
-            ("load", "expected a number from 1 to 1000000, found \"\""),
-            ("load 0", "expected a number from 1 to 1000000, found \"0\""),
+            ("load", "expected a number of calls from 1 to 1000000, found \"\""),
+            ("load 5 0", "expected a number of bytes from 1 to 1000000, found \"0\""),
             ("load 1 2 3", "expected a number of calls and one of bytes, and nothing more, found \"3\""),
-            ("load 1000000 1000000", "expected at most 1073741824 bytes in all calls together"),
+            ("load 1000000 1000000", "expected at most 134217728 bytes in all calls together"),
             ("stop now", "expected nothing after stop, found \"now\""),
             ("echo hello", "expected call, notify, load or stop, found \"echo\""),
         ] {

@@ -19,8 +19,11 @@ use crate::codec::chunk::Order;
 /// handles). Calls wait for nobody: as many are under way as were typed. A plugin may ask the host for `GetHost`, which is
 /// answered with its name and version, and for `repeat`, which is answered with what was sent.
 ///
-/// Exit status: 0 if the plugin was stopped and ended with status 0, and every call had an answer; 1 if not, or if the plugin
-/// ended by itself or had to be killed; 2 if an option is not as it should be, or there is no plugin at that path.
+/// SIGINT, SIGTERM and SIGHUP (on Windows: Ctrl-C) end the plugin without waiting for answers; another one kills it.
+///
+/// Exit status: 0 if the plugin was stopped and ended with status 0, every line was understood, and every call had an answer that
+/// is no error; 1 if not, or if the plugin ended by itself or had to be killed, or at a signal; 2 if an option is not as it should
+/// be, or there is no plugin at that path.
 #[derive(Debug, Parser)]
 #[command(name = "plugin-host", version, verbatim_doc_comment)]
 pub struct HostOptions {
@@ -36,11 +39,15 @@ pub struct HostOptions {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     pub handlers: u16,
 
+    /// How long the plugin may take to say what it is, in milliseconds
+    #[arg(long, value_name = "N", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..=86_400_000))]
+    start_ms: u64,
+
     /// How long a call may take, in milliseconds
     #[arg(long, value_name = "N", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1..=86_400_000))]
     call_ms: u64,
 
-    /// How long the plugin may take to end, in milliseconds
+    /// How long the plugin may take to end, in milliseconds, and as much again after it was sent SIGTERM, before it is killed
     #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(0..=86_400_000))]
     stop_ms: u64,
 
@@ -55,7 +62,7 @@ pub struct HostOptions {
 ///   wait      answers after so many milliseconds as were sent
 ///   back      asks the host for `repeat`, and answers with its answer
 ///   load      gives the host so many calls at once as were sent, of as many bytes each as were sent after a blank
-///   crash     ends at once, without an answer
+///   crash     ends at once with status 3, without an answer
 ///
 /// It ends when the host says so. It asks every second whether the host is there.
 ///
@@ -91,6 +98,11 @@ impl HostOptions {
     pub fn plugin(&self) -> (&Path, &[OsString]) {
         let (plugin, arguments) = self.command_line.split_first().expect("it is required");
         (Path::new(plugin), arguments)
+    }
+
+    /// How long the plugin may take to say what it is.
+    pub fn start_within(&self) -> Duration {
+        Duration::from_millis(self.start_ms)
     }
 
     /// How long a call may take.

@@ -46,6 +46,8 @@ pub(super) struct State {
     /// What was asked of this side and nobody is at work on yet.
     pub(super) queue: VecDeque<Request>,
     pub(super) queue_bytes: usize,
+    /// Bytes of answers that wait for room.
+    answers_bytes: usize,
     /// How many handlers have begun and not come to their ends, without those that did so when they began.
     pub(super) at_work: usize,
     /// How many of them wait for a call of theirs.
@@ -163,8 +165,10 @@ impl Peer {
     /// Answers a request, once there is room for the answer. There is nobody to tell of a connection that is over.
     pub(super) async fn respond(&self, id: u64, command: &str, answer: Result<Vec<u8>, String>) {
         let (command, buffer) = parts(command, &answer);
+        let held = Held::begin(&self.shared, buffer.len());
         // An answer may still be sent when calls are over.
         let room = self.shared.room_for(command, buffer).await.unwrap_or(0);
+        drop(held);
         self.respond_with(id, command, buffer, room);
         self.shared.changed.notify_one();
     }
@@ -286,7 +290,26 @@ impl State {
 
     /// Bytes that this side holds for others.
     pub(super) fn held_bytes(&self) -> usize {
-        self.outbox.len() + self.queue_bytes
+        self.outbox.len() + self.queue_bytes + self.answers_bytes
+    }
+}
+
+/// An answer waits for room.
+struct Held<'a> {
+    shared: &'a Shared,
+    bytes: usize,
+}
+
+impl<'a> Held<'a> {
+    fn begin(shared: &'a Shared, bytes: usize) -> Self {
+        shared.state().answers_bytes += bytes;
+        Held { shared, bytes }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.shared.state().answers_bytes -= self.bytes;
     }
 }
 

@@ -292,15 +292,22 @@ async fn a_side_whose_queue_is_full_reads_no_further_until_it_is_shorter() {
 
 #[tokio::test]
 async fn whoever_sends_without_bound_and_does_not_read_loses_the_connection() {
-    let limits = Limits { handlers: 1, outbox_bytes: 100, held_bytes: 100_000, ..Limits::default() };
-    let (end, mut bare) = duplex(1024);
-    let (_host, driven) = side(end, Role::Host, limits, echoes());
-    let request = [&b"1\x002\x00echo 1000\x00"[..], &[b'x'; 1000]].concat();
-    let ended = in_time("the end", async {
-        while bare.write_all(&request).await.is_ok() {}
-        driven.await.expect("no panic")
-    });
-    assert_eq!(ended.await, Ended::Overrun(100_000));
+    // Whether it is requests that wait or their answers.
+    for handlers in [1, 1_000_000] {
+        let limits = Limits { handlers, outbox_bytes: 100, held_bytes: 100_000, ..Limits::default() };
+        let (end, mut bare) = duplex(1024);
+        let (_host, driven) = side(end, Role::Host, limits, echoes());
+        let request = [&b"1\x002\x00echo 1000\x00"[..], &[b'x'; 1000]].concat();
+        let sent = Arc::new(AtomicUsize::new(0));
+        let ended = in_time("the end", async {
+            while bare.write_all(&request).await.is_ok() {
+                sent.fetch_add(1, Ordering::Relaxed);
+            }
+            driven.await.expect("no panic")
+        });
+        assert_eq!(ended.await, Ended::Overrun(100_000));
+        assert!(sent.load(Ordering::Relaxed) < 200, "{sent:?} of a thousand bytes each");
+    }
 }
 
 #[tokio::test]
