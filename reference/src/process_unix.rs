@@ -71,6 +71,7 @@ impl Process {
         [reads, writes]: [RawFd; 2],
     ) -> io::Result<(Self, Ends)> {
         close_on_exec_all();
+        heed_children();
         let (child_requests, requests) = os_pipe::pipe()?;
         let (replies, child_replies) = os_pipe::pipe()?;
         let child_requests = above_safe_fd(child_requests.as_fd())?;
@@ -176,6 +177,19 @@ fn reaped(child: Pid, options: libc::c_int) -> io::Result<Option<ExitStatus>> {
         return Err(io::Error::last_os_error());
     }
     Ok((pid > 0).then(|| ExitStatus::from_raw(status)))
+}
+
+/// Of a process that ignores SIGCHLD, as it may have been started to do, the system reaps the children, and nobody would know how
+/// they ended.
+fn heed_children() {
+    // SAFETY: the first call writes to this local alone, for which all zeros is a valid value; the other one changes a disposition
+    // that had no handler.
+    unsafe {
+        let mut now: libc::sigaction = std::mem::zeroed();
+        if libc::sigaction(libc::SIGCHLD, std::ptr::null(), &raw mut now) == 0 && now.sa_sigaction == libc::SIG_IGN {
+            libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+        }
+    }
 }
 
 /// Marks every descriptor from 3 on to be closed in the child, those that we inherited ourselves too.

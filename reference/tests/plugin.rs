@@ -120,6 +120,18 @@ fn a_signal_ends_the_plugin_at_once_and_another_one_kills_it() {
     assert_eq!(host.end(), (1, Vec::new(), Vec::new()));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_host_that_was_started_to_ignore_its_children_knows_how_its_plugin_ended() {
+    let mut command = Command::new("env");
+    command.args(["--ignore-signal=CHLD", HOST, PLUGIN]);
+    let mut host = Session::of(command);
+    host.send("call echo x\n");
+    host.close_input();
+    let (status, mut shown, said) = host.end();
+    assert_eq!((status, shown.pop(), said), (0, Some("echo: x".to_owned()), vec![CONNECTED.to_owned()]));
+}
+
 #[test]
 fn an_input_that_cannot_be_read_is_said_to_be_so_once() {
     let output = Command::new(HOST).arg(PLUGIN).stdin(File::open("/").expect("a folder")).output().expect("a host");
