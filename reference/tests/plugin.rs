@@ -25,9 +25,12 @@ fn host(arguments: &[&str]) -> Session {
     Session::of(command)
 }
 
+/// So long may a plugin take to end that ends: no machine is so slow.
+const PATIENT: [&str; 2] = ["--stop-ms", "60000"];
+
 /// A host with its plugin, which have told each other what they are.
 fn pair(before: &[&str], after: &[&str]) -> Session {
-    let mut host = host(&[before, &[PLUGIN], after].concat());
+    let mut host = host(&[&PATIENT, before, &[PLUGIN], after].concat());
     assert_eq!(host.out(), "Cmd: plugin");
     assert_eq!(host.out(), "Help: echo, fail, wait, back, load, crash");
     host
@@ -88,7 +91,7 @@ fn a_stop_ends_the_plugin_and_is_obeyed_when_the_answers_are_there() {
 
 #[test]
 fn a_call_that_takes_too_long_is_given_up_and_no_other() {
-    let mut host = pair(&["--call-ms", "200", "--stop-ms", "60000"], &[]);
+    let mut host = pair(&["--call-ms", "200"], &[]);
     assert_eq!(host.err(), CONNECTED);
     host.send("call wait 86400000\n");
     assert_eq!(host.err(), "error: wait: expected an answer within 200ms, and none came");
@@ -124,7 +127,7 @@ fn a_signal_ends_the_plugin_at_once_and_another_one_kills_it() {
 #[test]
 fn a_host_that_was_started_to_ignore_its_children_knows_how_its_plugin_ended() {
     let mut command = Command::new("env");
-    command.args(["--ignore-signal=CHLD", HOST, PLUGIN]);
+    command.args(["--ignore-signal=CHLD", HOST]).args(PATIENT).arg(PLUGIN);
     let mut host = Session::of(command);
     host.send("call echo x\n");
     host.close_input();
@@ -183,8 +186,8 @@ fn what_is_no_plugin_is_said_to_be_none() {
 fn a_plugin_that_does_not_stop_is_made_to() {
     let answer = "printf '1\\0003\\000GetMetadata 2\\000{}' >&4";
     for (script, stop_ms, said) in [
-        ("exec cat <&3 >/dev/null", "60000", None),
-        ("trap 'exit 5' TERM; while :; do sleep 0.1; done", "3000", Some("exit status 5")),
+        ("exec cat <&3 >/dev/null", PATIENT[1], None),
+        ("trap 'exit 5' TERM; while :; do sleep 0.1; done", "10000", Some("exit status 5")),
         ("trap '' TERM; while :; do sleep 0.1; done", "300", Some("killed by signal 9 (SIGKILL)")),
     ] {
         let mut host = host(&["--stop-ms", stop_ms, "/bin/sh", "-c", &format!("{answer}; {script}")]);
@@ -217,9 +220,10 @@ fn python_path() -> PathBuf {
 fn the_host_and_plugin_in_python_understand_those_of_the_reference() {
     let python = python_path();
     let (their_host, their_plugin) = (python.join("plugin-host"), python.join("plugin"));
-    for (host, plugin) in [(Path::new(HOST), &*their_plugin), (&their_host, Path::new(PLUGIN))] {
+    let sides = [(Path::new(HOST), &PATIENT[..], &*their_plugin), (&their_host, &[], Path::new(PLUGIN))];
+    for (host, options, plugin) in sides {
         let mut command = Command::new(host);
-        command.arg(plugin);
+        command.args(options).arg(plugin);
         let mut session = Session::of(command);
         session.send("call echo hello\ncall back and forth\ncall fail on purpose\nload 200 2000\nnotify echo x\n");
         session.close_input();

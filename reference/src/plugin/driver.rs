@@ -145,36 +145,32 @@ impl<R: Incoming, W: AsyncWrite + Unpin> Driver<R, W> {
     async fn read_and_write(&mut self) -> Ended {
         let mut bytes = vec![0; READ_BYTES];
         loop {
-            self.prepare();
-            // Whatever was to be sent was there before that was said.
-            if self.writing.is_empty() && self.peer.shared.state().is_sending_over {
-                self.stop_writing().await;
+            if let Err(ended) = self.step(&mut bytes).await {
+                return ended;
             }
-            let reads = match self.reads_on() {
-                Ok(reads) => reads,
-                Err(ended) => return ended,
-            };
-            tokio::select! {
-                written = write(&mut self.writer, &self.writing[self.written..]) => match written {
-                    Ok(written) => {
-                        self.written += written;
-                        if let Some(read) = self.read_soon(&mut bytes)
-                            && let Err(ended) = self.take(&bytes[..read])
-                        {
-                            return ended;
-                        }
+        }
+    }
+
+    async fn step(&mut self, bytes: &mut [u8]) -> Result<(), Ended> {
+        self.prepare();
+        // Whatever was to be sent was there before that was said.
+        if self.writing.is_empty() && self.peer.shared.state().is_sending_over {
+            self.stop_writing().await;
+        }
+        let reads = self.reads_on()?;
+        tokio::select! {
+            written = write(&mut self.writer, &self.writing[self.written..]) => match written {
+                Ok(written) => {
+                    self.written += written;
+                    match self.read_soon(bytes) {
+                        Some(read) => self.take(&bytes[..read]),
+                        None => Ok(()),
                     }
-                    Err(error) => return self.read_the_rest(&mut bytes, &error).await,
-                },
-                read = self.reader.read(&mut bytes), if reads => match read {
-                    Ok(0) => return self.end_of_file(),
-                    Ok(read) => if let Err(ended) = self.take(&bytes[..read]) {
-                        return ended;
-                    },
-                    Err(error) => return Ended::Failed(format!("cannot read from the other side: {error}")),
-                },
-                () = self.peer.shared.changed.notified() => {}
-            }
+                }
+                Err(error) => Err(self.read_the_rest(bytes, &error).await),
+            },
+            read = self.reader.read(bytes), if reads => self.take_read(read, bytes),
+            () = self.peer.shared.changed.notified() => Ok(()),
         }
     }
 
@@ -218,7 +214,7 @@ impl<R: Incoming, W: AsyncWrite + Unpin> Driver<R, W> {
             return Err(Ended::Overrun(limits.held_bytes));
         }
         let is_full = state.queue.len() >= limits.queue || state.queue_bytes >= limits.queue_bytes;
-        let is_waited_for = !self.writing.is_empty() || !state.calls.is_empty();
+        let is_waited_for = !self.writing.is_empty() || state.calls.len() > 0;
         Ok(is_waited_for || !is_full)
     }
 
@@ -261,10 +257,15 @@ impl<R: Incoming, W: AsyncWrite + Unpin> Driver<R, W> {
         read
     }
 
-    fn end_of_file(&self) -> Ended {
-        match self.chunks.unfinished().len() {
-            0 => Ended::EndOfFile,
-            bytes => Ended::CutOff(bytes),
+    /// What was read into `bytes`, or why nothing was.
+    fn take_read(&mut self, read: std::io::Result<usize>, bytes: &[u8]) -> Result<(), Ended> {
+        match read {
+            Ok(0) => Err(match self.chunks.unfinished().len() {
+                0 => Ended::EndOfFile,
+                bytes => Ended::CutOff(bytes),
+            }),
+            Ok(read) => self.take(&bytes[..read]),
+            Err(error) => Err(Ended::Failed(format!("cannot read from the other side: {error}"))),
         }
     }
 
@@ -274,13 +275,9 @@ impl<R: Incoming, W: AsyncWrite + Unpin> Driver<R, W> {
         let limit = self.peer.shared.limits.last_words;
         let reading = async {
             loop {
-                match self.reader.read(bytes).await {
-                    Ok(0) => return self.end_of_file(),
-                    Ok(read) => match self.take(&bytes[..read]) {
-                        Ok(()) => {}
-                        Err(ended) => return ended,
-                    },
-                    Err(error) => return Ended::Failed(format!("cannot read from the other side: {error}")),
+                let read = self.reader.read(bytes).await;
+                if let Err(ended) = self.take_read(read, bytes) {
+                    return ended;
                 }
             }
         };
@@ -367,7 +364,7 @@ struct Over(Arc<Shared>);
 
 impl Drop for Over {
     fn drop(&mut self) {
-        if self.0.over.borrow().is_none() {
+        if !self.0.is_over() {
             self.0.declare_over(&Ended::Closed);
         }
     }

@@ -29,20 +29,14 @@ impl Ends {
 
     /// Those of a child. Within a runtime of tokio.
     pub(super) fn of(incoming: OwnedFd, outgoing: OwnedFd) -> std::io::Result<Self> {
+        pipe::set_non_blocking(&incoming)?;
+        pipe::set_non_blocking(&outgoing)?;
         // They may be sockets as well, with which the checked conversion would not be content.
-        let (incoming, outgoing) = (non_blocking(incoming)?, non_blocking(outgoing)?);
         Ok(Ends {
             incoming: Receiver::from_owned_fd_unchecked(incoming)?,
             outgoing: Sender::from_owned_fd_unchecked(outgoing)?,
         })
     }
-}
-
-fn non_blocking(end: OwnedFd) -> std::io::Result<OwnedFd> {
-    use nix::fcntl::{FcntlArg, OFlag, fcntl};
-    let flags = OFlag::from_bits_retain(fcntl(&end, FcntlArg::F_GETFL)?);
-    fcntl(&end, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-    Ok(end)
 }
 
 impl Incoming for Receiver {

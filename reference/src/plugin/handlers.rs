@@ -133,7 +133,7 @@ impl Drop for Work {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.at_work -= 1;
-        if state.is_over || !state.queue.is_empty() {
+        if self.0.is_over() || !state.queue.is_empty() {
             self.0.changed.notify_one();
         }
     }

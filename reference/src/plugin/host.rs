@@ -29,17 +29,25 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// How long a connection may outlive its plugin, of which something may still be on its way here.
 const REST_WITHIN: Duration = Duration::from_secs(1);
 
-/// A plugin that is to be started.
+/// A plugin that is to be started, and how. [`Host::at`] says what is usual.
 #[derive(Debug)]
 pub struct Start {
-    program: PathBuf,
-    arguments: Vec<OsString>,
-    is_on_standard: bool,
-    order: Order,
-    limits: Limits,
-    handlers: Handlers,
-    start_within: Duration,
-    stop_within: Duration,
+    /// The path of its program.
+    pub program: PathBuf,
+    /// Its arguments, before those that tell where its ends are.
+    pub arguments: Vec<OsString>,
+    /// Its ends are its standard input and output, and not two whose numbers it is told.
+    pub is_on_standard: bool,
+    /// The order of a chunk's parts.
+    pub order: Order,
+    /// How much of everything there may be.
+    pub limits: Limits,
+    /// What it may ask of the host.
+    pub handlers: Handlers,
+    /// How long it may take to say what it is.
+    pub start_within: Duration,
+    /// How long it may take to end in order, and as much again after it was asked by a signal, where there are any.
+    pub stop_within: Duration,
 }
 
 /// A plugin that was started. It is killed when this is dropped.
@@ -95,7 +103,7 @@ impl Host {
         Self::at(program).start().await
     }
 
-    /// The plugin at this path, with more to be said of it before it is started.
+    /// The plugin at this path, with nothing out of the ordinary, to be started.
     pub fn at(program: impl AsRef<Path>) -> Start {
         Start {
             program: program.as_ref().to_owned(),
@@ -166,55 +174,6 @@ impl Host {
 }
 
 impl Start {
-    /// With these arguments, before those that tell where its ends are.
-    #[must_use]
-    pub fn arguments(mut self, arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
-        self.arguments.extend(arguments.into_iter().map(Into::into));
-        self
-    }
-
-    /// With its standard input and output as its ends, and not with two whose numbers it is told.
-    #[must_use]
-    pub fn on_standard(mut self, is_on_standard: bool) -> Self {
-        self.is_on_standard = is_on_standard;
-        self
-    }
-
-    /// With the parts of each chunk in this order.
-    #[must_use]
-    pub fn order(mut self, order: Order) -> Self {
-        self.order = order;
-        self
-    }
-
-    /// With so much of everything at most.
-    #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// With this to be asked of the host.
-    #[must_use]
-    pub fn handlers(mut self, handlers: Handlers) -> Self {
-        self.handlers = handlers;
-        self
-    }
-
-    /// With so much time to say what it is.
-    #[must_use]
-    pub fn start_within(mut self, time: Duration) -> Self {
-        self.start_within = time;
-        self
-    }
-
-    /// With so much time to end in order, and as much again after it was asked by a signal, where there are any.
-    #[must_use]
-    pub fn stop_within(mut self, time: Duration) -> Self {
-        self.stop_within = time;
-        self
-    }
-
     /// Starts it, and asks it what it is.
     ///
     /// # Errors

@@ -2,13 +2,11 @@
 //! as they like, over two pipes.
 //!
 //! ```no_run
-//! use reference::plugin::{Handlers, Host};
+//! use reference::plugin::{Handlers, Host, Start};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let mut host = Host::at("target/debug/plugin")
-//!     .handlers(Handlers::new().on("version", |_| async { Ok::<_, String>(b"1.0".to_vec()) }))
-//!     .start()
-//!     .await?;
+//! let handlers = Handlers::new().on("version", |_| async { Ok::<_, String>(b"1.0".to_vec()) });
+//! let mut host = Start { handlers, ..Host::at("target/debug/plugin") }.start().await?;
 //! assert_eq!(host.peer().call("echo", "hello").await?, b"hello");
 //! host.stop().await?;
 //! # Ok(())

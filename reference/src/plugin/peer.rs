@@ -33,7 +33,7 @@ pub(super) struct Shared {
     /// A permit for each byte for which the outbox has room.
     room: Semaphore,
     /// Why there is no connection any more, once there is none.
-    pub(super) over: watch::Sender<Option<Ended>>,
+    over: watch::Sender<Option<Ended>>,
 }
 
 #[derive(Debug, Default)]
@@ -56,8 +56,6 @@ pub(super) struct State {
     pub(super) is_sending_over: bool,
     /// The driver is to end, for this reason.
     pub(super) is_to_end: Option<Ended>,
-    /// Nobody can call any more.
-    pub(super) is_over: bool,
 }
 
 impl Peer {
@@ -159,7 +157,7 @@ impl Peer {
 
     /// Whether there is no connection any more.
     pub fn is_over(&self) -> bool {
-        self.shared.over.borrow().is_some()
+        self.shared.is_over()
     }
 
     /// Answers a request, once there is room for the answer. There is nobody to tell of a connection that is over.
@@ -232,6 +230,11 @@ impl Shared {
         Ok(room)
     }
 
+    /// Nobody can call any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.borrow().is_some()
+    }
+
     fn over(&self) -> CallError {
         CallError::Over(self.over.borrow().clone().unwrap_or(Ended::Closed))
     }
@@ -239,7 +242,7 @@ impl Shared {
     /// Has a call or message written.
     fn put(&self, state: &mut State, chunk: Chunk<'_>, room: usize) -> Result<(), CallError> {
         // With the state in hand: nobody begins a call after those that wait have heard of the end.
-        if state.is_sending_over || state.is_over {
+        if state.is_sending_over || self.is_over() {
             self.room.add_permits(room);
             return Err(self.over());
         }
@@ -267,7 +270,6 @@ impl Shared {
     /// From now on nobody calls; whoever has ends.
     pub(super) fn declare_over(&self, ended: &Ended) {
         let mut state = self.state();
-        state.is_over = true;
         self.over.send_replace(Some(ended.clone()));
         state.calls.fail_all(&CallError::Over(ended.clone()));
         self.room.close();

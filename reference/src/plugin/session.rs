@@ -1,5 +1,6 @@
 //! A session with a plugin on the real system: what is typed is done, and what comes of it shown.
 
+use std::cell::Cell;
 use std::io::{self, BufRead, Read, Write};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use tokio::task::{JoinSet, LocalSet};
 
 use super::command::{Command, parse};
 use super::options::{HostOptions, order};
-use super::{Ended, Handlers, Host, HostError, Limits, Peer, load};
+use super::{Ended, Handlers, Host, HostError, Limits, Peer, Start, load};
 use crate::ending::Ending;
 use crate::stops::Stops;
 use crate::watchdog::printable::{excerpt, printable_line};
@@ -68,16 +69,17 @@ async fn start(options: &HostOptions) -> Result<(Host, Rc<Session>), HostError> 
     // How many calls of a load the plugin has had answered here.
     let repeated = Arc::new(AtomicU64::new(0));
     let (plugin, arguments) = options.plugin();
-    let host = Host::at(plugin)
-        .arguments(arguments)
-        .on_standard(options.standard)
-        .order(order(options.described))
-        .limits(Limits { handlers: options.handlers.into(), ..Limits::default() })
-        .start_within(options.start_within())
-        .stop_within(options.stop_within())
-        .handlers(handlers(repeated.clone()))
-        .start()
-        .await?;
+    let start = Start {
+        arguments: arguments.to_vec(),
+        is_on_standard: options.standard,
+        order: order(options.described),
+        limits: Limits { handlers: options.handlers.into(), ..Limits::default() },
+        handlers: handlers(repeated.clone()),
+        start_within: options.start_within(),
+        stop_within: options.stop_within(),
+        ..Host::at(plugin)
+    };
+    let host = start.start().await?;
     let session = Rc::new(Session { peer: host.peer().clone(), call_within: options.call_within(), repeated });
     for (name, value) in host.metadata() {
         show(&format!("{}: {}", printable_line(name.as_bytes()), printable_line(value.as_bytes())));
@@ -146,10 +148,10 @@ impl Session {
         let style = ProgressStyle::with_template("{bar:40} {pos} of {len} calls, {per_sec}");
         bar.set_style(style.expect("a template that is tried by the tests"));
         let (begun, before) = (Instant::now(), self.repeated.load(Ordering::Relaxed));
-        let answered = AtomicU64::new(0);
+        let answered = Cell::new(0);
         let tick = || {
-            answered.fetch_add(1, Ordering::Relaxed);
-            bar.set_position(answered.load(Ordering::Relaxed) + self.repeated.load(Ordering::Relaxed) - before);
+            answered.set(answered.get() + 1);
+            bar.set_position(answered.get() + self.repeated.load(Ordering::Relaxed) - before);
         };
         let (ours, theirs) = tokio::join!(
             load::run(&self.peer, "echo", (calls, bytes), tick),

@@ -323,7 +323,7 @@ async fn a_call_that_is_given_up_leaves_nothing_behind() {
     let (dropped, ..) = bare.hear().await.expect("a request");
     given_up.abort();
     assert!(given_up.await.is_err());
-    assert!(host.shared.state().calls.is_empty());
+    assert_eq!(host.shared.state().calls.len(), 0);
     for id in [late, dropped] {
         bare.say(id, Direction::Response, "echo", "too late").await;
     }

@@ -50,10 +50,8 @@ pub enum Received {
 impl Connection {
     /// A connection over the two descriptors, both of which it makes non-blocking.
     pub fn new(incoming: OwnedFd, outgoing: OwnedFd, inbox: Delimited) -> io::Result<Self> {
-        for fd in [&incoming, &outgoing] {
-            let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
-            fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-        }
+        set_non_blocking(&incoming)?;
+        set_non_blocking(&outgoing)?;
         Ok(Self { incoming, outgoing: Some(outgoing), inbox, outbox: Vec::new(), sent: 0 })
     }
 
@@ -146,6 +144,13 @@ impl Connection {
     pub fn outgoing(&self) -> Option<BorrowedFd<'_>> {
         self.outgoing.as_ref().map(AsFd::as_fd)
     }
+}
+
+/// From here on nobody who has this end waits for it.
+pub fn set_non_blocking(end: &OwnedFd) -> io::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(end, FcntlArg::F_GETFL)?);
+    fcntl(end, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(())
 }
 
 /// Looks again and again for a few microseconds, and lets the other process run in between. On one processor that is all it

@@ -29,7 +29,7 @@ mod unix {
 
     use futures_util::{SinkExt, StreamExt};
     use ipc_channel::ipc::{IpcOneShotServer, IpcReceiver, IpcSender, channel};
-    use reference::plugin::{Ends, Handlers, Host, Peer, Request, serve};
+    use reference::plugin::{Ends, Handlers, Host, Peer, Request, Start, serve};
     use tokio::net::unix::pipe::{Receiver, Sender};
     use tokio::runtime::{Builder, Runtime};
     use tokio::sync::mpsc::unbounded_channel;
@@ -86,7 +86,8 @@ mod unix {
         fn start() -> Self {
             let runtime = runtime();
             let program = std::env::current_exe().expect("this program");
-            let host = runtime.block_on(Host::at(program).arguments([PLUGIN]).start()).expect("the plugin");
+            let start = Start { arguments: vec![PLUGIN.into()], ..Host::at(program) };
+            let host = runtime.block_on(start.start()).expect("the plugin");
             Self { runtime, host }
         }
     }

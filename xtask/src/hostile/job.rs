@@ -115,7 +115,7 @@ const LATE_MS: u64 = 100;
 impl Report {
     /// What is wrong with it may be the machine's fault: the judge was late, or something did not come in time that may come with
     /// more of it. Whoever keeps the judge from a verdict does so when it is judged alone as well.
-    fn is_too_slow(&self) -> bool {
+    fn may_be_the_machine(&self) -> bool {
         let has_no_verdict = |entry: &Entry| entry.verdict == "inconclusive" && !entry.is_given_up();
         self.late_ms > LATE_MS || self.requirements.iter().any(|entry| entry.too_slow || has_no_verdict(entry))
     }
@@ -198,14 +198,14 @@ impl Job {
         match neighbour {
             Ok(report) if report.verdicts() == self.neighbour.verdicts() => finding.neighbour_alike = true,
             Ok(report) => {
-                let said = if report.is_too_slow() { &mut finding.unsure } else { &mut complaints };
+                let said = if report.may_be_the_machine() { &mut finding.unsure } else { &mut complaints };
                 said.extend(different(&self.neighbour.verdicts(), &report));
             }
             Err(problem) => complaints.push(format!("the neighbour: {problem}")),
         }
         match judge {
             Ok(report) => {
-                let said = if report.is_too_slow() { &mut finding.unsure } else { &mut complaints };
+                let said = if report.may_be_the_machine() { &mut finding.unsure } else { &mut complaints };
                 let shown = self.shown().map_err(told)?;
                 said.extend(self.judged_wrongly(&report, &shown));
                 complaints.extend(self.kept_wrongly(&report, &shown, &secret).map_err(told)?);
