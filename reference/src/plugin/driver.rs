@@ -152,9 +152,7 @@ impl<R: Incoming, W: AsyncWrite + Unpin> Driver<R, W> {
     }
 
     async fn step(&mut self, bytes: &mut [u8]) -> Result<(), Ended> {
-        self.prepare();
-        // Whatever was to be sent was there before that was said.
-        if self.writing.is_empty() && self.peer.shared.state().is_sending_over {
+        if self.prepare() {
             self.stop_writing().await;
         }
         let reads = self.reads_on()?;
@@ -174,9 +172,9 @@ impl<R: Incoming, W: AsyncWrite + Unpin> Driver<R, W> {
         }
     }
 
-    /// Sets somebody to work on what waits for that, and makes ready what there is to be written.
-    fn prepare(&mut self) {
-        let shared = self.peer.shared.clone();
+    /// Sets somebody to work on what waits for that, and makes ready what there is to be written. Says whether that was all.
+    fn prepare(&mut self) -> bool {
+        let shared = &self.peer.shared;
         let mut state = shared.state();
         while state.may_begin(&shared.limits)
             && let Some(request) = state.next_in_queue()
@@ -194,6 +192,8 @@ impl<R: Incoming, W: AsyncWrite + Unpin> Driver<R, W> {
                 self.writing.clear();
             }
         }
+        // Whatever was to be sent was there before that was said.
+        state.is_sending_over && self.writing.is_empty()
     }
 
     /// Says no more. Some writers have not written everything when they say so, and some ends are not closed with one half.
