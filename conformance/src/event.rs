@@ -160,6 +160,10 @@ pub enum Who {
     Supervisor,
     /// Its child with this number.
     Service(usize),
+    /// The parent of the family `plugin`.
+    Host,
+    /// Its child with this number.
+    Plugin(usize),
 }
 
 impl Who {
@@ -168,6 +172,7 @@ impl Who {
         match self {
             Who::Watchdog | Who::Server(_) => Who::Watchdog,
             Who::Supervisor | Who::Service(_) => Who::Supervisor,
+            Who::Host | Who::Plugin(_) => Who::Host,
         }
     }
 
@@ -176,14 +181,15 @@ impl Who {
         match self {
             Who::Watchdog | Who::Server(_) => Who::Server(number),
             Who::Supervisor | Who::Service(_) => Who::Service(number),
+            Who::Host | Who::Plugin(_) => Who::Plugin(number),
         }
     }
 
     /// The number of a child.
     pub fn number(self) -> Option<usize> {
         match self {
-            Who::Watchdog | Who::Supervisor => None,
-            Who::Server(number) | Who::Service(number) => Some(number),
+            Who::Watchdog | Who::Supervisor | Who::Host => None,
+            Who::Server(number) | Who::Service(number) | Who::Plugin(number) => Some(number),
         }
     }
 }
@@ -195,6 +201,8 @@ impl fmt::Display for Who {
             Who::Server(_) => "server",
             Who::Supervisor => "supervisor",
             Who::Service(_) => "service",
+            Who::Host => "host",
+            Who::Plugin(_) => "plugin",
         })?;
         self.number().filter(|number| *number > 0).map_or(Ok(()), |number| write!(f, " {}", number + 1))
     }

@@ -18,6 +18,8 @@ pub enum Family {
     Watchdog,
     /// A supervisor and its service, with a control pipe between them.
     Control,
+    /// A host and its plugin, which ask each other whatever they like over two pipes.
+    Plugin,
 }
 
 impl fmt::Display for Family {
@@ -33,12 +35,22 @@ impl Family {
         match self {
             Family::Watchdog => Who::Watchdog,
             Family::Control => Who::Supervisor,
+            Family::Plugin => Who::Host,
         }
     }
 
     /// The one that is started.
     pub fn child(self) -> Who {
         self.parent().child(0)
+    }
+
+    /// What the files of the two are called, the parent's first.
+    pub fn file_names(self) -> [String; 2] {
+        match self {
+            // A program of the name `host` is another one on most systems.
+            Family::Plugin => ["plugin-host".to_owned(), "plugin".to_owned()],
+            _ => [self.parent(), self.child()].map(|who| who.to_string()),
+        }
     }
 
     /// How the two speak differs from pair to pair, and is learned.
@@ -48,6 +60,6 @@ impl Family {
 
     /// A child may be judged that has no parent of its own: whoever starts it, starts it alike.
     pub fn is_judged_without_a_parent(self) -> bool {
-        self == Family::Control
+        self != Family::Watchdog
     }
 }

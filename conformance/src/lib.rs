@@ -6,6 +6,7 @@ mod attempt;
 pub mod baseline;
 pub mod bundle;
 pub mod cases;
+pub mod chunk;
 pub mod dialect;
 pub mod escape;
 pub mod event;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::chunk::Order;
 use crate::dialect::Dialect;
 use crate::family::Family;
 use crate::spec::{Requirement, Source, requirements};
@@ -27,6 +28,9 @@ pub struct Profile {
     /// How the programs of a control pipe are called.
     #[serde(default, skip_serializing_if = "Control::is_usual")]
     pub control: Control,
+    /// How a host and its plugin are called, and what they can be asked for.
+    #[serde(default, skip_serializing_if = "Plugin::is_usual")]
+    pub plugin: Plugin,
 }
 
 /// How a supervisor and a service are called, and what the service's tasks are called. `{fd}` stands for a pipe's number; an
@@ -79,6 +83,60 @@ impl Control {
     }
 }
 
+/// How a host and its plugin are called, what is typed to the host, and what the two can be asked for. An empty command is one
+/// that there is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Plugin {
+    /// What a host is started with; `{plugin}` stands for the plugin's path.
+    pub host: Vec<String>,
+    /// What a plugin is started with, before it is told the numbers of its pipes.
+    pub plugin: Vec<String>,
+    /// How it is told those: `{reads}` and `{writes}` stand for them.
+    pub numbers: String,
+    /// The order of a chunk's parts.
+    pub order: Order,
+    /// What a plugin answers with what it was sent.
+    pub echo: String,
+    /// What it answers with an error in the words that it was sent.
+    pub fail: String,
+    /// For what it asks its host for `repeat`, with what it was sent, and answers with the host's answer.
+    pub back: String,
+    /// What a host answers with what it was sent.
+    pub repeat: String,
+    /// The line with which a host is made to ask its plugin: `{command}` and `{text}` stand for what.
+    pub call: String,
+    /// The line with which it is made to tell its plugin something that is not answered.
+    pub notify: String,
+    /// The line in which it shows an answer: `{command}` and `{text}` stand for what was asked, and for the answer.
+    pub shows: String,
+}
+
+impl Default for Plugin {
+    /// As the programs of this project have it.
+    fn default() -> Self {
+        Plugin {
+            host: vec!["{plugin}".to_owned()],
+            plugin: Vec::new(),
+            numbers: "{reads} {writes}".to_owned(),
+            order: Order::default(),
+            echo: "echo".to_owned(),
+            fail: "fail".to_owned(),
+            back: "back".to_owned(),
+            repeat: "repeat".to_owned(),
+            call: "call {command} {text}".to_owned(),
+            notify: "notify {command} {text}".to_owned(),
+            shows: "{command}: {text}".to_owned(),
+        }
+    }
+}
+
+impl Plugin {
+    fn is_usual(&self) -> bool {
+        *self == Plugin::default()
+    }
+}
+
 /// A kind of source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -89,6 +147,8 @@ pub enum Grade {
     Notes,
     /// The description of a control pipe.
     Control,
+    /// The description of a plugin connection.
+    Plugin,
     /// This project's rules.
     House,
 }
@@ -99,6 +159,7 @@ impl Grade {
         match self {
             Grade::Assignment | Grade::Notes => family == Family::Watchdog,
             Grade::Control => family == Family::Control,
+            Grade::Plugin => family == Family::Plugin,
             Grade::House => true,
         }
     }
@@ -106,7 +167,7 @@ impl Grade {
 
 /// What a document states of its own family is graded.
 fn by_default() -> Vec<Grade> {
-    vec![Grade::Assignment, Grade::Control]
+    vec![Grade::Assignment, Grade::Control, Grade::Plugin]
 }
 
 impl Default for Profile {
@@ -118,6 +179,7 @@ impl Default for Profile {
             skip: Vec::new(),
             dialect: None,
             control: Control::default(),
+            plugin: Plugin::default(),
         }
     }
 }
@@ -149,6 +211,7 @@ impl Profile {
             Source::Assignment(_) => self.grades.contains(&Grade::Assignment),
             Source::Notes => self.grades.contains(&Grade::Notes),
             Source::Control => self.grades.contains(&Grade::Control),
+            Source::Plugin => self.grades.contains(&Grade::Plugin),
             Source::House => self.grades.contains(&Grade::House),
             // Who states a dialect wants to know when it is not spoken.
             Source::Profile => true,

@@ -161,7 +161,7 @@ pub fn find_pair(family: Family, bin: &Path, child: Option<&Path>) -> Result<Pai
         }
         Ok(found)
     };
-    let [parent_name, child_name] = [family.parent(), family.child()].map(|who| who.to_string());
+    let [parent_name, child_name] = family.file_names();
     let may_be_alone = family.is_judged_without_a_parent();
     let (parent, child) = match (child, bin.is_dir()) {
         (Some(child), true) => (Some(bin.join(&parent_name)), child.to_owned()),

@@ -31,6 +31,14 @@ const AREAS: &[(Family, &[(&str, &str)])] = &[
             ("supervise", include_str!("../spec/supervise.toml")),
         ],
     ),
+    (
+        Family::Plugin,
+        &[
+            ("plugin", include_str!("../spec/plugin.toml")),
+            ("host", include_str!("../spec/host.toml")),
+            ("connection", include_str!("../spec/connection.toml")),
+        ],
+    ),
 ];
 
 /// One normative sentence.
@@ -98,6 +106,8 @@ pub enum Source {
     Notes,
     /// The description of a control pipe, in the comments of a program that has one.
     Control,
+    /// The description of a plugin connection.
+    Plugin,
     /// What this project fixes where the documents leave it open.
     House,
     /// A profile that states a dialect.
@@ -138,6 +148,7 @@ impl Source {
             Source::Assignment(_) => "the assignment",
             Source::Notes => "the notes",
             Source::Control => "the control pipe's description",
+            Source::Plugin => "the plugin connection's description",
             Source::House | Source::Profile => "this project",
         }
     }
@@ -159,6 +170,7 @@ impl fmt::Display for Source {
             Source::Assignment(n) => write!(f, "D{n}"),
             Source::Notes => f.write_str("notes"),
             Source::Control => f.write_str("control"),
+            Source::Plugin => f.write_str("plugin"),
             Source::House => f.write_str("house"),
             Source::Profile => f.write_str("profile"),
         }
@@ -178,11 +190,12 @@ impl TryFrom<String> for Source {
         match text.as_str() {
             "notes" => Ok(Source::Notes),
             "control" => Ok(Source::Control),
+            "plugin" => Ok(Source::Plugin),
             "house" => Ok(Source::House),
             "profile" => Ok(Source::Profile),
             _ => match text.strip_prefix('D').and_then(|n| n.parse().ok()) {
                 Some(n @ 1..=14) => Ok(Source::Assignment(n)),
-                _ => Err(format!("`{text}`: expected D1 to D14, notes, control, house or profile")),
+                _ => Err(format!("`{text}`: expected D1 to D14, notes, control, plugin, house or profile")),
             },
         }
     }

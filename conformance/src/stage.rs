@@ -24,6 +24,7 @@ use crate::subject::start::Plan;
 use crate::suite::{Lesson, Suite};
 
 pub mod control;
+pub mod plugin;
 pub mod watchdog;
 
 /// One case's own view of the suite, and the sessions it started.

@@ -8,8 +8,6 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use conformance::family::Family;
-
 use crate::steps;
 
 /// The suite's own status for "the harness is at fault, nothing was judged".
@@ -64,11 +62,6 @@ pub(crate) fn copy_built(programs: &[impl AsRef<Path>], built: &Path, folder: &P
 
 /// What a pair is judged with.
 pub(crate) const SUITE: [&str; 2] = ["conformance", "conformance-standin"];
-
-/// The two programs of a pair: what each is called.
-pub(crate) fn programs(family: Family) -> [String; 2] {
-    [family.parent(), family.child()].map(|who| who.to_string())
-}
 
 pub(crate) fn reference_profile() -> PathBuf {
     crate::workspace().join("fixtures").join("profiles").join("reference.toml")

@@ -20,7 +20,7 @@ use conformance::spec::{Source, requirements};
 use crate::{conformance as suite, workspace};
 use broken::Workshop;
 use held::{Report, complaints};
-use known::{Base, Fault, File};
+use known::{Fault, File};
 
 /// The pair or the canary misbehaved: nothing is said of the faults.
 const VOID: u8 = 3;
@@ -63,7 +63,7 @@ fn tried(names: &[String]) -> Result<(usize, Vec<String>), String> {
         if faults.is_empty() {
             continue;
         }
-        if file.pair == Base::Python && !python_is_there() {
+        if file.pair.is_scripts() && !python_is_there() {
             println!("python3 not found: {} faults are not tried", faults.len());
             continue;
         }

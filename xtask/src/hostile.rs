@@ -117,7 +117,7 @@ fn judged(options: &Options) -> Result<Counted, String> {
     let told = |error: std::io::Error| format!("{}: {error}", folder.display());
     std::fs::create_dir_all(&folder).map_err(told)?;
     suite::copy_built(&suite::SUITE, &built, &folder)?;
-    suite::copy_built(&suite::programs(Family::Watchdog), &built, &folder)?;
+    suite::copy_built(&Family::Watchdog.file_names(), &built, &folder)?;
     let all = corpus::read(&workspace().join("fixtures/hostile"))?;
     let is_chosen = |program: &&Program| {
         options.names.is_empty() || options.names.iter().any(|name| program.name.contains(name.as_str()))

@@ -74,7 +74,7 @@ fn killed(points: u64) -> Result<(String, Vec<String>), String> {
     std::fs::create_dir_all(folder.join("tmp")).map_err(told)?;
     nix::sys::prctl::set_child_subreaper(true).map_err(std::io::Error::from).map_err(told)?;
     suite::copy_built(&suite::SUITE, &built, &folder)?;
-    suite::copy_built(&suite::programs(Family::Watchdog), &built, &folder)?;
+    suite::copy_built(&Family::Watchdog.file_names(), &built, &folder)?;
     let bench = Bench { folder };
     let begun = Instant::now();
     bench.start()?.wait().map_err(told)?;

@@ -49,9 +49,10 @@ What a pair is held to, sentence by sentence. This page is written by `cargo xta
 change a sentence, change it there.
 
 A watchdog and its server fail only against the assignment (sources D1 to D14, quoted in Russian with the meaning in
-English), a supervisor and its service only against the description of a control pipe (`control`). What the notes on Go and
-processes say, and what this project adds (`house`), is advice unless a profile grades it. MUST: a pair that does otherwise
-does not conform. SHOULD: there may be reasons to do otherwise; the report warns. MAY: free.
+English), a supervisor and its service only against the description of a control pipe (`control`), a host and its plugin
+only against that of a plugin connection (`plugin`). What the notes on Go and processes say, and what this project adds
+(`house`), is advice unless a profile grades it. MUST: a pair that does otherwise does not conform. SHOULD: there may be reasons
+to do otherwise; the report warns. MAY: free.
 
 Each requirement names the case that checks it, in `conformance/src/cases`, and the known-bad pairs in `fixtures/faulty`
 that make it fail (`cargo xtask faults` holds that exactly what a pair breaks fails).

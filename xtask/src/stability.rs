@@ -144,7 +144,7 @@ impl Pair {
     /// The name for everything that its verdicts depend on.
     fn contents(&self) -> Result<String, String> {
         let folder = format!("fixtures/pairs/{}", self.name);
-        let names = suite::programs(self.family);
+        let names = self.family.file_names();
         let programs: Vec<_> = self.bin.iter().flat_map(|bin| names.each_ref().map(|name| bin.join(name))).collect();
         // Another's programs are known by what they hold; ours by their text, since each build is another file.
         let (sources, mut others): (&[&str], Vec<&Path>) = match (&self.bin, self.is_ours) {
@@ -215,7 +215,7 @@ impl Slice {
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         suite::copy_built(&suite::SUITE, built, &folder)?;
         if pair.bin.is_none() {
-            suite::copy_built(&suite::programs(pair.family), built, &folder)?;
+            suite::copy_built(&pair.family.file_names(), built, &folder)?;
         }
         let profile = match &pair.profile {
             Some(path) => {

@@ -37,11 +37,12 @@ struct Cli {
     #[arg(long, value_name = "FAMILY", value_enum, default_value_t)]
     family: Family,
     /// A folder that holds `watchdog` and `server`, or the watchdog's path with the server beside it; in the family `control`
-    /// a folder that holds `supervisor` and `service`, or the path of a service that is judged alone
+    /// a folder that holds `supervisor` and `service`, or the path of a service that is judged alone; in the family `plugin` a
+    /// folder that holds `plugin-host` and `plugin`, or the path of a plugin that is judged alone
     #[arg(long, value_name = "PATH", required_unless_present_any = ["list", "explain", "compare"])]
     bin: Option<PathBuf>,
-    /// The server or service, when it is not beside the other
-    #[arg(long, visible_alias = "service", value_name = "PATH")]
+    /// The server, service or plugin, when it is not beside the other
+    #[arg(long, visible_aliases = ["service", "plugin"], value_name = "PATH")]
     server: Option<PathBuf>,
     /// What is graded and stated (TOML); by default only what the documents state is graded and nothing else is stated
     #[arg(long, value_name = "FILE")]

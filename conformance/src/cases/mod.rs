@@ -16,6 +16,7 @@ mod json;
 mod operation;
 mod payload_to_server;
 mod payload_to_watchdog;
+mod plugin;
 mod request;
 mod server_alone;
 mod server_dies;
@@ -72,6 +73,15 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         control::supervisor_starts::CASES,
         control::supervisor_hears::CASES,
         control::supervisor_ends::CASES,
+        plugin::plugin_speaks::CASES,
+        plugin::plugin_answers::CASES,
+        plugin::plugin_asks::CASES,
+        plugin::plugin_ends::CASES,
+        plugin::host_starts::CASES,
+        plugin::host_asks::CASES,
+        plugin::host_answers::CASES,
+        plugin::host_ends::CASES,
+        plugin::together::CASES,
     ];
     parts.into_iter().flatten()
 }

@@ -1,8 +1,11 @@
-//! The suite in a subject's place: what it says as a watchdog and as a server, as a supervisor and as a service; and the first
-//! session, in which it learns how a watchdog and its server speak.
+//! The suite in a subject's place: what it says as a watchdog and as a server, as a supervisor and as a service, as a
+//! host and as a plugin; and the first session, in which it learns how a watchdog and its server speak.
 
 pub mod client;
+pub mod connection;
+pub mod host;
 pub mod lesson;
+pub mod plugin;
 pub mod server;
 pub mod service;
 pub mod supervisor;

@@ -33,6 +33,8 @@ pub struct Supervisor {
     pub played: bool,
     /// The path of its service, if that is to be another one than is judged.
     pub service: Option<PathBuf>,
+    /// It has no terminal, which would hang up with it, and end whoever does not heed that.
+    pub on_pipes: bool,
 }
 
 impl Supervisor {
@@ -43,7 +45,8 @@ impl Supervisor {
 }
 
 impl Stage {
-    /// Starts the supervisor in a terminal, so that whatever it shows is to be seen at once, and its service tapped.
+    /// Starts the supervisor, in a terminal if nothing else is said, so that whatever it shows is to be seen at once, and its
+    /// service tapped.
     pub async fn supervisor(&self, how: Supervisor) -> Result<Run, Stop> {
         let program = self.parent()?.to_owned();
         let folder = self.suite.folder.session()?;
@@ -53,7 +56,7 @@ impl Stage {
             program,
             args: self.suite.profile.control.supervisor.iter().map(named).chain(how.arguments).collect(),
             env: Vec::new(),
-            terminal: true,
+            terminal: !how.on_pipes,
             child: match how.played {
                 true => ChildPlan::Held(ASK_FOR_AN_END.map(|signal| signal as i32).to_vec()),
                 false => ChildPlan::Tapped(self.suite.pair.child.clone()),

@@ -265,10 +265,15 @@ impl Session {
 
     /// Waits until `see` finds what it looks for; `None` when patience ends first, or when nobody is left who could do
     /// anything.
-    pub async fn until<T>(&self, mut see: impl FnMut(&[Event]) -> Option<T>) -> Option<T> {
+    pub async fn until<T>(&self, see: impl FnMut(&[Event]) -> Option<T>) -> Option<T> {
+        self.until_by(Instant::now() + self.patience, see).await
+    }
+
+    /// The same up to a deadline.
+    pub async fn until_by<T>(&self, deadline: Instant, mut see: impl FnMut(&[Event]) -> Option<T>) -> Option<T> {
         let see_or_over =
             |events: &[Event]| see(events).map(Some).or_else(|| crate::event::all_over(events).then_some(None));
-        match self.record.until(Instant::now() + self.patience, see_or_over).await? {
+        match self.record.until(deadline, see_or_over).await? {
             Some(seen) => Some(seen),
             // What the last of them did may be on its way through the system still.
             None => self.record.until(Instant::now() + self.patience / 10, see).await,
@@ -338,8 +343,9 @@ impl Session {
             match self.who {
                 Who::Watchdog => self.line("exit").await?,
                 Who::Supervisor => self.signal(self.who, Signal::SIGTERM)?,
+                Who::Host => self.close_input().await?,
                 // Whoever plays its parent has closed its pipes.
-                Who::Server(_) | Who::Service(_) => {}
+                Who::Server(_) | Who::Service(_) | Who::Plugin(_) => {}
             }
             self.record.until(Instant::now() + self.patience / 2, over).await;
         }

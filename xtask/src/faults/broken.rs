@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use super::known::{Base, Fault};
-use crate::conformance as suite;
 use crate::edits::{Edit, built_for_one_run, copy_of, edited, while_edited};
 use crate::steps::cargo;
 
@@ -26,24 +25,10 @@ impl Workshop {
     /// Puts the pair, with this fault or without any, into a folder that exists.
     pub(crate) fn make(&self, base: Base, fault: Option<&Fault>, into: &Path) -> Result<(), String> {
         let edits = fault.map_or(&[][..], |fault| &fault.edit);
-        let family = base.family();
-        let programs = suite::programs(family);
-        match base {
-            Base::Python => self.edit_scripts(edits, &programs, into),
-            Base::Reference | Base::Control => self.build_reference(edits, &programs, into),
+        match base.is_scripts() {
+            true => edit_scripts(&self.workspace.join(base.folder()), edits, into),
+            false => self.build_reference(edits, &base.family().file_names(), into),
         }
-    }
-
-    fn edit_scripts(&self, edits: &[Edit], programs: &[String], into: &Path) -> Result<(), String> {
-        let pair = self.workspace.join("fixtures/pairs/python");
-        for program in programs {
-            let text = edited(&pair, Path::new(program), edits)?;
-            let path = into.join(program);
-            let written = std::fs::write(&path, text)
-                .and_then(|()| std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)));
-            written.map_err(|error| format!("{}: {error}", path.display()))?;
-        }
-        Ok(())
     }
 
     fn build_reference(&self, edits: &[Edit], programs: &[String], into: &Path) -> Result<(), String> {
@@ -67,4 +52,21 @@ impl Workshop {
         }
         Err(format!("the broken reference does not build:\n{}", String::from_utf8_lossy(&output.stderr)))
     }
+}
+
+/// Copies the programs of a folder, and what they have in common, with the edits.
+fn edit_scripts(pair: &Path, edits: &[Edit], into: &Path) -> Result<(), String> {
+    let told = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    for entry in std::fs::read_dir(pair).map_err(|error| told(pair, error))?.flatten() {
+        // What Python has compiled beside them is of other texts.
+        if !entry.path().is_file() {
+            continue;
+        }
+        let text = edited(pair, Path::new(&entry.file_name()), edits)?;
+        let path = into.join(entry.file_name());
+        let written = std::fs::write(&path, text)
+            .and_then(|()| std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)));
+        written.map_err(|error| told(&path, error))?;
+    }
+    Ok(())
 }

@@ -39,6 +39,9 @@ pub(crate) enum Base {
     Reference,
     /// The reference's supervisor and service; likewise.
     Control,
+    /// `fixtures/pairs/python-plugin`; edits name its files.
+    #[serde(rename = "python-plugin")]
+    PythonPlugin,
 }
 
 impl Base {
@@ -47,7 +50,22 @@ impl Base {
         match self {
             Base::Python | Base::Reference => Family::Watchdog,
             Base::Control => Family::Control,
+            Base::PythonPlugin => Family::Plugin,
         }
+    }
+
+    /// Where its files are in the workspace; of scripts, the folder that holds nothing else but what is said of them.
+    pub(crate) fn folder(self) -> &'static str {
+        match self {
+            Base::Python => "fixtures/pairs/python",
+            Base::PythonPlugin => "fixtures/pairs/python-plugin",
+            Base::Reference | Base::Control => "reference/src",
+        }
+    }
+
+    /// It is not built but run as it stands.
+    pub(crate) fn is_scripts(self) -> bool {
+        matches!(self, Base::Python | Base::PythonPlugin)
     }
 }
 
@@ -177,10 +195,7 @@ mod tests {
     #[test]
     fn every_fault_fits_the_pair_that_it_is_put_into() {
         for file in files(&workspace().join("fixtures")).unwrap() {
-            let pair = match file.pair {
-                Base::Python => workspace().join("fixtures/pairs/python"),
-                Base::Reference | Base::Control => workspace().join("reference/src"),
-            };
+            let pair = workspace().join(file.pair.folder());
             for fault in &file.fault {
                 let misfit = fault.edit.iter().find_map(|edit| edited(&pair, &edit.file, &fault.edit).err());
                 assert_eq!(misfit, None, "{}", fault.name);

@@ -191,7 +191,7 @@ async fn no_such_pipe(stage: &Stage) -> Outcome {
 
 /// A service ends when its supervisor is killed.
 async fn supervisor_killed(stage: &Stage) -> Outcome {
-    let run = stage.supervisor(Program::default()).await?;
+    let run = stage.supervisor(Program { on_pipes: true, ..Program::default() }).await?;
     let up = run.until(|events| children(events).first().copied()).await;
     let pid = up.ok_or_else(|| Stop::Missing(format!("a service that was started; {}", state(&run))))?;
     // It has come up when it says so, if it is asked to, or else when it rests.

@@ -1,0 +1,85 @@
+//! What a host answers its plugin, and what it does not, with the suite in the plugin's place.
+
+use super::played::played;
+use super::{FIRST, answered, any_bytes, has_bytes, large, sent, words};
+use crate::chunk::{Chunk, ERROR, PING};
+use crate::outcome::{Outcome, Stop};
+use crate::stage::Stage;
+
+crate::cases::cases! {
+    "host.answers" => answers,
+    "host.bytes" => bytes,
+    "host.large" => large_buffer,
+    "host.many" => many,
+    "host.unanswered" => unanswered,
+    "host.unknown-command" => unknown_command,
+    "host.answers-ping" => answers_ping,
+}
+
+/// A host answers a request of its plugin once, with a response of the same number and command.
+async fn answers(stage: &Stage) -> Outcome {
+    let (_run, plugin) = played(stage).await?;
+    let repeat = &stage.suite.profile.plugin.repeat;
+    let answer = answered(&plugin, FIRST, repeat, "there").await?;
+    if answer.command != repeat.as_bytes() && !answer.is_error() {
+        return Err(Stop::failure(format!("the command {repeat}, or {ERROR}"), words(&answer)));
+    }
+    answered(&plugin, FIRST + 1, repeat, "and again").await?;
+    plugin.rests().await;
+    match plugin.chunks().iter().filter(|chunk| chunk.answers(FIRST)).count() {
+        1 => Ok(()),
+        count => Err(Stop::failure("one response", format!("{count} responses of number {FIRST}"))),
+    }
+}
+
+/// A host takes and sends any bytes: NULs, blanks, what is no text, what looks like a chunk.
+async fn bytes(stage: &Stage) -> Outcome {
+    let (_run, plugin) = played(stage).await?;
+    has_bytes(&answered(&plugin, FIRST, &stage.suite.profile.plugin.repeat, any_bytes()).await?, &any_bytes())
+}
+
+/// A host takes and sends a megabyte at once.
+async fn large_buffer(stage: &Stage) -> Outcome {
+    let (_run, plugin) = played(stage).await?;
+    has_bytes(&answered(&plugin, FIRST, &stage.suite.profile.plugin.repeat, large()).await?, &large())
+}
+
+/// A host answers each of many requests that come at once, under its own number.
+async fn many(stage: &Stage) -> Outcome {
+    const MANY: u64 = 40;
+    let (_run, plugin) = played(stage).await?;
+    let buffer = |n: u64| format!("request {n}");
+    let request = |n| Chunk::request(FIRST + n, &stage.suite.profile.plugin.repeat, buffer(n));
+    plugin.send(&(0..MANY).map(request).collect::<Vec<_>>()).await?;
+    for n in 0..MANY {
+        has_bytes(&super::response(&plugin, FIRST + n, "one of many requests").await?, buffer(n).as_bytes())?;
+    }
+    Ok(())
+}
+
+/// A host does not answer a one-way message.
+async fn unanswered(stage: &Stage) -> Outcome {
+    let (_run, plugin) = played(stage).await?;
+    let repeat = &stage.suite.profile.plugin.repeat;
+    plugin.send(&[Chunk::one_way(FIRST, repeat, "to nobody")]).await?;
+    answered(&plugin, FIRST + 1, repeat, "the last").await?;
+    plugin.rests().await;
+    match plugin.chunks().iter().find(|chunk| chunk.answers(FIRST) || chunk.buffer == b"to nobody") {
+        None => Ok(()),
+        Some(answer) => Err(Stop::failure("no answer to a one-way message", words(answer))),
+    }
+}
+
+/// A host answers a request of a command that it does not know with `cmd.error`.
+async fn unknown_command(stage: &Stage) -> Outcome {
+    let (_run, plugin) = played(stage).await?;
+    let answer = answered(&plugin, FIRST, "no.such.command", "x").await?;
+    if answer.is_error() { Ok(()) } else { Err(Stop::failure(format!("the command {ERROR}"), words(&answer))) }
+}
+
+/// A host answers `cmd.ping`.
+async fn answers_ping(stage: &Stage) -> Outcome {
+    let (_run, plugin) = played(stage).await?;
+    let answer = answered(&plugin, FIRST, PING, "").await?;
+    if answer.is_error() { Err(Stop::failure("a response that is no error", sent(&plugin))) } else { Ok(()) }
+}

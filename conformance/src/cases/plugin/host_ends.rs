@@ -1,0 +1,127 @@
+//! How a host ends its plugin, and what it does when that ends, with the suite in the plugin's place.
+
+use nix::sys::signal::Signal;
+
+use super::played::{call, played, played_in};
+use super::sent;
+use crate::cases::steps::{must_end, state, status_text, text};
+use crate::chunk::{Direction, STOP};
+use crate::event::{Event, Status, What, Who, ended, shown};
+use crate::outcome::{Outcome, Stop};
+use crate::probe::plugin::Plugin;
+use crate::stage::plugin::Host;
+use crate::stage::{Run, Stage};
+
+crate::cases::cases! {
+    "host.plugin-dies" => plugin_dies,
+    "host.nonsense" => nonsense,
+    "host.stop" => stop,
+    "host.says-stop" => says_stop,
+    "host.waits" => waits,
+    "host.stubborn" => stubborn,
+}
+
+/// How much was shown so far.
+fn shown_bytes(run: &Run) -> usize {
+    run.record.look(|events| shown(events, None).len())
+}
+
+/// A host comes to its end, has said something since, and fails.
+async fn fails(run: &Run, after: &str, before: usize) -> Outcome {
+    let status = must_end(run, Who::Host, after).await?;
+    run.outputs_closed().await;
+    let said = run.record.look(|events| shown(events, None).split_off(before));
+    if said.iter().any(u8::is_ascii_alphanumeric) && status != Some(Status::Exited(0)) {
+        return Ok(());
+    }
+    let expected = format!("words, and an exit status that is not 0, after {after}");
+    Err(Stop::failure(expected, format!("{}; {}", status_text(status), text(&said))))
+}
+
+/// A host whose plugin dies while calls are under way says so, and ends with a status other than 0.
+async fn plugin_dies(stage: &Stage) -> Outcome {
+    let (run, mut plugin) = played(stage).await?;
+    for command in ["one", "two", "three"] {
+        call(stage, &plugin, command).await?;
+    }
+    plugin.rests().await;
+    let before = shown_bytes(&run);
+    plugin.end(Status::Killed(Signal::SIGKILL as i32))?;
+    fails(&run, "the death of its plugin", before).await
+}
+
+/// The plugin hears no more.
+fn is_over(event: &Event) -> bool {
+    matches!(event.what, What::Closed { to: Who::Plugin(0), .. })
+}
+
+/// Waits until the plugin is told to stop, by `cmd.stop` or by the end of what it reads from.
+async fn told_to_stop(plugin: &Plugin, after: &str) -> Outcome {
+    let told = plugin.until_seen(|events, chunks| {
+        let says = chunks.iter().any(|chunk| chunk.command == STOP.as_bytes());
+        (says || events.iter().any(is_over)).then_some(())
+    });
+    let expected = || format!("`{STOP}`, or the end of what the plugin reads from, after {after}");
+    told.await.ok_or_else(|| Stop::failure(expected(), sent(plugin)))
+}
+
+/// A host that is sent what is no chunk says so, gives its plugin up, and ends with a status other than 0.
+async fn nonsense(stage: &Stage) -> Outcome {
+    let (run, mut plugin) = played(stage).await?;
+    let before = shown_bytes(&run);
+    plugin.send_bytes(b"Hello\0there\0are you in?\0\n").await?;
+    told_to_stop(&plugin, "what is no chunk").await?;
+    plugin.end(Status::Exited(0))?;
+    fails(&run, "what is no chunk", before).await
+}
+
+/// A host whose input ends tells its plugin to stop, by `cmd.stop` or by the end of what that reads from.
+async fn stop(stage: &Stage) -> Outcome {
+    let (run, plugin) = played(stage).await?;
+    run.close_input().await?;
+    told_to_stop(&plugin, "the end of its input").await
+}
+
+/// A host tells its plugin to stop with `cmd.stop`, as a one-way message, before what that reads from ends.
+async fn says_stop(stage: &Stage) -> Outcome {
+    let (run, plugin) = played(stage).await?;
+    run.close_input().await?;
+    told_to_stop(&plugin, "the end of its input").await?;
+    let chunks = plugin.chunks();
+    match chunks.last() {
+        Some(last) if last.command == STOP.as_bytes() && last.direction == Direction::OneWay => Ok(()),
+        _ => Err(Stop::failure(format!("a one-way message `{STOP}`"), sent(&plugin))),
+    }
+}
+
+/// A host that has told its plugin to stop ends after it, and with status 0 if it does too.
+async fn waits(stage: &Stage) -> Outcome {
+    let (run, mut plugin) = played(stage).await?;
+    run.close_input().await?;
+    told_to_stop(&plugin, "the end of its input").await?;
+    plugin.rests().await;
+    if run.is_over() {
+        return Err(Stop::failure("a host that ends after its plugin", format!("it has ended; {}", state(&run))));
+    }
+    plugin.end(Status::Exited(0))?;
+    let status = must_end(&run, Who::Host, "its plugin").await?;
+    if status == Some(Status::Exited(0)) {
+        return Ok(());
+    }
+    Err(Stop::failure("exit status 0 after a plugin that was stopped and ended well", status_text(status)))
+}
+
+/// A host that is told to end again and again ends a plugin that does not stop, by force if need be.
+async fn stubborn(stage: &Stage) -> Outcome {
+    let deaf = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM].map(|signal| signal as i32);
+    let (run, plugin) = played_in(stage, Host { played: Some(deaf.to_vec()), ..Host::default() }).await?;
+    for _ in 0..3 {
+        if run.is_over() {
+            break;
+        }
+        run.signal(Who::Host, Signal::SIGTERM)?;
+        plugin.rests().await;
+    }
+    let killed = run.until(|events| ended(events, Who::Plugin(0)).map(drop)).await;
+    killed.ok_or_else(|| Stop::failure("the end of a plugin that does not stop, after three SIGTERM", state(&run)))
+}

@@ -1,0 +1,131 @@
+//! How a host starts its plugin, with the suite in the plugin's place.
+
+use super::{sent, words};
+use crate::cases::steps::{must_end, state, status_text, text};
+use crate::chunk::METADATA;
+use crate::event::{Status, Who, children, shown};
+use crate::outcome::{Outcome, Stop};
+use crate::probe::plugin::{Plugin, numbers};
+use crate::stage::plugin::Host;
+use crate::stage::{Run, Stage};
+use crate::subject::handover::{Descriptor, Hello, Kind, Order};
+
+crate::cases::cases! {
+    "host.starts" => starts,
+    "host.pipes" => pipes,
+    "host.own-ends" => own_ends,
+    "host.nothing-else" => nothing_else,
+    "host.metadata-first" => metadata_first,
+    "host.missing" => missing,
+    "host.early-end" => early_end,
+}
+
+/// What a plugin is given, once the host has started it.
+async fn handed(stage: &Stage) -> Result<(Run, Hello), Stop> {
+    let run = stage.host(Host::played()).await?;
+    let started = run.until(|events| (!children(events).is_empty()).then_some(())).await;
+    let hello = started.and_then(|()| run.hello(0));
+    let hello = hello.ok_or_else(|| Stop::failure("a plugin that is started", state(&run)))?;
+    // That is all that it is there for.
+    run.drop_ends(0);
+    run.order(0, &Order::Exit(0))?;
+    Ok((run, hello))
+}
+
+/// A host starts its plugin.
+async fn starts(stage: &Stage) -> Outcome {
+    handed(stage).await.map(drop)
+}
+
+/// A plugin can read from the one and write to the other of two pipes, whose numbers it is told or which are its standard input
+/// and output.
+async fn pipes(stage: &Stage) -> Outcome {
+    let (_run, hello) = handed(stage).await?;
+    let (reads, writes) = numbers(&hello, &stage.suite.profile.plugin);
+    for (number, is_read) in [(reads, true), (writes, false)] {
+        let what = if is_read { "read from" } else { "written to" };
+        let expected = format!("a pipe that can be {what} as {number}");
+        let Some(end) = hello.descriptors.iter().find(|one| one.number == number) else {
+            return Err(Stop::failure(expected, format!("nothing is open as {number}")));
+        };
+        let can = if is_read { end.readable } else { end.writable };
+        if !can || !matches!(end.kind, Kind::Pipe | Kind::Socket) {
+            let not = if can { "" } else { ", that cannot be" };
+            return Err(Stop::failure(expected, format!("something of the kind {:?}{not}", end.kind)));
+        }
+    }
+    Ok(())
+}
+
+/// A host does not hand on its own ends of the pipes.
+async fn own_ends(stage: &Stage) -> Outcome {
+    let (_run, hello) = handed(stage).await?;
+    let (reads, writes) = numbers(&hello, &stage.suite.profile.plugin);
+    let of = |number: i32| hello.descriptors.iter().find(|one| one.number == number && one.kind == Kind::Pipe);
+    for (number, is_read) in [(reads, true), (writes, false)] {
+        let Some(own) = of(number) else { continue };
+        let is_other_end = |one: &&Descriptor| {
+            let is_other = if is_read { one.writable } else { one.readable };
+            one.number != number && one.identity == own.identity && is_other
+        };
+        if let Some(other) = hello.descriptors.iter().find(is_other_end) {
+            let expected = format!("the other end of what is {number} is open in the host alone");
+            return Err(Stop::failure(expected, format!("{} in the plugin is it too", other.number)));
+        }
+    }
+    Ok(())
+}
+
+/// A host hands on its plugin's two ends, standard input and outputs, and nothing else.
+async fn nothing_else(stage: &Stage) -> Outcome {
+    let (_run, hello) = handed(stage).await?;
+    let (reads, writes) = numbers(&hello, &stage.suite.profile.plugin);
+    let is_own = |number: i32| (0..=2).contains(&number) || number == reads || number == writes;
+    let others: Vec<_> = hello.descriptors.iter().filter(|one| !is_own(one.number)).collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    let seen = others.iter().map(|one| format!("{} ({:?})", one.number, one.kind)).collect::<Vec<_>>().join(", ");
+    Err(Stop::failure(format!("nothing is open in the plugin but 0 to 2, {reads} and {writes}"), seen))
+}
+
+/// A host asks its plugin what it is, with `GetMetadata`, before it asks anything else.
+async fn metadata_first(stage: &Stage) -> Outcome {
+    let run = stage.host(Host::played()).await?;
+    let plugin = Plugin::join(stage, &run).await?;
+    let first = plugin.until(|chunks| chunks.first().cloned()).await;
+    match first {
+        Some(chunk) if chunk.is_request(METADATA) => Ok(()),
+        Some(other) => Err(Stop::failure(format!("a request of `{METADATA}`"), words(&other))),
+        None => Err(Stop::failure(format!("a request of `{METADATA}`"), sent(&plugin))),
+    }
+}
+
+/// Of a host that comes to its end, the end and what it said: words, and a status that is not 0.
+async fn fails(run: &Run, after: &str, name: &str) -> Outcome {
+    let status = must_end(run, Who::Host, after).await?;
+    run.outputs_closed().await;
+    let said = run.record.look(|events| String::from_utf8_lossy(&shown(events, None)).into_owned());
+    if said.contains(name) && said.contains(char::is_alphanumeric) && !matches!(status, Some(Status::Exited(0))) {
+        return Ok(());
+    }
+    let named = if name.is_empty() { String::new() } else { format!(" that name {name}") };
+    let expected = format!("words{named}, and an exit status that is not 0, after {after}");
+    Err(Stop::failure(expected, format!("{}; {}", status_text(status), text(said.as_bytes()))))
+}
+
+/// A host whose plugin cannot be started names it, and does not exit with status 0.
+async fn missing(stage: &Stage) -> Outcome {
+    const NAME: &str = "no-such-plugin";
+    let run = stage.host(Host { plugin: Some(format!("./{NAME}").into()), ..Host::default() }).await?;
+    fails(&run, "its start, without a plugin", NAME).await
+}
+
+/// A host whose plugin ends before it has said what it is says so, and does not exit with status 0.
+async fn early_end(stage: &Stage) -> Outcome {
+    let run = stage.host(Host::played()).await?;
+    let mut plugin = Plugin::join(stage, &run).await?;
+    plugin.run.until(|events| (!plugin.bytes_heard(events).is_empty()).then_some(())).await;
+    plugin.end(Status::Exited(0))?;
+    fails(&run, "the early end of its plugin", "").await
+}

@@ -1,0 +1,81 @@
+//! Cases of the family `plugin`: a plugin alone, a host alone, and the two together.
+//!
+//! Steps that they share are here.
+
+use crate::cases::steps::{state, text};
+use crate::chunk::{Chunk, Direction, Tail};
+use crate::outcome::Stop;
+use crate::probe::connection::Connection;
+
+pub(super) mod host_answers;
+pub(super) mod host_asks;
+pub(super) mod host_ends;
+pub(super) mod host_starts;
+mod played;
+pub(super) mod plugin_answers;
+pub(super) mod plugin_asks;
+pub(super) mod plugin_ends;
+pub(super) mod plugin_speaks;
+pub(super) mod together;
+
+/// The number of the suite's first request: so early no other side has come to it.
+const FIRST: u64 = 1001;
+
+/// More than pipes hold.
+const LARGE_BYTES: usize = 1 << 20;
+
+/// Every byte, and what would be a chunk if it stood alone.
+fn any_bytes() -> Vec<u8> {
+    let all: Vec<u8> = (0..=255).collect();
+    [&b"\0\0 7\03\0echo 2\0ok"[..], &all, b" \0"].concat()
+}
+
+/// So many bytes, of which no two parts are alike.
+fn large() -> Vec<u8> {
+    (0u64..).flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).take(LARGE_BYTES).collect()
+}
+
+/// The response to the request of this number, which must come.
+async fn response(side: &Connection, id: u64, to: &str) -> Result<Chunk, Stop> {
+    let answer = side.until(|chunks| chunks.iter().find(|chunk| chunk.answers(id)).cloned()).await;
+    answer.ok_or_else(|| Stop::failure(format!("a response to {to}, of number {id}"), sent(side)))
+}
+
+/// Sends a request of this number, and waits for its response, which must come.
+async fn answered(side: &Connection, id: u64, command: &str, buffer: impl Into<Vec<u8>>) -> Result<Chunk, Stop> {
+    side.send(&[Chunk::request(id, command, buffer)]).await?;
+    response(side, id, &format!("`{command}`")).await
+}
+
+/// Fails unless a response has these bytes.
+fn has_bytes(answer: &Chunk, expected: &[u8]) -> Result<(), Stop> {
+    if answer.buffer == expected && !answer.is_error() {
+        return Ok(());
+    }
+    Err(Stop::failure(format!("a response with {}", text(expected)), words(answer)))
+}
+
+/// A chunk as a person reads it.
+fn words(chunk: &Chunk) -> String {
+    let kind = match chunk.direction {
+        Direction::None => "chunk without a direction",
+        Direction::OneWay => "one-way message",
+        Direction::Request => "request",
+        Direction::Response => "response",
+    };
+    let command = String::from_utf8_lossy(&chunk.command);
+    format!("a {kind} of number {}, {command}, with {}", chunk.id, text(&chunk.buffer))
+}
+
+/// What the subject has sent last, and how it is.
+fn sent(side: &Connection) -> String {
+    let (chunks, tail) = side.run.record.look(|events| side.heard(events));
+    let mut said: Vec<_> = chunks.iter().rev().take(2).rev().map(words).collect();
+    match tail {
+        Tail::Nothing => {}
+        Tail::CutOff(bytes) => said.push(format!("{bytes} bytes that are no whole chunk")),
+        Tail::Nonsense(bytes) => said.push(format!("what is no chunk, {}", text(&bytes))),
+    }
+    let said = if said.is_empty() { "nothing".to_owned() } else { said.join(", then ") };
+    format!("last was sent: {said}; {}", state(&side.run))
+}

@@ -1,0 +1,107 @@
+//! The suite in the host's place: a plugin started alone, with its connection as a case wants it.
+
+use std::ops::{Deref, DerefMut};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex};
+
+use super::connection::{Connection, ping_answered};
+use crate::chunk::{Chunk, Direction, PING};
+use crate::event::Who;
+use crate::observe::terminal::{Input, read_passing};
+use crate::outcome::Stop;
+use crate::stage::Stage;
+
+/// The numbers that a plugin is told, of what it reads from and of what it writes to. They are not those that come first.
+const TOLD: (i32, i32) = (5, 6);
+
+/// Where it reads and writes when it is told none.
+const STANDARD: (i32, i32) = (0, 1);
+
+/// How a plugin is started.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Start {
+    /// It is told no numbers.
+    pub standard: bool,
+    /// What it sends is not read until it is asked for.
+    pub unread: bool,
+    /// It hears that its host knows of no ping.
+    pub refuses_pings: bool,
+}
+
+/// A plugin without a host.
+pub struct Host {
+    connection: Connection,
+    hears: Option<OwnedFd>,
+}
+
+/// As a host that knows `repeat` and nothing else; whether that is answered its case decides.
+fn kind(chunk: &Chunk, repeat: &str) -> Option<Chunk> {
+    let other = || {
+        let is_other = chunk.direction == Direction::Request && chunk.command != repeat.as_bytes();
+        is_other.then(|| chunk.refused("there is no such command"))
+    };
+    ping_answered(chunk).or_else(other)
+}
+
+fn kind_but_for_pings(chunk: &Chunk, repeat: &str) -> Option<Chunk> {
+    if chunk.is_request(PING) { Some(chunk.refused("there is no such command")) } else { kind(chunk, repeat) }
+}
+
+impl Host {
+    /// Starts the plugin.
+    pub async fn start(stage: &Stage, how: Start) -> Result<Self, Stop> {
+        let stated = &stage.suite.profile.plugin;
+        let (reads, writes) = if how.standard { STANDARD } else { TOLD };
+        let (its_end, says) = os_pipe::pipe()?;
+        let (hears, its_other) = os_pipe::pipe()?;
+        let ends = [(reads, its_end.into()), (writes, its_other.into())];
+        let args = if how.standard { "" } else { &stated.numbers };
+        let number = |word: &str| word.replace("{reads}", &reads.to_string()).replace("{writes}", &writes.to_string());
+        let args = args.split_whitespace().map(number).collect();
+        let run = stage.plugin(args, ends.map(|(number, end)| (number, Arc::new(end))).into()).await?;
+        let connection = Connection {
+            run,
+            subject: Who::Plugin(0),
+            into: reads,
+            from: writes,
+            order: stated.order,
+            courtesy: if how.refuses_pings { kind_but_for_pings } else { kind },
+            repeat: stated.repeat.clone(),
+            says: Some(Input::new(says.into())?),
+            answered: Mutex::default(),
+        };
+        let mut host = Host { connection, hears: Some(hears.into()) };
+        if !how.unread {
+            host.read()?;
+        }
+        Ok(host)
+    }
+
+    /// From here on what the plugin sends is read.
+    pub fn read(&mut self) -> Result<(), Stop> {
+        if let Some(hears) = self.hears.take() {
+            // It goes on by itself until the other end is closed.
+            read_passing(self.run.record.clone(), hears, Who::Host, self.from)?;
+        }
+        Ok(())
+    }
+
+    /// Lets the plugin come to rest.
+    pub async fn rests(&self) {
+        self.connection.rests(self.run.pid).await;
+    }
+}
+
+impl Deref for Host {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Host {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+}
