@@ -14,6 +14,7 @@ mod control;
 mod dialects;
 mod null_programs;
 mod pairs;
+mod plugin;
 mod reports;
 mod review;
 mod slow_machine;

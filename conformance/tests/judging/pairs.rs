@@ -120,6 +120,14 @@ fn the_supervisor_and_service_in_go() {
     conforms(&bench, &built_in_go(&bench, "go-control", ["supervisor", "service"]), "control", 50);
 }
 
+#[test]
+fn the_host_and_plugin_in_python() {
+    let Some(path) = python_path() else { return };
+    let bench = Bench::new(&path);
+    let files = ["plugin-host", "plugin", "connection.py"];
+    conforms(&bench, &bench.copy_of_programs(&pair("python-plugin"), &files), "plugin", 35);
+}
+
 fn built_in_go(bench: &Bench, name: &str, programs: [&str; 2]) -> PathBuf {
     let folder = bench.folder().join("pair");
     for program in programs {

@@ -42,9 +42,9 @@ async fn connected(host: Peer) {
     }
 }
 
-/// There is nobody to tell that it could not be said.
+/// In one write, since the host may write to the same terminal. There is nobody to tell that it could not be said.
 fn say(words: &str) {
-    let _ = writeln!(std::io::stderr(), "plugin: {words}");
+    let _ = std::io::stderr().write_all(format!("plugin: {words}\n").as_bytes());
 }
 
 fn handlers() -> Handlers {

@@ -202,7 +202,8 @@ fn show(line: &str) -> bool {
     writeln!(io::stdout(), "{line}").is_ok()
 }
 
+/// In one write, since the plugin may write to the same terminal.
 fn fail(why: &str) -> bool {
-    let _ = writeln!(io::stderr(), "error: {why}");
+    let _ = io::stderr().write_all(format!("error: {why}\n").as_bytes());
     false
 }

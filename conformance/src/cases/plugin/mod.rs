@@ -3,7 +3,7 @@
 //! Steps that they share are here.
 
 use crate::cases::steps::{state, text};
-use crate::chunk::{Chunk, Direction, Tail};
+use crate::chunk::{Chunk, Direction, PING, Tail};
 use crate::outcome::Stop;
 use crate::probe::connection::Connection;
 
@@ -67,10 +67,11 @@ fn words(chunk: &Chunk) -> String {
     format!("a {kind} of number {}, {command}, with {}", chunk.id, text(&chunk.buffer))
 }
 
-/// What the subject has sent last, and how it is.
+/// What the subject has sent last, but for pings, and how it is.
 fn sent(side: &Connection) -> String {
     let (chunks, tail) = side.run.record.look(|events| side.heard(events));
-    let mut said: Vec<_> = chunks.iter().rev().take(2).rev().map(words).collect();
+    let others: Vec<_> = chunks.iter().filter(|chunk| !chunk.is_request(PING)).collect();
+    let mut said: Vec<_> = others[others.len().saturating_sub(3)..].iter().map(|chunk| words(chunk)).collect();
     match tail {
         Tail::Nothing => {}
         Tail::CutOff(bytes) => said.push(format!("{bytes} bytes that are no whole chunk")),

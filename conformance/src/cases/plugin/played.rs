@@ -45,7 +45,14 @@ pub(super) async fn call(stage: &Stage, plugin: &Plugin, command: &str) -> Resul
     arrived(plugin, command).await
 }
 
-/// The line is shown.
+/// These words are shown up to the end of a line. Another program in the terminal may have begun it.
+pub(super) fn ends_a_line(events: &[Event], words: &str) -> bool {
+    String::from_utf8_lossy(&shown(events, None))
+        .split_inclusive('\n')
+        .any(|line| line.trim_end().ends_with(words) && line.ends_with('\n'))
+}
+
+/// The line is shown, and nothing else in it.
 pub(super) fn has_line(events: &[Event], line: &str) -> bool {
     String::from_utf8_lossy(&shown(events, None)).lines().any(|shown| shown.trim() == line)
 }
@@ -53,6 +60,6 @@ pub(super) fn has_line(events: &[Event], line: &str) -> bool {
 /// The answer to what was asked is shown, which it must be.
 pub(super) async fn must_show(stage: &Stage, plugin: &Plugin, command: &str, answer: &str) -> Result<(), Stop> {
     let expected = line(&stage.suite.profile.plugin.shows, command, answer);
-    let shown = plugin.until_seen(|events, _| has_line(events, &expected).then_some(())).await;
+    let shown = plugin.until_seen(|events, _| ends_a_line(events, &expected).then_some(())).await;
     shown.ok_or_else(|| Stop::failure(format!("a line `{expected}` is shown"), sent(plugin)))
 }

@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use super::played::{has_line, line};
+use super::played::{ends_a_line, line};
 use crate::cases::steps::{must_end, state, status_text};
 use crate::event::{Status, Who};
 use crate::outcome::{Outcome, Stop};
@@ -21,7 +21,7 @@ async fn shows(stage: &Stage, run: &Run, command: &str, text: &str) -> Outcome {
     let stated = &stage.suite.profile.plugin;
     run.line(&line(&stated.call, command, text)).await?;
     let expected = line(&stated.shows, command, text);
-    let shown = run.until(|events| has_line(events, &expected).then_some(())).await;
+    let shown = run.until(|events| ends_a_line(events, &expected).then_some(())).await;
     shown.ok_or_else(|| Stop::failure(format!("a line `{expected}` is shown"), state(run)))
 }
 
