@@ -159,6 +159,10 @@ fn first(rest: &[u8], order: Order) -> Result<Option<(Chunk, &[u8])>, Nonsense> 
             both
         }
     };
+    // No order but one could have it there, and none needs it.
+    if command.contains(&0) {
+        return Err(Nonsense);
+    }
     let Some((length, rest)) = digits(rest)? else { return Ok(None) };
     let whole = usize::try_from(length).ok().and_then(|length| rest.split_at_checked(length));
     let chunk = |buffer: &[u8]| Chunk { id, direction: *direction, command: command.to_vec(), buffer: buffer.to_vec() };

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
 use conformance::baseline::Baseline;
+use conformance::chunk::{self, Chunk, Direction, Order};
 use conformance::dialect::learn::{self, Command, Line, Tokens};
 use conformance::dialect::{Dialect, Symbol, cut, payload};
 use conformance::escape::{escaped, unescaped};
@@ -151,6 +152,37 @@ proptest! {
             Tail::Nothing => prop_assert!(rest.is_empty()),
             Tail::CutOff(bytes) => prop_assert_eq!(rest.len(), bytes),
             Tail::Version(version) => prop_assert_eq!(rest.first(), Some(&version)),
+        }
+    }
+
+    #[test]
+    fn chunks_are_read_as_they_were_written_and_what_is_cut_off_is_said_to_be(
+        parts in vec(
+            (prop_oneof![0..3u64, any::<u64>()], 0..4usize, vec(1..=255u8, 0..20), vec(any::<u8>(), 0..300)),
+            1..5,
+        ),
+        kept in any::<prop::sample::Index>(),
+        order in prop_oneof![Just(Order::Published), Just(Order::Described)],
+    ) {
+        const DIRECTIONS: [Direction; 4] = [Direction::None, Direction::OneWay, Direction::Request, Direction::Response];
+        let chunk = |(id, direction, command, buffer)| Chunk { id, direction: DIRECTIONS[direction], command, buffer };
+        let chunks: Vec<_> = parts.into_iter().map(chunk).collect();
+        let encoded: Vec<_> = chunks.iter().map(|chunk| chunk.encoded(order)).collect();
+        let stream = encoded.concat();
+        prop_assert_eq!(chunk::cut(&stream, order), (chunks.clone(), chunk::Tail::Nothing));
+        let kept = kept.index(stream.len());
+        let (whole, tail) = chunk::cut(&stream[..kept], order);
+        prop_assert_eq!(&whole[..], &chunks[..whole.len()]);
+        let rest = kept - encoded[..whole.len()].iter().map(Vec::len).sum::<usize>();
+        prop_assert_eq!(tail, if rest == 0 { chunk::Tail::Nothing } else { chunk::Tail::CutOff(rest) });
+    }
+
+    #[test]
+    fn whatever_comes_over_a_plugin_connection_can_be_looked_at(stream in vec(prop_oneof![Just(0), Just(b' '), b'0'..=b'9', any::<u8>()], 0..200)) {
+        for order in [Order::Published, Order::Described] {
+            let (chunks, _) = chunk::cut(&stream, order);
+            let again: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.encoded(order)).collect();
+            prop_assert_eq!(chunk::cut(&again, order), (chunks, chunk::Tail::Nothing));
         }
     }
 }

