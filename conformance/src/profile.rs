@@ -218,10 +218,31 @@ impl Profile {
         }
     }
 
+    /// How the two of a family are started, if a profile states that.
+    pub fn command_lines(&self, family: Family) -> Option<CommandLines<'_>> {
+        let (parent, child_path, child) = match family {
+            Family::Watchdog => return None,
+            Family::Control => (&self.control.supervisor, "{service}", &self.control.service),
+            Family::Plugin => (&self.plugin.host, "{plugin}", &self.plugin.plugin),
+        };
+        Some(CommandLines { parent, child_path, child })
+    }
+
     /// The requirement is to be run.
     pub fn selects(&self, requirement: &Requirement) -> bool {
         !self.skip.iter().any(|s| matches(requirement, s))
     }
+}
+
+/// What a parent and its child are started with, whatever they are started for.
+#[derive(Debug, Clone, Copy)]
+pub struct CommandLines<'a> {
+    /// The parent.
+    pub parent: &'a [String],
+    /// What stands there for the child's path.
+    pub child_path: &'static str,
+    /// The child.
+    pub child: &'a [String],
 }
 
 /// Whether `what` is the requirement's id or its area.

@@ -4,6 +4,7 @@
 //! known here.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -23,8 +24,7 @@ use crate::subject::session::Session;
 use crate::subject::start::Plan;
 use crate::suite::{Lesson, Suite};
 
-pub mod control;
-pub mod plugin;
+pub mod stated;
 pub mod watchdog;
 
 /// One case's own view of the suite, and the sessions it started.
@@ -92,6 +92,12 @@ impl Stage {
         let family = self.suite.pair.family;
         let none = || Stop::NotApplicable(format!("a {} is judged and no {}", family.child(), family.parent()));
         self.suite.pair.parent.as_deref().ok_or_else(none)
+    }
+
+    /// Connects to an address on the network of the subjects. The error is the system's.
+    pub fn connected(&self, to: SocketAddr) -> std::io::Result<()> {
+        let socket = self.suite.folder.sandbox.bound()?;
+        Ok(rustix::net::connect(&socket, &to)?)
     }
 
     async fn run(

@@ -42,6 +42,7 @@ const IN_PYTHON: &[&str] = &[
     "the_json_report_keeps_its_schema",
     "the_host_and_plugin_in_python_understand_those_of_the_reference",
     "the_pair_in_python",
+    "the_plugin_and_its_host_in_python",
     "the_programs_may_be_named_one_by_one",
     "the_report_of_a_pair_that_conforms",
     "the_report_of_a_pair_that_does_not",

@@ -58,7 +58,7 @@ impl Host {
         let args = if how.standard { "" } else { &stated.numbers };
         let number = |word: &str| word.replace("{reads}", &reads.to_string()).replace("{writes}", &writes.to_string());
         let args = args.split_whitespace().map(number).collect();
-        let run = stage.plugin(args, ends.map(|(number, end)| (number, Arc::new(end))).into()).await?;
+        let run = stage.stated_child(args, ends.map(|(number, end)| (number, Arc::new(end))).into()).await?;
         let connection = Connection {
             run,
             subject: Who::Plugin(0),

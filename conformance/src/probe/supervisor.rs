@@ -124,7 +124,7 @@ impl Supervisor {
         if !how.unasked {
             args.extend(stated.events.split_whitespace().map(str::to_owned));
         }
-        let run = stage.service(args, ends).await?;
+        let run = stage.stated_child(args, ends).await?;
         let stuffed = run.record.answer("what stood in the pipe before", || stuffed);
         let control = control.map(Input::new).transpose()?;
         let mut supervisor = Supervisor { run, control, told, stuffed };

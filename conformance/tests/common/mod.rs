@@ -4,7 +4,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -141,7 +141,7 @@ impl Bench {
     }
 
     /// A copy of programs in a folder, likewise.
-    pub fn copy_of_programs(&self, bin: &Path, programs: &[&str]) -> PathBuf {
+    pub fn copy_of_programs(&self, bin: &Path, programs: &[impl AsRef<OsStr>]) -> PathBuf {
         let pair = self.folder().join("pair");
         std::fs::create_dir(&pair).expect("the folder is new");
         // Another process writes them, as in `write_program`.

@@ -12,6 +12,7 @@ mod bundles;
 mod command_line;
 mod control;
 mod dialects;
+mod families;
 mod null_programs;
 mod pairs;
 mod plugin;

@@ -121,7 +121,7 @@ fn the_supervisor_and_service_in_go() {
 }
 
 #[test]
-fn the_host_and_plugin_in_python() {
+fn the_plugin_and_its_host_in_python() {
     let Some(path) = python_path() else { return };
     let bench = Bench::new(&path);
     let files = ["plugin-host", "plugin", "connection.py"];

@@ -3,45 +3,14 @@
 
 use std::path::Path;
 
-use conformance::subject::place::RunFolder;
+use conformance::family::Family;
 
-use crate::common::{Bench, Judgement, fixtures, has_tier_a, reference, side_by_side, write_program};
-use crate::null_programs::PROGRAMS;
-
-const PAIR: [&str; 2] = ["plugin-host", "plugin"];
-
-fn bench() -> Bench {
-    Bench::new(&std::env::var_os("PATH").unwrap_or_default())
-}
-
-fn judged(bench: &Bench, bin: &Path, args: &[&str]) -> Judgement {
-    bench.judge(bin, &[&["--family", "plugin"][..], args].concat())
-}
-
-/// There are requirements that begin so, and every one's verdict is this.
-fn all_are(run: &Judgement, beginning: &str, verdict: &str) {
-    let those: Vec<_> = run.report.requirements.iter().filter(|entry| entry.id.starts_with(beginning)).collect();
-    assert!(!those.is_empty() && those.iter().all(|entry| entry.verdict == verdict), "{those:#?}");
-}
+use crate::common::{Bench, Judgement, reference, write_program};
+use crate::families::{all_are, bench, judged, null_programs_pass_nothing, the_reference_is_judged_alike};
 
 #[test]
 fn the_host_and_plugin_of_the_reference_are_judged_alike() {
-    let profile = fixtures().join("profiles/reference.toml");
-    let profile = ["--profile", profile.to_str().unwrap()];
-    for (tier, is_there) in [("A", has_tier_a()), ("B", RunFolder::grouped().is_ok()), ("C", true)] {
-        if !is_there {
-            continue;
-        }
-        let bench = bench();
-        let pair = bench.copy_of_programs(&reference(), &PAIR);
-        let bundle = bench.folder().join("bundle");
-        let kept = ["--tier", tier, "--bundle", bundle.to_str().unwrap()];
-        let run = judged(&bench, &pair, &[&profile[..], &kept].concat());
-        all_are(&run, "", "pass");
-        assert!(run.report.requirements.len() >= 70 && run.status == 0, "{tier}: {}", run.stdout);
-        std::fs::remove_dir_all(&pair).unwrap();
-        bench.replays(&bundle, run.status);
-    }
+    the_reference_is_judged_alike(Family::Plugin);
 }
 
 #[test]
@@ -49,7 +18,7 @@ fn a_plugin_is_judged_without_a_host() {
     let bench = bench();
     let pair = bench.copy_of_programs(&reference(), &["plugin"]);
     for bin in [pair.join("plugin"), pair] {
-        let run = judged(&bench, &bin, &["--only", "connection.host-killed", "--only", "plugin.bytes"]);
+        let run = judged(Family::Plugin, &bench, &bin, &["--only", "connection.host-killed", "--only", "plugin.bytes"]);
         assert_eq!(run.status, 0, "{}{}", run.stdout, run.stderr);
         all_are(&run, "host.starts", "not_applicable");
         all_are(&run, "connection", "not_applicable");
@@ -61,13 +30,13 @@ fn a_plugin_is_judged_without_a_host() {
 fn with_profile(bench: &Bench, pair: &Path, text: &str, args: &[&str]) -> Judgement {
     let profile = bench.folder().join("profile.toml");
     std::fs::write(&profile, format!("grades = ['plugin', 'house']\n[plugin]\n{text}")).unwrap();
-    judged(bench, pair, &[&["--profile", profile.to_str().unwrap()][..], args].concat())
+    judged(Family::Plugin, bench, pair, &[&["--profile", profile.to_str().unwrap()][..], args].concat())
 }
 
 #[test]
 fn the_order_of_parts_and_the_wiring_are_those_of_the_profile() {
     let bench = bench();
-    let pair = bench.copy_of_programs(&reference(), &PAIR);
+    let pair = bench.copy_of_programs(&reference(), &Family::Plugin.file_names());
     for (text, is_so) in [
         ("order = 'described'\nhost = ['--described', '{plugin}', '--described']\nplugin = ['--described']", true),
         ("host = ['--standard', '{plugin}']", true),
@@ -92,7 +61,7 @@ fn the_order_of_parts_and_the_wiring_are_those_of_the_profile() {
 #[test]
 fn commands_and_lines_are_those_of_the_profile() {
     let bench = bench();
-    let pair = bench.copy_of_programs(&reference(), &PAIR);
+    let pair = bench.copy_of_programs(&reference(), &Family::Plugin.file_names());
     // A host that is spoken to and speaks in another way, over the one that is there.
     std::fs::rename(pair.join("plugin-host"), pair.join("real")).unwrap();
     let real = pair.join("real").display().to_string();
@@ -120,32 +89,9 @@ fn commands_and_lines_are_those_of_the_profile() {
 
 #[test]
 fn programs_that_are_neither_host_nor_plugin_pass_nothing_that_judges_them() {
-    let sides = [&PAIR[..1], &PAIR[1..], &PAIR];
-    let all: Vec<_> = sides.iter().flat_map(|side| PROGRAMS.iter().map(move |program| (*side, program))).collect();
-    let programs = reference();
-    let said = side_by_side(6, &all, |(replaced, (name, text))| {
-        let bench = bench().with_memory(4 << 20);
-        let pair = bench.copy_of_programs(&programs, &PAIR);
-        for file in *replaced {
-            write_program(&pair.join(file), &format!("#!/bin/sh\n{text}\n"));
-        }
-        let run = bench.try_judge(&pair, &["--family", "plugin", "--timeout-scale", "0.2"]);
-        let judges = |id: &str| match id.split('.').next().unwrap_or_default() {
-            "plugin" => replaced.contains(&"plugin"),
-            "host" => replaced.contains(&"plugin-host"),
-            _ => true,
-        };
-        let wrong = run.report.requirements.iter().filter(|entry| match entry.verdict.as_str() {
-            "pass" => judges(&entry.id),
-            "harness_fault" => true,
-            _ => false,
-        });
-        let mut said: Vec<_> = wrong.map(ToString::to_string).collect();
-        if !matches!(run.status, 1 | 4) || run.report.requirements.len() < 70 {
-            said.push(format!("exit status {}: {}", run.status, run.stderr));
-        }
-        said.extend(run.left.iter().map(|left| format!("left behind: {left}")));
-        said.into_iter().map(|problem| format!("{name} as {}: {problem}", replaced.join(" and "))).collect()
+    null_programs_pass_nothing(Family::Plugin, |id| match id.split('.').next().unwrap_or_default() {
+        "plugin" => (false, true),
+        "host" => (true, false),
+        _ => (true, true),
     });
-    assert!(said.is_empty(), "{} complaints:\n{}", said.len(), said.join("\n"));
 }

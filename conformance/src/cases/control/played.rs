@@ -6,12 +6,12 @@ use crate::event::{Event, shown};
 use crate::message::Lifetime;
 use crate::outcome::Stop;
 use crate::probe::service::Service;
-use crate::stage::control::Supervisor;
+use crate::stage::stated::Parent;
 use crate::stage::{Run, Stage};
 
 /// A supervisor whose service the suite plays.
 pub(super) async fn played(stage: &Stage) -> Result<(Run, Service), Stop> {
-    let run = stage.supervisor(Supervisor::played()).await?;
+    let run = stage.stated_parent(Parent::played_deaf()).await?;
     let service = Service::join(stage, &run).await?;
     Ok((run, service))
 }

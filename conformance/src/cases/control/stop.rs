@@ -13,7 +13,7 @@ use crate::outcome::{Outcome, Stop};
 use crate::probe::service::numbers;
 use crate::probe::supervisor::{Control, Start, Supervisor, Telling};
 use crate::stage::Stage;
-use crate::stage::control::Supervisor as Program;
+use crate::stage::stated::Parent;
 
 crate::cases::cases! {
     "stop.end-of-pipe" => end_of_pipe,
@@ -191,7 +191,7 @@ async fn no_such_pipe(stage: &Stage) -> Outcome {
 
 /// A service ends when its supervisor is killed.
 async fn supervisor_killed(stage: &Stage) -> Outcome {
-    let run = stage.supervisor(Program { on_pipes: true, ..Program::default() }).await?;
+    let run = stage.stated_parent(Parent { on_pipes: true, ..Parent::default() }).await?;
     let up = run.until(|events| children(events).first().copied()).await;
     let pid = up.ok_or_else(|| Stop::Missing(format!("a service that was started; {}", state(&run))))?;
     // It has come up when it says so, if it is asked to, or else when it rests.

@@ -10,7 +10,7 @@ use crate::event::{Status, Who, children, shown};
 use crate::message::Lifetime;
 use crate::outcome::{Outcome, Stop};
 use crate::probe::service::numbers;
-use crate::stage::control::Supervisor;
+use crate::stage::stated::Parent;
 use crate::stage::{Run, Stage};
 use crate::subject::handover::{Descriptor, Hello, Kind, Order};
 
@@ -26,8 +26,8 @@ crate::cases::cases! {
 }
 
 /// What the service was given, once the supervisor has started it.
-async fn handed(stage: &Stage, how: Supervisor) -> Result<(Run, Hello), Stop> {
-    let run = stage.supervisor(how).await?;
+async fn handed(stage: &Stage, how: Parent) -> Result<(Run, Hello), Stop> {
+    let run = stage.stated_parent(how).await?;
     let started = run.until(|events| (!children(events).is_empty()).then_some(())).await;
     let hello = started.and_then(|()| run.hello(0));
     let hello = hello.ok_or_else(|| Stop::failure("a service that is started", state(&run)))?;
@@ -51,7 +51,7 @@ fn both(stage: &Stage, hello: &Hello) -> Result<(i32, i32), Stop> {
 
 /// A supervisor starts its service and tells it the numbers of two pipes.
 async fn starts(stage: &Stage) -> Outcome {
-    let (_run, hello) = handed(stage, Supervisor::played()).await?;
+    let (_run, hello) = handed(stage, Parent::played_deaf()).await?;
     let stated = &stage.suite.profile.control;
     match numbers(&hello, stated) {
         (Some(_), Some(_)) => Ok(()),
@@ -61,7 +61,7 @@ async fn starts(stage: &Stage) -> Outcome {
 
 /// Of the two pipes of a service one can only be read from, and the other only be written to.
 async fn one_way(stage: &Stage) -> Outcome {
-    let (_run, hello) = handed(stage, Supervisor::played()).await?;
+    let (_run, hello) = handed(stage, Parent::played_deaf()).await?;
     let (control, telling) = both(stage, &hello)?;
     for (number, reads) in [(control, true), (telling, false)] {
         let what = if reads { "read from" } else { "written to" };
@@ -83,7 +83,7 @@ async fn one_way(stage: &Stage) -> Outcome {
 
 /// A supervisor does not hand on its own end of the pipe that its service is stopped by.
 async fn own_ends(stage: &Stage) -> Outcome {
-    let (_run, hello) = handed(stage, Supervisor::played()).await?;
+    let (_run, hello) = handed(stage, Parent::played_deaf()).await?;
     let (control, _) = both(stage, &hello)?;
     let own = hello.descriptors.iter().find(|one| one.number == control);
     let own = own.ok_or_else(|| Stop::Missing(format!("something that is open as {control}")))?;
@@ -99,7 +99,7 @@ async fn own_ends(stage: &Stage) -> Outcome {
 
 /// A supervisor hands on its service's two ends, standard input and outputs, and nothing else.
 async fn nothing_else(stage: &Stage) -> Outcome {
-    let (_run, hello) = handed(stage, Supervisor::played()).await?;
+    let (_run, hello) = handed(stage, Parent::played_deaf()).await?;
     let (control, telling) = both(stage, &hello)?;
     let is_own = |number: i32| (0..=2).contains(&number) || number == control || number == telling;
     let others: Vec<_> = hello.descriptors.iter().filter(|one| !is_own(one.number)).collect();
@@ -118,7 +118,7 @@ async fn nothing_else(stage: &Stage) -> Outcome {
 /// A supervisor hands the arguments for its service on as they are, blanks and empty ones too.
 async fn arguments(stage: &Stage) -> Outcome {
     let given = ["--first", "two words", "", "$HOME", "-x"];
-    let how = Supervisor { arguments: given.iter().map(OsString::from).collect(), ..Supervisor::played() };
+    let how = Parent { arguments: given.iter().map(OsString::from).collect(), ..Parent::played_deaf() };
     let (_run, hello) = handed(stage, how).await?;
     let seen: Vec<_> = hello.argv.iter().skip(1).map(|arg| String::from_utf8_lossy(arg).into_owned()).collect();
     if seen.windows(given.len()).any(|some| some == given) {
@@ -129,7 +129,7 @@ async fn arguments(stage: &Stage) -> Outcome {
 
 /// A supervisor asks its service for lifetime events.
 async fn asks(stage: &Stage) -> Outcome {
-    let (_run, hello) = handed(stage, Supervisor::played()).await?;
+    let (_run, hello) = handed(stage, Parent::played_deaf()).await?;
     let events = &stage.suite.profile.control.events;
     let asked: Vec<_> = events.split_whitespace().map(|word| word.as_bytes().to_vec()).collect();
     if hello.argv[1..].windows(asked.len().max(1)).any(|some| some == asked) {
@@ -156,8 +156,7 @@ async fn says_nothing(stage: &Stage) -> Outcome {
 /// A supervisor whose service cannot be started names it, and does not exit with status 0.
 async fn missing(stage: &Stage) -> Outcome {
     const NAME: &str = "no-such-service";
-    let run =
-        stage.supervisor(Supervisor { service: Some(format!("./{NAME}").into()), ..Supervisor::default() }).await?;
+    let run = stage.stated_parent(Parent { child: Some(format!("./{NAME}").into()), ..Parent::default() }).await?;
     let status = must_end(&run, Who::Supervisor, "its start, without a service").await?;
     run.outputs_closed().await;
     let said = run.record.look(|events| String::from_utf8_lossy(&shown(events, None)).into_owned());

@@ -9,7 +9,7 @@ use crate::chunk::{Direction, STOP};
 use crate::event::{Event, Status, What, Who, ended, shown};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::plugin::Plugin;
-use crate::stage::plugin::Host;
+use crate::stage::stated::Parent;
 use crate::stage::{Run, Stage};
 
 crate::cases::cases! {
@@ -113,8 +113,7 @@ async fn waits(stage: &Stage) -> Outcome {
 
 /// A host that is told to end again and again ends a plugin that does not stop, by force if need be.
 async fn stubborn(stage: &Stage) -> Outcome {
-    let deaf = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM].map(|signal| signal as i32);
-    let (run, plugin) = played_in(stage, Host { played: Some(deaf.to_vec()), ..Host::default() }).await?;
+    let (run, plugin) = played_in(stage, Parent::played_deaf()).await?;
     for _ in 0..3 {
         if run.is_over() {
             break;

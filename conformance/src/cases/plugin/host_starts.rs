@@ -6,7 +6,7 @@ use crate::chunk::METADATA;
 use crate::event::{Status, Who, children, shown};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::plugin::{Plugin, numbers};
-use crate::stage::plugin::Host;
+use crate::stage::stated::Parent;
 use crate::stage::{Run, Stage};
 use crate::subject::handover::{Descriptor, Hello, Kind, Order};
 
@@ -22,7 +22,7 @@ crate::cases::cases! {
 
 /// What a plugin is given, once the host has started it.
 async fn handed(stage: &Stage) -> Result<(Run, Hello), Stop> {
-    let run = stage.host(Host::played()).await?;
+    let run = stage.stated_parent(Parent::played()).await?;
     let started = run.until(|events| (!children(events).is_empty()).then_some(())).await;
     let hello = started.and_then(|()| run.hello(0));
     let hello = hello.ok_or_else(|| Stop::failure("a plugin that is started", state(&run)))?;
@@ -91,7 +91,7 @@ async fn nothing_else(stage: &Stage) -> Outcome {
 
 /// A host asks its plugin what it is, with `GetMetadata`, before it asks anything else.
 async fn metadata_first(stage: &Stage) -> Outcome {
-    let run = stage.host(Host::played()).await?;
+    let run = stage.stated_parent(Parent::played()).await?;
     let plugin = Plugin::join(stage, &run).await?;
     let first = plugin.until(|chunks| chunks.first().cloned()).await;
     match first {
@@ -117,13 +117,13 @@ async fn fails(run: &Run, after: &str, name: &str) -> Outcome {
 /// A host whose plugin cannot be started names it, and does not exit with status 0.
 async fn missing(stage: &Stage) -> Outcome {
     const NAME: &str = "no-such-plugin";
-    let run = stage.host(Host { plugin: Some(format!("./{NAME}").into()), ..Host::default() }).await?;
+    let run = stage.stated_parent(Parent { child: Some(format!("./{NAME}").into()), ..Parent::default() }).await?;
     fails(&run, "its start, without a plugin", NAME).await
 }
 
 /// A host whose plugin ends before it has said what it is says so, and does not exit with status 0.
 async fn early_end(stage: &Stage) -> Outcome {
-    let run = stage.host(Host::played()).await?;
+    let run = stage.stated_parent(Parent::played()).await?;
     let mut plugin = Plugin::join(stage, &run).await?;
     plugin.run.until(|events| (!plugin.bytes_heard(events).is_empty()).then_some(())).await;
     plugin.end(Status::Exited(0))?;

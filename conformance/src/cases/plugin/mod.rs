@@ -27,7 +27,7 @@ const LARGE_BYTES: usize = 1 << 20;
 /// Every byte, and what would be a chunk if it stood alone.
 fn any_bytes() -> Vec<u8> {
     let all: Vec<u8> = (0..=255).collect();
-    [&b"\0\0 7\03\0echo 2\0ok"[..], &all, b" \0"].concat()
+    [&b"\x00\x00 7\x003\x00echo 2\x00ok"[..], &all, b" \0"].concat()
 }
 
 /// So many bytes, of which no two parts are alike.

@@ -5,17 +5,17 @@ use crate::chunk::Chunk;
 use crate::event::{Event, shown};
 use crate::outcome::Stop;
 use crate::probe::plugin::Plugin;
-use crate::stage::plugin::Host;
+use crate::stage::stated::Parent;
 use crate::stage::{Run, Stage};
 
 /// A host whose plugin the suite plays, and which has heard what that is.
 pub(super) async fn played(stage: &Stage) -> Result<(Run, Plugin), Stop> {
-    played_in(stage, Host::played()).await
+    played_in(stage, Parent::played()).await
 }
 
 /// The same with a host that is started in another way.
-pub(super) async fn played_in(stage: &Stage, how: Host) -> Result<(Run, Plugin), Stop> {
-    let run = stage.host(how).await?;
+pub(super) async fn played_in(stage: &Stage, how: Parent) -> Result<(Run, Plugin), Stop> {
+    let run = stage.stated_parent(how).await?;
     let plugin = Plugin::join(stage, &run).await?;
     // Most ask what it is. One that does not is not waited for any longer.
     plugin.within(run.patience() / 20, |chunks| (!chunks.is_empty()).then_some(())).await;

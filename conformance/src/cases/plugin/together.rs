@@ -6,7 +6,7 @@ use super::played::{ends_a_line, line};
 use crate::cases::steps::{must_end, state, status_text};
 use crate::event::{Status, Who};
 use crate::outcome::{Outcome, Stop};
-use crate::stage::plugin::Host;
+use crate::stage::stated::Parent;
 use crate::stage::{Run, Stage};
 
 crate::cases::cases! {
@@ -26,15 +26,15 @@ async fn shows(stage: &Stage, run: &Run, command: &str, text: &str) -> Outcome {
 }
 
 /// A host and its plugin, one call between which has been answered.
-async fn talking(stage: &Stage, how: Host) -> Result<Run, Stop> {
-    let run = stage.host(how).await?;
+async fn talking(stage: &Stage, how: Parent) -> Result<Run, Stop> {
+    let run = stage.stated_parent(how).await?;
     shows(stage, &run, &stage.suite.profile.plugin.echo, "hello there").await?;
     Ok(run)
 }
 
 /// A call that is typed to a host is answered by its plugin, and the answer shown.
 async fn call(stage: &Stage) -> Outcome {
-    talking(stage, Host::default()).await.map(drop)
+    talking(stage, Parent::default()).await.map(drop)
 }
 
 /// A plugin that is called asks its host, and its answer is what the host answered.
@@ -43,13 +43,13 @@ async fn back(stage: &Stage) -> Outcome {
     if back.is_empty() {
         return Err(Stop::NotApplicable("the profile names no command for which a plugin asks its host".into()));
     }
-    let run = stage.host(Host::default()).await?;
+    let run = stage.stated_parent(Parent::default()).await?;
     shows(stage, &run, back, "there and back").await
 }
 
 /// A host and its plugin both end when the host's input does, and with status 0.
 async fn stop(stage: &Stage) -> Outcome {
-    let run = talking(stage, Host::default()).await?;
+    let run = talking(stage, Parent::default()).await?;
     run.close_input().await?;
     for who in [Who::Host, Who::Plugin(0)] {
         let status = must_end(&run, who, "the end of the input").await?;
@@ -62,7 +62,7 @@ async fn stop(stage: &Stage) -> Outcome {
 
 /// A plugin ends when its host is killed.
 async fn host_killed(stage: &Stage) -> Outcome {
-    let run = talking(stage, Host { on_pipes: true, ..Host::default() }).await?;
+    let run = talking(stage, Parent { on_pipes: true, ..Parent::default() }).await?;
     run.signal(Who::Host, Signal::SIGKILL)?;
     must_end(&run, Who::Plugin(0), "its host was killed").await.map(drop)
 }
