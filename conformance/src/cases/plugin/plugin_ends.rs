@@ -2,7 +2,7 @@
 
 use super::{FIRST, answered, sent};
 use crate::cases::steps::must_end;
-use crate::chunk::{Chunk, METADATA, STOP};
+use crate::chunk::{Chunk, STOP};
 use crate::event::{Status, Who};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::host::{Host, Start};
@@ -21,7 +21,9 @@ crate::cases::cases! {
 /// A plugin that has come up.
 async fn up(stage: &Stage) -> Result<Host, Stop> {
     let host = Host::start(stage, Start::default()).await?;
-    answered(&host, FIRST, METADATA, "").await.map_err(|_| Stop::Missing("an answer to `GetMetadata`".into()))?;
+    let echo = &stage.suite.profile.plugin.echo;
+    let missing = |_| Stop::Missing(format!("an answer to `{echo}`; {}", sent(&host)));
+    answered(&host, FIRST, echo, "are you there?").await.map_err(missing)?;
     Ok(host)
 }
 
