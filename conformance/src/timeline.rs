@@ -4,8 +4,11 @@
 
 use std::fmt::Write as _;
 
+use serde::Deserialize as _;
+
 use crate::dialect::Symbol;
 use crate::event::{Event, Stream, What, signal_name};
+use crate::subject::handover::Hello;
 
 /// How many events, and how much of each, a transcript for people shows.
 const EVENTS_SHOWN: usize = 60;
@@ -115,8 +118,8 @@ pub(crate) fn line(what: &What) -> String {
         What::NotExecuted { who, error } => format!("{who} not executed: {error}"),
         What::Looked | What::Waited { .. } => String::new(),
         What::Answered { question, answer } => {
-            let answer = answer.to_string();
-            format!("{:<18} {question} {}", "seen", quoted(answer.as_bytes()))
+            let words = started_so(answer).unwrap_or_else(|| quoted(answer.to_string().as_bytes()));
+            format!("{:<18} {question} {words}", "seen")
         }
         What::ShownAll { stream } => format!("{:<18} closed", format!("{stream:?}").to_lowercase()),
         What::Flooded => "more was said than is kept; from here on nobody listens".to_owned(),
@@ -143,6 +146,14 @@ pub(crate) fn line(what: &What) -> String {
     }
 }
 
+/// With what a child was started, if that is what was answered.
+fn started_so(answer: &serde_json::Value) -> Option<String> {
+    let Hello { argv, descriptors, .. } = Hello::deserialize(answer).ok()?;
+    let arguments: Vec<_> = argv.iter().skip(1).map(|argument| quoted(argument)).collect();
+    let open: Vec<_> = descriptors.iter().map(|one| format!("{} {:?}", one.number, one.kind)).collect();
+    Some(format!("with the arguments {}; open are {}", arguments.join(" "), open.join(", ")))
+}
+
 /// Bytes as a person reads them, of which only the beginning is shown if they are many.
 pub(crate) fn quoted(bytes: &[u8]) -> String {
     beginning(bytes, bytes.len())
@@ -158,6 +169,7 @@ fn beginning(bytes: &[u8], length: usize) -> String {
 mod tests {
     use super::*;
     use crate::event::Who;
+    use crate::subject::handover::{Descriptor, Kind};
 
     fn shown_at(at_us: u64, text: &str) -> Event {
         Event { at_us, what: What::Shown { stream: Stream::Terminal, bytes: text.into() } }
@@ -171,6 +183,28 @@ mod tests {
         let expected = "    0.020  terminal           `one\\n`\n    0.020  terminal           `two\\n`\n    0.030  \
              terminal           `> `\n    0.040  typed              `exit\\n`\n    0.050  terminal           `bye`\n";
         assert_eq!(timeline(&pieces), expected);
+    }
+
+    #[test]
+    fn what_a_child_was_given_is_told_in_words() {
+        let end = Descriptor {
+            number: 3,
+            kind: Kind::Pipe,
+            readable: true,
+            writable: false,
+            nonblocking: false,
+            identity: (0, 0),
+            handed: true,
+        };
+        let argv = ["server", "--in", "3"].map(|word| word.as_bytes().to_vec()).into();
+        let hello = Hello { name: "server".into(), pid: 7, argv, env: Vec::new(), descriptors: vec![end] };
+        let answered = |answer| What::Answered { question: "how the server was started".into(), answer };
+        let told = line(&answered(serde_json::to_value(hello).unwrap()));
+        assert_eq!(
+            told,
+            "seen               how the server was started with the arguments `--in` `3`; open are 3 Pipe"
+        );
+        assert_eq!(line(&answered(true.into())), "seen               how the server was started `true`");
     }
 
     #[test]

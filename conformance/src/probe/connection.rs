@@ -59,15 +59,19 @@ impl Connection {
     /// happen.
     pub async fn send_bytes(&self, bytes: &[u8]) -> Result<bool, Stop> {
         self.run.record.push(What::Passed { to: self.subject, fd: self.into, bytes: bytes.to_vec() });
+        let mut failed = None;
         let sent = async {
-            let Some(says) = &self.says else { return Ok(false) };
+            let Some(says) = &self.says else { return false };
             match tokio::time::timeout(self.run.patience(), says.write_all(bytes)).await {
-                Ok(Err(error)) if error.raw_os_error() != Some(libc::EPIPE) => Err(error.to_string()),
-                sent => Ok(matches!(sent, Ok(Ok(())))),
+                Ok(Err(error)) if error.raw_os_error() != Some(libc::EPIPE) => {
+                    failed = Some(error);
+                    false
+                }
+                sent => matches!(sent, Ok(Ok(()))),
             }
         };
-        let sent = self.run.record.ask("all of it is taken", sent).await;
-        sent.map_err(Stop::Harness)
+        let taken = self.run.record.ask("all of it is taken", sent).await;
+        failed.map_or(Ok(taken), |error| Err(error.into()))
     }
 
     /// Sends a chunk so that each of its bytes is read apart.
