@@ -53,9 +53,10 @@ pub struct Chunk {
 }
 
 /// What follows the last whole chunk of a stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Tail {
     /// Nothing.
+    #[default]
     Nothing,
     /// So many bytes of another chunk.
     CutOff(usize),

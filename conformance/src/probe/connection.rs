@@ -1,12 +1,11 @@
 //! One side of a plugin connection, played by the suite: what it sends, what it hears, and what it answers out of courtesy while
 //! its case waits for something else. Whose side it is, and how the other one was started, it does not know.
 
-use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::chunk::{Chunk, Order, PING, Tail, cut};
-use crate::event::{Event, What, Who, passed};
+use crate::event::{Event, What, Who};
 use crate::forks;
 use crate::observe::terminal::Input;
 use crate::outcome::Stop;
@@ -33,8 +32,23 @@ pub struct Connection {
     pub repeat: String,
     /// None when nothing more is said.
     pub says: Option<Input>,
-    /// The chunks that were answered out of courtesy, by their place in what was heard.
-    pub answered: Mutex<BTreeSet<usize>>,
+    /// What was heard.
+    pub heard: Mutex<Heard>,
+}
+
+/// What the subject has sent, as far as it was looked at: each byte once, however often somebody waits for more.
+#[derive(Debug, Default)]
+pub struct Heard {
+    /// Events that were looked at.
+    events: usize,
+    /// Whole chunks.
+    pub chunks: Vec<Chunk>,
+    /// What follows them.
+    rest: Vec<u8>,
+    /// What that is.
+    pub tail: Tail,
+    /// Chunks for which it was decided whether they are answered out of courtesy.
+    decided: usize,
 }
 
 /// Whoever asks whether the other side is there hears that it is.
@@ -42,11 +56,20 @@ pub fn ping_answered(chunk: &Chunk) -> Option<Chunk> {
     chunk.is_request(PING).then(|| chunk.response(Vec::new()))
 }
 
+/// Nobody is left to read what is written; over a socket that is said in another way.
+fn is_gone(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EPIPE | libc::ECONNRESET))
+}
+
 /// What a wait came to.
 enum Next<T> {
     Seen(T),
-    Due(usize, Chunk),
+    /// These answers are due.
+    Due(Vec<Chunk>),
 }
+
+/// The most bytes in which something is looked for that is perhaps in no chunk.
+const BYTES_MAX: usize = 1 << 20;
 
 impl Connection {
     /// Sends chunks, all at once.
@@ -63,7 +86,7 @@ impl Connection {
         let sent = async {
             let Some(says) = &self.says else { return false };
             match tokio::time::timeout(self.run.patience(), says.write_all(bytes)).await {
-                Ok(Err(error)) if error.raw_os_error() != Some(libc::EPIPE) => {
+                Ok(Err(error)) if !is_gone(&error) => {
                     failed = Some(error);
                     false
                 }
@@ -80,7 +103,7 @@ impl Connection {
         self.run.record.push(What::Passed { to: self.subject, fd: self.into, bytes: bytes.clone() });
         let Some(says) = &self.says else { return Ok(()) };
         match tokio::time::timeout(self.run.patience(), says.write_apart(bytes.chunks(1))).await {
-            Ok(Err(error)) if error.raw_os_error() != Some(libc::EPIPE) => Err(error.into()),
+            Ok(Err(error)) if !is_gone(&error) => Err(error.into()),
             _ => Ok(()),
         }
     }
@@ -91,20 +114,51 @@ impl Connection {
         forks::close(self.says.take());
     }
 
-    /// All that the subject has sent.
-    pub fn heard(&self, events: &[Event]) -> (Vec<Chunk>, Tail) {
-        cut(&self.bytes_heard(events), self.order)
+    /// Bytes that the subject has sent, from one of these events on.
+    fn pieces<'a>(&self, events: &'a [Event], from: usize) -> impl Iterator<Item = &'a [u8]> {
+        let (to, from_fd) = (self.other(), self.from);
+        events.get(from..).unwrap_or_default().iter().filter_map(move |event| match &event.what {
+            What::Passed { to: t, fd, bytes } if *t == to && *fd == from_fd => Some(bytes.as_slice()),
+            _ => None,
+        })
     }
 
-    /// The bytes of it.
+    /// The side that the suite plays.
+    fn other(&self) -> Who {
+        if self.subject.number().is_some() { self.subject.parent() } else { self.subject.child(0) }
+    }
+
+    /// All that the subject has sent.
+    pub fn heard(&self, events: &[Event]) -> MutexGuard<'_, Heard> {
+        let mut heard = self.heard.lock().expect("not poisoned");
+        let from = heard.events;
+        heard.events = events.len().max(from);
+        let before = heard.rest.len();
+        self.pieces(events, from).for_each(|piece| heard.rest.extend_from_slice(piece));
+        // What comes after nonsense is none the better for it.
+        if heard.rest.len() > before && !matches!(heard.tail, Tail::Nonsense(_)) {
+            let (chunks, tail) = cut(&heard.rest, self.order);
+            let left = match &tail {
+                Tail::Nothing => 0,
+                Tail::CutOff(bytes) => *bytes,
+                Tail::Nonsense(_) => heard.rest.len(),
+            };
+            let whole = heard.rest.len() - left;
+            heard.rest.drain(..whole);
+            heard.chunks.extend(chunks);
+            heard.tail = tail;
+        }
+        heard
+    }
+
+    /// The first bytes of it, whatever they are.
     pub fn bytes_heard(&self, events: &[Event]) -> Vec<u8> {
-        let to = if self.subject.number().is_some() { self.subject.parent() } else { self.subject.child(0) };
-        passed(events, to, self.from)
+        self.pieces(events, 0).flatten().copied().take(BYTES_MAX).collect()
     }
 
     /// What has been heard so far.
     pub fn chunks(&self) -> Vec<Chunk> {
-        self.run.record.look(|events| self.heard(events).0)
+        self.run.record.look(|events| self.heard(events).chunks.clone())
     }
 
     /// Waits for what the subject sends, and answers meanwhile what is asked out of courtesy.
@@ -126,28 +180,23 @@ impl Connection {
         let deadline = Instant::now() + wait;
         loop {
             let look = |events: &[Event]| {
-                let (chunks, _) = self.heard(events);
-                let due = || self.due(&chunks).map(|(at, answer)| Next::Due(at, answer));
-                see(events, &chunks).map(Next::Seen).or_else(due)
+                let mut heard = self.heard(events);
+                see(events, &heard.chunks).map(Next::Seen).or_else(|| self.due(&mut heard).map(Next::Due))
             };
             match self.run.until_by(deadline, look).await? {
                 Next::Seen(seen) => return Some(seen),
-                Next::Due(at, answer) => self.answer(at, answer).await,
+                // A subject that does not take them is none that hears them.
+                Next::Due(answers) => drop(self.send(&answers).await),
             }
         }
     }
 
-    /// The first request that is to be answered out of courtesy, by its place, and the answer.
-    fn due(&self, chunks: &[Chunk]) -> Option<(usize, Chunk)> {
-        let answered = self.answered.lock().expect("not poisoned");
-        let mut all = chunks.iter().enumerate().filter(|(at, _)| !answered.contains(at));
-        all.find_map(|(at, chunk)| Some((at, (self.courtesy)(chunk, &self.repeat)?)))
-    }
-
-    async fn answer(&self, at: usize, answer: Chunk) {
-        self.answered.lock().expect("not poisoned").insert(at);
-        // A subject that does not take it is none that hears it.
-        let _ = self.send(&[answer]).await;
+    /// The answers that are due out of courtesy, once.
+    fn due(&self, heard: &mut Heard) -> Option<Vec<Chunk>> {
+        let undecided = std::mem::replace(&mut heard.decided, heard.chunks.len());
+        let answer = |chunk| (self.courtesy)(chunk, &self.repeat);
+        let answers: Vec<_> = heard.chunks[undecided..].iter().filter_map(answer).collect();
+        (!answers.is_empty()).then_some(answers)
     }
 
     /// Lets the subject, the process of this id, come to rest, with every courtesy: until all its threads sleep, or it has
@@ -156,10 +205,10 @@ impl Connection {
         let deadline = Instant::now() + self.run.patience() / 2;
         loop {
             self.run.asleep(pid, deadline).await;
-            let due = self.run.record.look(|events| self.due(&self.heard(events).0));
+            let due = self.run.record.look(|events| self.due(&mut self.heard(events)));
             match due {
-                Some((at, answer)) if self.run.record.answer("there is time", || Instant::now() < deadline) => {
-                    self.answer(at, answer).await;
+                Some(answers) if self.run.record.answer("there is time", || Instant::now() < deadline) => {
+                    drop(self.send(&answers).await);
                 }
                 _ => return,
             }

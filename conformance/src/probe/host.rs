@@ -68,7 +68,7 @@ impl Host {
             courtesy: if how.refuses_pings { kind_but_for_pings } else { kind },
             repeat: stated.repeat.clone(),
             says: Some(Input::new(says.into())?),
-            answered: Mutex::default(),
+            heard: Mutex::default(),
         };
         let mut host = Host { connection, hears: Some(hears.into()) };
         if !how.unread {

@@ -45,7 +45,7 @@ impl Plugin {
             courtesy: kind,
             repeat: stated.repeat.clone(),
             says: Some(Input::new(says)?),
-            answered: Mutex::default(),
+            heard: Mutex::default(),
         }))
     }
 

@@ -9,6 +9,7 @@ use crate::chunk::{Chunk, Direction, Tail};
 use crate::dialect::find;
 use crate::event::shown;
 use crate::outcome::{Outcome, Stop};
+use crate::probe::connection::Heard;
 use crate::probe::plugin::Plugin;
 use crate::stage::Stage;
 
@@ -35,8 +36,8 @@ async fn chunks(stage: &Stage) -> Outcome {
     type_call(stage, &run, "one", "some text").await?;
     plugin.until_seen(|events, _| find(&plugin.bytes_heard(events), b"some text").map(drop)).await;
     plugin.rests().await;
-    let (chunks, tail) = plugin.run.record.look(|events| plugin.heard(events));
-    if tail == Tail::Nothing && !chunks.is_empty() {
+    let is_whole = |heard: &Heard| heard.tail == Tail::Nothing && !heard.chunks.is_empty();
+    if plugin.run.record.look(|events| is_whole(&plugin.heard(events))) {
         return Ok(());
     }
     Err(Stop::failure("one whole chunk after the other, and nothing after the last", sent(&plugin)))

@@ -69,13 +69,13 @@ fn words(chunk: &Chunk) -> String {
 
 /// What the subject has sent last, but for pings, and how it is.
 fn sent(side: &Connection) -> String {
-    let (chunks, tail) = side.run.record.look(|events| side.heard(events));
-    let others: Vec<_> = chunks.iter().filter(|chunk| !chunk.is_request(PING)).collect();
+    let heard = side.run.record.look(|events| side.heard(events));
+    let others: Vec<_> = heard.chunks.iter().filter(|chunk| !chunk.is_request(PING)).collect();
     let mut said: Vec<_> = others[others.len().saturating_sub(3)..].iter().map(|chunk| words(chunk)).collect();
-    match tail {
+    match &heard.tail {
         Tail::Nothing => {}
         Tail::CutOff(bytes) => said.push(format!("{bytes} bytes that are no whole chunk")),
-        Tail::Nonsense(bytes) => said.push(format!("what is no chunk, {}", text(&bytes))),
+        Tail::Nonsense(bytes) => said.push(format!("what is no chunk, {}", text(bytes))),
     }
     let said = if said.is_empty() { "nothing".to_owned() } else { said.join(", then ") };
     format!("last was sent: {said}; {}", state(&side.run))

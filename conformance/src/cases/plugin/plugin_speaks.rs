@@ -5,6 +5,7 @@ use crate::cases::steps::state;
 use crate::chunk::{Chunk, METADATA, Tail};
 use crate::dialect::find;
 use crate::outcome::{Outcome, Stop};
+use crate::probe::connection::Heard;
 use crate::probe::host::{Host, Start};
 use crate::stage::Stage;
 
@@ -54,8 +55,8 @@ async fn chunks(stage: &Stage) -> Outcome {
     let host = asked(stage, Start::default()).await?;
     says_it(&host).await?;
     host.rests().await;
-    let (chunks, tail) = host.run.record.look(|events| host.heard(events));
-    if tail == Tail::Nothing && !chunks.is_empty() {
+    let is_whole = |heard: &Heard| heard.tail == Tail::Nothing && !heard.chunks.is_empty();
+    if host.run.record.look(|events| is_whole(&host.heard(events))) {
         return Ok(());
     }
     Err(Stop::failure("one whole chunk after the other, and nothing after the last", sent(&host)))
