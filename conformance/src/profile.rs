@@ -132,6 +132,30 @@ impl Default for Plugin {
 }
 
 impl Plugin {
+    /// What is wrong with it, if anything is: what would make every program fail, whatever it does.
+    fn problem(&self) -> Option<String> {
+        let host = self.host.join(" ");
+        let parts = [
+            ("host", &host, "{plugin}"),
+            ("numbers", &self.numbers, "{reads}"),
+            ("numbers", &self.numbers, "{writes}"),
+            ("call", &self.call, "{command}"),
+            ("call", &self.call, "{text}"),
+            ("notify", &self.notify, "{command}"),
+            ("notify", &self.notify, "{text}"),
+            ("shows", &self.shows, "{text}"),
+        ];
+        let lacks = parts.into_iter().find(|(_, form, part)| !form.contains(part));
+        let commands = [("echo", &self.echo), ("repeat", &self.repeat), ("fail", &self.fail), ("back", &self.back)];
+        let is_command = |command: &str| command.bytes().all(|byte| byte > b' ');
+        let wrong = commands.into_iter().find(|(_, command)| !is_command(command));
+        let missing = commands[..2].iter().find(|(_, command)| command.is_empty());
+        let lacks = lacks.map(|(name, form, part)| format!("{name}: expected {part} in it, found `{form}`"));
+        lacks
+            .or_else(|| wrong.map(|(name, command)| format!("{name}: expected no blanks in it, found `{command}`")))
+            .or_else(|| missing.map(|(name, _)| format!("{name}: expected a command, found none")))
+    }
+
     fn is_usual(&self) -> bool {
         *self == Plugin::default()
     }
@@ -191,6 +215,9 @@ impl Profile {
         let mut profile: Profile = toml::from_str(&text).map_err(|e| format!("profile {}: {e}", path.display()))?;
         if profile.name.is_empty() {
             profile.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        }
+        if let Some(problem) = profile.plugin.problem() {
+            return Err(format!("profile {}: [plugin] {problem}", path.display()));
         }
         let all = requirements();
         // A typing error here would grade what was to be left out, and nobody would notice.

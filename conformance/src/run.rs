@@ -324,7 +324,7 @@ async fn cases_of(
                 running.spawn(async move { Judged::kept(requirement, graded, kept) });
                 continue;
             }
-            let settled = settled(&requirement, &done);
+            let settled = settled(&requirement, &done, &options.pair);
             running.spawn(one(suite.clone(), lesson.clone(), requirement, graded, settled));
         }
         let judged = tokio::select! {
@@ -366,12 +366,18 @@ async fn one(
 }
 
 /// The verdict on a requirement whose case need not run.
-fn settled(requirement: &Requirement, done: &HashMap<String, Judged>) -> Option<Verdict> {
+fn settled(requirement: &Requirement, done: &HashMap<String, Judged>, pair: &Pair) -> Option<Verdict> {
     if let Some(reason) = &requirement.untestable {
         return Some(Verdict::Untestable { reason: reason.clone() });
     }
     if !requirement.platforms.contains(&Platform::HERE) {
         return Some(Verdict::NotApplicable { reason: "not on this operating system".to_owned() });
     }
-    requirement.after.iter().find_map(|id| done.get(id)?.verdict.keeps_from(id))
+    let before = || requirement.after.iter().filter_map(|id| Some((id, &done.get(id)?.verdict)));
+    // Where there is no parent at all, nothing else keeps it from being judged.
+    let no_parent = Verdict::NotApplicable { reason: pair.no_parent() };
+    if before().any(|(_, verdict)| *verdict == no_parent) {
+        return Some(no_parent);
+    }
+    before().find_map(|(id, verdict)| verdict.keeps_from(id))
 }

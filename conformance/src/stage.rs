@@ -89,8 +89,7 @@ impl Stage {
 
     /// The program that starts the other.
     fn parent(&self) -> Result<&Path, Stop> {
-        let family = self.suite.pair.family;
-        let none = || Stop::NotApplicable(format!("a {} is judged and no {}", family.child(), family.parent()));
+        let none = || Stop::NotApplicable(self.suite.pair.no_parent());
         self.suite.pair.parent.as_deref().ok_or_else(none)
     }
 

@@ -42,6 +42,11 @@ impl Pair {
         let parent = self.parent.iter().map(|path| (self.family.parent(), path.as_path()));
         parent.chain([(self.family.child(), self.child.as_path())])
     }
+
+    /// Why nothing of a parent is judged, where there is none.
+    pub fn no_parent(&self) -> String {
+        format!("a {} is judged and no {}", self.family.child(), self.family.parent())
+    }
 }
 
 /// What all cases of a run share.

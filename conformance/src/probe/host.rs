@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
 use super::connection::{Connection, ping_answered};
-use crate::chunk::{Chunk, Direction, PING};
+use crate::chunk::{Chunk, Direction, METADATA, PING};
 use crate::event::Who;
 use crate::observe::terminal::{Input, read_passing};
 use crate::outcome::Stop;
@@ -13,6 +13,9 @@ use crate::stage::Stage;
 
 /// The numbers that a plugin is told, of what it reads from and of what it writes to. They are not those that come first.
 const TOLD: (i32, i32) = (5, 6);
+
+/// The number of the request with which it is asked what it is.
+pub const GREETING: u64 = 1 << 19;
 
 /// Where it reads and writes when it is told none.
 const STANDARD: (i32, i32) = (0, 1);
@@ -71,6 +74,8 @@ impl Host {
             heard: Mutex::default(),
         };
         let mut host = Host { connection, hears: Some(hears.into()) };
+        // As a host of the published library does, before anything else.
+        host.send(&[Chunk::request(GREETING, METADATA, "")]).await?;
         if !how.unread {
             host.read()?;
         }

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use super::connection::{Connection, ping_answered};
 use crate::chunk::{Chunk, METADATA};
 use crate::event::{Status, Who, children};
-use crate::observe::terminal::{Input, read_passing};
+use crate::observe::terminal::{Input, Reader, read_passing};
 use crate::outcome::Stop;
 use crate::profile;
 use crate::stage::{Run, Stage};
@@ -16,7 +16,10 @@ use crate::subject::handover::{Hello, Order};
 const ABOUT: &str = r#"{"Cmd":"probe","Help":"whatever is asked"}"#;
 
 /// A plugin that says what the suite says.
-pub struct Plugin(Connection);
+pub struct Plugin {
+    connection: Connection,
+    reader: Option<Reader>,
+}
 
 /// As a plugin that says what it is; what else is answered its case decides.
 fn kind(chunk: &Chunk, _: &str) -> Option<Chunk> {
@@ -32,11 +35,13 @@ impl Plugin {
         let hello = run.hello(0).ok_or_else(|| missing("no plugin was started"))?;
         let stated = &stage.suite.profile.plugin;
         let (reads, writes) = numbers(&hello, stated);
-        let ends = (run.take_end(0, reads), run.take_end(0, writes));
+        let hears = run.take_end(0, reads).ok_or_else(|| missing("the plugin was given no such pipes"))?;
+        // Of two numbers that are one both ways lead through one end.
+        let says = if writes == reads { Some(hears.try_clone()?) } else { run.take_end(0, writes) };
         run.drop_ends(0);
-        let (Some(hears), Some(says)) = ends else { return Err(missing("the plugin was given no such pipes")) };
-        read_passing(run.record.clone(), hears, Who::Plugin(0), reads)?;
-        Ok(Plugin(Connection {
+        let says = says.ok_or_else(|| missing("the plugin was given no such pipes"))?;
+        let reader = read_passing(run.record.clone(), hears, Who::Plugin(0), reads)?;
+        let connection = Connection {
             run: run.clone(),
             subject: Who::Host,
             into: writes,
@@ -46,22 +51,28 @@ impl Plugin {
             repeat: stated.repeat.clone(),
             says: Some(Input::new(says)?),
             heard: Mutex::default(),
-        }))
+        };
+        Ok(Plugin { connection, reader: Some(reader) })
     }
 
     /// Lets the host come to rest, once it was told what the plugin is.
     pub async fn rests(&self) {
-        self.0.rests(self.run.pid).await;
+        self.connection.rests(self.run.pid).await;
     }
 
-    /// Ends so: its pipes end with it.
-    pub fn end(&mut self, status: Status) -> Result<(), Stop> {
+    /// Ends so, and both its pipes with it.
+    pub async fn end(&mut self, status: Status) -> Result<(), Stop> {
         let order = match status {
             Status::Exited(status) => Order::Exit(status),
             Status::Killed(signal) => Order::Raise(signal),
         };
-        self.0.close();
-        Ok(self.run.order(0, &order)?)
+        self.run.order(0, &order)?;
+        let ended = self.run.ended(Who::Plugin(0)).await;
+        self.connection.close();
+        if let Some(reader) = self.reader.take() {
+            reader.close().await;
+        }
+        ended.map(drop).ok_or_else(|| Stop::TooSlow("for the plugin that the suite plays to end".into()))
     }
 }
 
@@ -69,13 +80,13 @@ impl Deref for Plugin {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        &self.0
+        &self.connection
     }
 }
 
 impl DerefMut for Plugin {
     fn deref_mut(&mut self) -> &mut Connection {
-        &mut self.0
+        &mut self.connection
     }
 }
 

@@ -19,7 +19,8 @@ pub struct Service {
     control: i32,
     /// The number of the pipe that it tells of itself through.
     telling: i32,
-    reader: Reader,
+    /// None when it is gone.
+    reader: Option<Reader>,
     /// None when it tells nothing more.
     told: Option<Input>,
 }
@@ -39,7 +40,7 @@ impl Service {
         run.drop_ends(0);
         let (Some(hears), Some(tells)) = ends else { return Err(missing("the service was given no such pipes")) };
         let reader = read_passing(run.record.clone(), hears, Who::Service(0), control)?;
-        Ok(Service { run: run.clone(), control, telling, reader, told: Some(Input::new(tells)?) })
+        Ok(Service { run: run.clone(), control, telling, reader: Some(reader), told: Some(Input::new(tells)?) })
     }
 
     /// Tells something, as far as the supervisor takes it.
@@ -76,21 +77,27 @@ impl Service {
     /// The order to stop has come, be it noted yet or not.
     pub fn is_stopped(&self) -> bool {
         let has_ended = || {
-            let mut look = [PollFd::new(self.reader.end.get_ref().as_fd(), PollFlags::POLLIN)];
+            let Some(reader) = &self.reader else { return true };
+            let mut look = [PollFd::new(reader.end.get_ref().as_fd(), PollFlags::POLLIN)];
             let looked = poll(&mut look, PollTimeout::ZERO);
             looked.is_ok() && look[0].revents().is_some_and(|seen| seen.contains(PollFlags::POLLHUP))
         };
         self.run.record.answer("whether its pipe has ended", has_ended)
     }
 
-    /// Ends so, as a service does that has told all: its pipes end with it.
-    pub fn end(&mut self, status: Status) -> Result<(), Stop> {
+    /// Ends so, as a service does that has told all: both its pipes end with it.
+    pub async fn end(&mut self, status: Status) -> Result<(), Stop> {
         let order = match status {
             Status::Exited(status) => Order::Exit(status),
             Status::Killed(signal) => Order::Raise(signal),
         };
         self.fall_silent();
-        Ok(self.run.order(0, &order)?)
+        self.run.order(0, &order)?;
+        let ended = self.run.ended(Who::Service(0)).await;
+        if let Some(reader) = self.reader.take() {
+            reader.close().await;
+        }
+        ended.map(drop).ok_or_else(|| Stop::TooSlow("for the service that the suite plays to end".into()))
     }
 }
 

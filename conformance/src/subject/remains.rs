@@ -20,8 +20,15 @@ use crate::observe::process::{self, Watch, reap, signal};
 pub struct Remain {
     /// Its process id; 0 of whoever is known to be there and was not found.
     pub pid: i32,
-    /// Its command line, as far as it can be read.
+    /// Its command line, as far as it can be read; nothing if it is about to be gone.
     pub command: String,
+}
+
+impl Remain {
+    /// It ends by itself: it has no memory any more, and runs none of its program.
+    pub fn is_going(&self) -> bool {
+        self.command.is_empty()
+    }
 }
 
 /// What one look at every process found.
@@ -71,7 +78,11 @@ fn is_marked(folder: &SessionFolder, mark: &[u8], pid: i32) -> Option<bool> {
 
 fn command(pid: i32) -> String {
     let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&command).trim_end_matches('\0').replace('\0', " ")
+    let command = String::from_utf8_lossy(&command).trim_end_matches('\0').replace('\0', " ");
+    // Who has memory may have written over what stood there; elsewhere nobody can look.
+    let has_memory = || std::fs::read(format!("/proc/{pid}/statm")).is_ok_and(|pages| !pages.starts_with(b"0 "));
+    let is_unknown = command.is_empty() && (cfg!(not(target_os = "linux")) || has_memory());
+    if is_unknown { "without a command line".to_owned() } else { command }
 }
 
 /// The same, and whoever is there and not found, by what the init or the control group says.

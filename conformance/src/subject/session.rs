@@ -382,8 +382,9 @@ impl Session {
         };
         if over {
             outlived.extend(found);
+            outlived.retain(|remain| !remain.is_going());
             outlived.sort_by_key(|remain| remain.pid);
-            outlived.dedup();
+            outlived.dedup_by_key(|remain| remain.pid);
         }
         // The end of the terminal's last user ends the reading; a pipe that something still holds does not.
         let readers: Vec<_> = self.readers.lock().expect("not poisoned").drain(..).collect();

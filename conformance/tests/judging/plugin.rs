@@ -25,6 +25,13 @@ fn a_plugin_is_judged_without_a_host() {
         all_are(&run, "plugin", "pass");
         assert!(run.stdout.starts_with("plugin    /"), "{}", run.stdout);
     }
+    // Whatever is wrong with it, a host that is not there is not judged.
+    let pair = bench.folder().join("pair");
+    write_program(&pair.join("plugin"), "#!/bin/sh\nexec true\n");
+    let run = judged(Family::Plugin, &bench, &pair, &["--timeout-scale", "0.2"]);
+    all_are(&run, "host", "not_applicable");
+    all_are(&run, "connection", "not_applicable");
+    assert_eq!(run.status, 1, "{}", run.stdout);
 }
 
 fn with_profile(bench: &Bench, pair: &Path, text: &str, args: &[&str]) -> Judgement {
@@ -55,6 +62,33 @@ fn the_order_of_parts_and_the_wiring_are_those_of_the_profile() {
             all_are(&run, "plugin.id", "blocked");
             all_are(&run, "host.answer", "blocked");
         }
+    }
+}
+
+#[test]
+fn a_profile_by_which_every_program_would_fail_is_refused() {
+    let bench = bench();
+    let pair = bench.copy_of_programs(&reference(), &Family::Plugin.file_names());
+    for (text, expected) in [
+        ("host = []", "host: expected {plugin} in it, found ``"),
+        ("numbers = '--in {reads}'", "numbers: expected {writes} in it, found `--in {reads}`"),
+        ("call = 'do {command}'", "call: expected {text} in it, found `do {command}`"),
+        ("shows = 'x'", "shows: expected {text} in it, found `x`"),
+        ("echo = ''", "echo: expected a command, found none"),
+        ("back = 'a b'", "back: expected no blanks in it, found `a b`"),
+    ] {
+        let profile = bench.folder().join("profile.toml");
+        std::fs::write(&profile, format!("[plugin]\n{text}")).unwrap();
+        let output = bench
+            .suite()
+            .args(["--family", "plugin", "--bin"])
+            .arg(&pair)
+            .arg("--profile")
+            .arg(&profile)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && said.contains(&format!("[plugin] {expected}")), "{text}: {said}");
     }
 }
 

@@ -69,7 +69,7 @@ async fn waits(stage: &Stage) -> Outcome {
             format!("it has ended; {}", state(&run)),
         ));
     }
-    service.end(Status::Exited(0))?;
+    service.end(Status::Exited(0)).await?;
     must_end(&run, Who::Supervisor, "its service").await.map(drop)
 }
 
@@ -77,7 +77,7 @@ async fn waits(stage: &Stage) -> Outcome {
 async fn status(stage: &Stage) -> Outcome {
     for end in [Status::Exited(0), Status::Exited(3), Status::Killed(Signal::SIGKILL as i32)] {
         let (run, mut service) = played(stage).await?;
-        service.end(end)?;
+        service.end(end).await?;
         let status = must_end(&run, Who::Supervisor, &format!("its service ({end})")).await?;
         let is_well = status == Some(Status::Exited(0));
         if is_well != (end == Status::Exited(0)) {
@@ -93,7 +93,7 @@ async fn death(stage: &Stage) -> Outcome {
     let (run, mut service) = played(stage).await?;
     ready(&run).await;
     let before = shown_bytes(&run);
-    service.end(Status::Killed(Signal::SIGKILL as i32))?;
+    service.end(Status::Killed(Signal::SIGKILL as i32)).await?;
     must_end(&run, Who::Supervisor, "the death of its service").await?;
     run.outputs_closed().await;
     let said = run.record.look(|events| shown(events, None).split_off(before));
@@ -107,7 +107,7 @@ async fn death(stage: &Stage) -> Outcome {
 async fn reaps(stage: &Stage) -> Outcome {
     let (run, mut service) = played(stage).await?;
     ready(&run).await;
-    service.end(Status::Exited(0))?;
+    service.end(Status::Exited(0)).await?;
     must_end(&run, Who::Supervisor, "its service").await?;
     let asked = |event: &Event| match event.what {
         What::Waited { who: Who::Supervisor, for_any } => Some(for_any),

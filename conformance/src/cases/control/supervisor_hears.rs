@@ -76,7 +76,7 @@ async fn shown_alike(stage: &Stage, how: &str, parts: impl Fn(&[u8]) -> Vec<Vec<
         Stop::Failure { .. } => shows_nothing(),
         other => other,
     })?;
-    service.end(Status::Exited(0))?;
+    service.end(Status::Exited(0)).await?;
     let (run, service) = played(stage).await?;
     let told: Vec<u8> = up(stage).into_iter().flat_map(Lifetime::encoded).collect();
     let parts = parts(&told);
@@ -203,7 +203,7 @@ async fn malformed(stage: &Stage) -> Outcome {
 async fn cut_off(stage: &Stage) -> Outcome {
     let whole = {
         let (run, mut service) = played(stage).await?;
-        service.end(Status::Exited(0))?;
+        service.end(Status::Exited(0)).await?;
         must_end(&run, Who::Supervisor, "its service").await?;
         run.outputs_closed().await;
         run.record.look(|events| shown(events, None))
@@ -211,7 +211,7 @@ async fn cut_off(stage: &Stage) -> Outcome {
     let (run, mut service) = played(stage).await?;
     let event = up(stage)[0].encoded();
     service.tell(&event[..event.len() - 1]).await?;
-    service.end(Status::Exited(0))?;
+    service.end(Status::Exited(0)).await?;
     let status = must_end(&run, Who::Supervisor, "its service").await?;
     run.outputs_closed().await;
     let said = run.record.look(|events| shown(events, None));

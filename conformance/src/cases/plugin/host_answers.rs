@@ -1,7 +1,7 @@
 //! What a host answers its plugin, and what it does not, with the suite in the plugin's place.
 
 use super::played::played;
-use super::{FIRST, answered, any_bytes, has_bytes, large, sent, words};
+use super::{FIRST, WIDE, answered, any_bytes, has_bytes, large, sent, words};
 use crate::chunk::{Chunk, ERROR, PING};
 use crate::outcome::{Outcome, Stop};
 use crate::stage::Stage;
@@ -9,6 +9,7 @@ use crate::stage::Stage;
 crate::cases::cases! {
     "host.answers" => answers,
     "host.bytes" => bytes,
+    "host.wide" => wide,
     "host.large" => large_buffer,
     "host.many" => many,
     "host.unanswered" => unanswered,
@@ -36,6 +37,12 @@ async fn answers(stage: &Stage) -> Outcome {
 async fn bytes(stage: &Stage) -> Outcome {
     let (_run, plugin) = played(stage).await?;
     has_bytes(&answered(&plugin, FIRST, &stage.suite.profile.plugin.repeat, any_bytes()).await?, &any_bytes())
+}
+
+/// A host answers a request whose number takes 63 bits under that number.
+async fn wide(stage: &Stage) -> Outcome {
+    let (_run, plugin) = played(stage).await?;
+    has_bytes(&answered(&plugin, WIDE, &stage.suite.profile.plugin.repeat, "there").await?, b"there")
 }
 
 /// A host takes and sends a megabyte at once.

@@ -2,9 +2,9 @@
 
 use nix::sys::signal::Signal;
 
-use super::played::{call, played, played_in};
+use super::played::{call, fails, played, played_in};
 use super::sent;
-use crate::cases::steps::{must_end, state, status_text, text};
+use crate::cases::steps::{must_end, state, status_text};
 use crate::chunk::{Direction, STOP};
 use crate::event::{Event, Status, What, Who, ended, shown};
 use crate::outcome::{Outcome, Stop};
@@ -26,18 +26,6 @@ fn shown_bytes(run: &Run) -> usize {
     run.record.look(|events| shown(events, None).len())
 }
 
-/// A host comes to its end, has said something since, and fails.
-async fn fails(run: &Run, after: &str, before: usize) -> Outcome {
-    let status = must_end(run, Who::Host, after).await?;
-    run.outputs_closed().await;
-    let said = run.record.look(|events| shown(events, None).split_off(before));
-    if said.iter().any(u8::is_ascii_alphanumeric) && status != Some(Status::Exited(0)) {
-        return Ok(());
-    }
-    let expected = format!("words, and an exit status that is not 0, after {after}");
-    Err(Stop::failure(expected, format!("{}; {}", status_text(status), text(&said))))
-}
-
 /// A host whose plugin dies while calls are under way says so, and ends with a status other than 0.
 async fn plugin_dies(stage: &Stage) -> Outcome {
     let (run, mut plugin) = played(stage).await?;
@@ -46,7 +34,7 @@ async fn plugin_dies(stage: &Stage) -> Outcome {
     }
     plugin.rests().await;
     let before = shown_bytes(&run);
-    plugin.end(Status::Killed(Signal::SIGKILL as i32))?;
+    plugin.end(Status::Killed(Signal::SIGKILL as i32)).await?;
     fails(&run, "the death of its plugin", before).await
 }
 
@@ -71,7 +59,7 @@ async fn nonsense(stage: &Stage) -> Outcome {
     let before = shown_bytes(&run);
     plugin.send_bytes(b"Hello\0there\0are you in?\0\n").await?;
     told_to_stop(&plugin, "what is no chunk").await?;
-    plugin.end(Status::Exited(0))?;
+    plugin.end(Status::Exited(0)).await?;
     fails(&run, "what is no chunk", before).await
 }
 
@@ -103,7 +91,7 @@ async fn waits(stage: &Stage) -> Outcome {
     if run.is_over() {
         return Err(Stop::failure("a host that ends after its plugin", format!("it has ended; {}", state(&run))));
     }
-    plugin.end(Status::Exited(0))?;
+    plugin.end(Status::Exited(0)).await?;
     let status = must_end(&run, Who::Host, "its plugin").await?;
     if status == Some(Status::Exited(0)) {
         return Ok(());

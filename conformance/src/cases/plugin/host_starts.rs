@@ -1,5 +1,8 @@
 //! How a host starts its plugin, with the suite in the plugin's place.
 
+use std::time::Instant;
+
+use super::played::fails;
 use super::{sent, words};
 use crate::cases::steps::{must_end, state, status_text, text};
 use crate::chunk::METADATA;
@@ -101,24 +104,18 @@ async fn metadata_first(stage: &Stage) -> Outcome {
     }
 }
 
-/// Of a host that comes to its end, the end and what it said: words, and a status that is not 0.
-async fn fails(run: &Run, after: &str, name: &str) -> Outcome {
-    let status = must_end(run, Who::Host, after).await?;
-    run.outputs_closed().await;
-    let said = run.record.look(|events| String::from_utf8_lossy(&shown(events, None)).into_owned());
-    if said.contains(name) && said.contains(char::is_alphanumeric) && !matches!(status, Some(Status::Exited(0))) {
-        return Ok(());
-    }
-    let named = if name.is_empty() { String::new() } else { format!(" that name {name}") };
-    let expected = format!("words{named}, and an exit status that is not 0, after {after}");
-    Err(Stop::failure(expected, format!("{}; {}", status_text(status), text(said.as_bytes()))))
-}
-
 /// A host whose plugin cannot be started names it, and does not exit with status 0.
 async fn missing(stage: &Stage) -> Outcome {
     const NAME: &str = "no-such-plugin";
     let run = stage.stated_parent(Parent { child: Some(format!("./{NAME}").into()), ..Parent::default() }).await?;
-    fails(&run, "its start, without a plugin", NAME).await
+    let status = must_end(&run, Who::Host, "its start, without a plugin").await?;
+    run.outputs_closed().await;
+    let said = run.record.look(|events| String::from_utf8_lossy(&shown(events, None)).into_owned());
+    if said.contains(NAME) && !matches!(status, Some(Status::Exited(0))) {
+        return Ok(());
+    }
+    let expected = format!("words that name {NAME}, and an exit status that is not 0");
+    Err(Stop::failure(expected, format!("{}; {}", status_text(status), text(said.as_bytes()))))
 }
 
 /// A host whose plugin ends before it has said what it is says so, and does not exit with status 0.
@@ -126,6 +123,9 @@ async fn early_end(stage: &Stage) -> Outcome {
     let run = stage.stated_parent(Parent::played()).await?;
     let mut plugin = Plugin::join(stage, &run).await?;
     plugin.run.until(|events| (!plugin.bytes_heard(events).is_empty()).then_some(())).await;
-    plugin.end(Status::Exited(0))?;
-    fails(&run, "the early end of its plugin", "").await
+    // What it has to say before that it says before that.
+    run.asleep(run.pid, Instant::now() + run.patience() / 2).await;
+    let before = run.record.look(|events| shown(events, None).len());
+    plugin.end(Status::Exited(0)).await?;
+    fails(&run, "the early end of its plugin", before).await
 }

@@ -18,8 +18,11 @@ pub(super) mod plugin_ends;
 pub(super) mod plugin_speaks;
 pub(super) mod together;
 
-/// The number of the suite's first request: so early no other side has come to it.
-const FIRST: u64 = 1001;
+/// The number of the suite's first request but for the greeting. Few count from there, and after some more it takes another bit.
+const FIRST: u64 = (1 << 20) - 15;
+
+/// A number that no shorter one can stand for.
+const WIDE: u64 = i64::MAX as u64;
 
 /// More than pipes hold.
 const LARGE_BYTES: usize = 1 << 20;
@@ -49,10 +52,16 @@ async fn answered(side: &Connection, id: u64, command: &str, buffer: impl Into<V
 
 /// Fails unless a response has these bytes.
 fn has_bytes(answer: &Chunk, expected: &[u8]) -> Result<(), Stop> {
-    if answer.buffer == expected && !answer.is_error() {
+    let seen = &answer.buffer;
+    if seen == expected && !answer.is_error() {
         return Ok(());
     }
-    Err(Stop::failure(format!("a response with {}", text(expected)), words(answer)))
+    // Of many bytes nobody sees in which they differ.
+    let alike = seen.iter().zip(expected).take_while(|(one, other)| one == other).count();
+    let where_from = if alike < 20 { String::new() } else { format!("alike up to byte {alike}, ") };
+    let lengths = if seen.len() == expected.len() { String::new() } else { format!("{} bytes, ", seen.len()) };
+    let expected = format!("a response with {} bytes, {}", expected.len(), text(expected));
+    Err(Stop::failure(expected, format!("{lengths}{where_from}{}", words(answer))))
 }
 
 /// A chunk as a person reads it.
@@ -67,7 +76,7 @@ fn words(chunk: &Chunk) -> String {
     format!("a {kind} of number {}, {command}, with {}", chunk.id, text(&chunk.buffer))
 }
 
-/// What the subject has sent last, but for pings, and how it is.
+/// What the subject has sent last, but for pings, and how the session is.
 fn sent(side: &Connection) -> String {
     let heard = side.run.record.look(|events| side.heard(events));
     let others: Vec<_> = heard.chunks.iter().filter(|chunk| !chunk.is_request(PING)).collect();
@@ -78,5 +87,6 @@ fn sent(side: &Connection) -> String {
         Tail::Nonsense(bytes) => said.push(format!("what is no chunk, {}", text(bytes))),
     }
     let said = if said.is_empty() { "nothing".to_owned() } else { said.join(", then ") };
-    format!("last was sent: {said}; {}", state(&side.run))
+    let flood = if side.run.record.is_flooded() { ", and more than is kept (--max-output)" } else { "" };
+    format!("the {} sent {said}{flood}; {}", side.subject, state(&side.run))
 }

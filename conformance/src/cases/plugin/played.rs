@@ -1,9 +1,10 @@
 //! Steps of cases in which the suite plays the plugin of a host.
 
 use super::sent;
+use crate::cases::steps::{must_end, status_text, text};
 use crate::chunk::Chunk;
-use crate::event::{Event, shown};
-use crate::outcome::Stop;
+use crate::event::{Event, Status, Who, shown};
+use crate::outcome::{Outcome, Stop};
 use crate::probe::plugin::Plugin;
 use crate::stage::stated::Parent;
 use crate::stage::{Run, Stage};
@@ -62,4 +63,16 @@ pub(super) async fn must_show(stage: &Stage, plugin: &Plugin, command: &str, ans
     let expected = line(&stage.suite.profile.plugin.shows, command, answer);
     let shown = plugin.until_seen(|events, _| ends_a_line(events, &expected).then_some(())).await;
     shown.ok_or_else(|| Stop::failure(format!("a line `{expected}` is shown"), sent(plugin)))
+}
+
+/// A host comes to its end, has said something since, and fails.
+pub(super) async fn fails(run: &Run, after: &str, before: usize) -> Outcome {
+    let status = must_end(run, Who::Host, after).await?;
+    run.outputs_closed().await;
+    let said = run.record.look(|events| shown(events, None).split_off(before));
+    if said.iter().any(u8::is_ascii_alphanumeric) && status != Some(Status::Exited(0)) {
+        return Ok(());
+    }
+    let expected = format!("words, and an exit status that is not 0, after {after}");
+    Err(Stop::failure(expected, format!("{}; {}", status_text(status), text(&said))))
 }

@@ -83,10 +83,11 @@ fn failing(stage: &Stage) -> Result<&str, Stop> {
     Some(fail.as_str()).filter(|fail| !fail.is_empty()).ok_or_else(none)
 }
 
-/// A plugin does not answer a one-way message that fails.
+/// A plugin does not answer a one-way message that fails, nor one of a command that it does not know, and goes on.
 async fn error_one_way(stage: &Stage) -> Outcome {
     let host = Host::start(stage, Start::default()).await?;
-    host.send(&[Chunk::one_way(FIRST, failing(stage)?, "to nobody")]).await?;
+    let unknown = Chunk::one_way(FIRST + 1, "no.such.command", "to nobody");
+    host.send(&[Chunk::one_way(FIRST, failing(stage)?, "to nobody"), unknown]).await?;
     let all = all_done(stage, &host).await?;
     match all.iter().find(|chunk| chunk.is_error() && chunk.direction != Direction::Request) {
         None => Ok(()),
@@ -106,7 +107,7 @@ async fn unknown_response(stage: &Stage) -> Outcome {
     let host = Host::start(stage, Start::default()).await?;
     host.send(&[Chunk::request(FIRST, "echo", "").response("unasked")]).await?;
     let all = all_done(stage, &host).await?;
-    match all.iter().find(|chunk| chunk.id == FIRST || find(&chunk.buffer, b"unasked").is_some()) {
+    match all.iter().find(|chunk| chunk.answers(FIRST) || find(&chunk.buffer, b"unasked").is_some()) {
         None => Ok(()),
         Some(answer) => Err(Stop::failure("nothing is said to a response that nobody waits for", words(answer))),
     }

@@ -33,9 +33,14 @@ async fn asking(stage: &Stage, texts: &[&str]) -> Result<(Host, Vec<Chunk>), Sto
         chunks.iter().find(|chunk| chunk.is_request(&stated.repeat) && chunk.buffer == text.as_bytes()).cloned()
     };
     let asked = host.until(|chunks| texts.iter().map(|text| of(chunks, text)).collect::<Option<Vec<_>>>()).await;
-    let expected =
-        || format!("{} requests of `{}`, with what was sent with `{}`", texts.len(), stated.repeat, stated.back);
-    let asked = asked.ok_or_else(|| Stop::failure(expected(), sent(&host)))?;
+    let expected = || format!("{} of `{}`, with what was sent with `{}`", texts.len(), stated.repeat, stated.back);
+    let Some(asked) = asked else {
+        let some = host.chunks().iter().any(|chunk| chunk.is_request(&stated.repeat));
+        return Err(match some {
+            true => Stop::NotApplicable("it asks its host for one thing after the other".into()),
+            false => Stop::failure(expected(), sent(&host)),
+        });
+    };
     Ok((host, asked))
 }
 
@@ -92,11 +97,16 @@ async fn refused(stage: &Stage) -> Outcome {
     if answer.is_error() { Ok(()) } else { Err(Stop::failure("an error, as its host answered", words(&answer))) }
 }
 
-/// A plugin asks its host from time to time whether it is there, with `cmd.ping`.
+/// A plugin asks its host again and again whether it is there, with `cmd.ping`.
 async fn pings(stage: &Stage) -> Outcome {
     let host = Host::start(stage, Start::default()).await?;
-    let asked = host.until(|chunks| chunks.iter().any(|chunk| chunk.is_request(PING)).then_some(())).await;
-    asked.ok_or_else(|| Stop::failure(format!("a request of `{PING}`"), sent(&host)))
+    let pings = |chunks: &[Chunk]| chunks.iter().filter(|chunk| chunk.is_request(PING)).count();
+    for which in ["a request", "a second request"] {
+        let before = pings(&host.chunks());
+        let asked = host.until(|chunks| (pings(chunks) > before).then_some(())).await;
+        asked.ok_or_else(|| Stop::failure(format!("{which} of `{PING}`"), sent(&host)))?;
+    }
+    Ok(())
 }
 
 /// A plugin whose `cmd.ping` is answered with an error ends.

@@ -1,12 +1,12 @@
 //! Where and in what form a plugin speaks, alone, with the suite as its host.
 
-use super::{FIRST, LARGE_BYTES, answered, any_bytes, has_bytes, large, response, sent, words};
+use super::{FIRST, LARGE_BYTES, WIDE, answered, any_bytes, has_bytes, large, response, sent, words};
 use crate::cases::steps::state;
 use crate::chunk::{Chunk, METADATA, Tail};
 use crate::dialect::find;
 use crate::outcome::{Outcome, Stop};
 use crate::probe::connection::Heard;
-use crate::probe::host::{Host, Start};
+use crate::probe::host::{GREETING, Host, Start};
 use crate::stage::Stage;
 
 crate::cases::cases! {
@@ -22,6 +22,7 @@ crate::cases::cases! {
     "plugin.large" => large_buffer,
     "plugin.split" => split,
     "plugin.full" => full,
+    "plugin.wide" => wide,
 }
 
 const TEXT: &str = "hello, plugin";
@@ -36,7 +37,7 @@ async fn asked(stage: &Stage, how: Start) -> Result<Host, Stop> {
 /// What was sent comes back, in whatever form.
 async fn says_it(host: &Host) -> Outcome {
     let comes = host.until_seen(|events, _| find(&host.bytes_heard(events), TEXT.as_bytes()).map(drop)).await;
-    let expected = || format!("`{TEXT}`, which it was sent, comes out of what is {}", host.from);
+    let expected = || format!("`{TEXT}`, which it was sent, comes out of descriptor {}", host.from);
     comes.ok_or_else(|| Stop::failure(expected(), sent(host)))
 }
 
@@ -65,7 +66,7 @@ async fn chunks(stage: &Stage) -> Outcome {
 /// A plugin answers `GetMetadata` with a JSON object of texts.
 async fn metadata(stage: &Stage) -> Outcome {
     let host = Host::start(stage, Start::default()).await?;
-    let answer = answered(&host, FIRST, METADATA, "").await?;
+    let answer = response(&host, GREETING, &format!("`{METADATA}`")).await?;
     let object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&answer.buffer);
     if !answer.is_error() && object.is_ok_and(|object| object.values().all(serde_json::Value::is_string)) {
         return Ok(());
@@ -130,6 +131,12 @@ async fn split(stage: &Stage) -> Outcome {
     let host = Host::start(stage, Start::default()).await?;
     host.send_bytewise(&Chunk::request(FIRST, &stage.suite.profile.plugin.echo, TEXT)).await?;
     has_bytes(&response(&host, FIRST, "a request that came a byte at a time").await?, TEXT.as_bytes())
+}
+
+/// A plugin answers a request whose number takes 63 bits under that number.
+async fn wide(stage: &Stage) -> Outcome {
+    let host = Host::start(stage, Start::default()).await?;
+    has_bytes(&answered(&host, WIDE, &stage.suite.profile.plugin.echo, TEXT).await?, TEXT.as_bytes())
 }
 
 /// A plugin whose answers nobody reads yet takes further requests, a megabyte of them, and answers each.
