@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 
 use super::played::{call, fails, played, played_in};
-use super::sent;
+use super::{NONSENSE, out_of_range, sent};
 use crate::cases::steps::{must_end, state, status_text};
 use crate::chunk::{Direction, STOP};
 use crate::event::{Event, Status, What, Who, ended, shown};
@@ -15,9 +15,11 @@ use crate::stage::{Run, Stage};
 crate::cases::cases! {
     "host.plugin-dies" => plugin_dies,
     "host.nonsense" => nonsense,
+    "host.range" => range,
     "host.stop" => stop,
     "host.says-stop" => says_stop,
     "host.waits" => waits,
+    "host.stop-in-call" => stop_in_call,
     "host.stubborn" => stubborn,
 }
 
@@ -53,14 +55,28 @@ async fn told_to_stop(plugin: &Plugin, after: &str) -> Outcome {
     told.await.ok_or_else(|| Stop::failure(expected(), sent(plugin)))
 }
 
-/// A host that is sent what is no chunk says so, gives its plugin up, and ends with a status other than 0.
-async fn nonsense(stage: &Stage) -> Outcome {
+/// A host that is sent this gives its plugin up and fails.
+async fn given_up(stage: &Stage, what: &str, bytes: &[u8]) -> Outcome {
     let (run, mut plugin) = played(stage).await?;
     let before = shown_bytes(&run);
-    plugin.send_bytes(b"Hello\0there\0are you in?\0\n").await?;
-    told_to_stop(&plugin, "what is no chunk").await?;
+    plugin.send_bytes(bytes).await?;
+    told_to_stop(&plugin, what).await?;
     plugin.end(Status::Exited(0)).await?;
-    fails(&run, "what is no chunk", before).await
+    fails(&run, what, before).await
+}
+
+/// A host that is sent what is no chunk says so, gives its plugin up, and ends with a status other than 0.
+async fn nonsense(stage: &Stage) -> Outcome {
+    given_up(stage, "what is no chunk", NONSENSE).await
+}
+
+/// A host that is sent a number beyond 64 bits, or a direction that there is not, says so, gives its plugin up, and ends with a
+/// status other than 0.
+async fn range(stage: &Stage) -> Outcome {
+    for (what, bytes) in out_of_range() {
+        given_up(stage, what, &bytes).await?;
+    }
+    Ok(())
 }
 
 /// A host whose input ends tells its plugin to stop, by `cmd.stop` or by the end of what that reads from.
@@ -97,6 +113,15 @@ async fn waits(stage: &Stage) -> Outcome {
         return Ok(());
     }
     Err(Stop::failure("exit status 0 after a plugin that was stopped and ended well", status_text(status)))
+}
+
+/// A host that is told to end by SIGTERM while a call has no answer tells its plugin to stop all the same.
+async fn stop_in_call(stage: &Stage) -> Outcome {
+    let (run, plugin) = played(stage).await?;
+    call(stage, &plugin, "one").await?;
+    plugin.rests().await;
+    run.signal(Who::Host, Signal::SIGTERM)?;
+    told_to_stop(&plugin, "SIGTERM, while a call has no answer").await
 }
 
 /// A host that is told to end again and again ends a plugin that does not stop, by force if need be.

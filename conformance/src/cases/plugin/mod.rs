@@ -38,6 +38,15 @@ fn large() -> Vec<u8> {
     (0u64..).flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).take(LARGE_BYTES).collect()
 }
 
+/// What is no chunk, and no beginning of one.
+const NONSENSE: &[u8] = b"Hello\0there\0are you in?\0\n";
+
+/// What would be chunks if there were such numbers.
+fn out_of_range() -> [(&'static str, Vec<u8>); 2] {
+    let number = [&[b'9'; 30][..], b"\x002\x00echo 1\x00x"].concat();
+    [("a number of 30 digits", number), ("direction 9", b"1001\x009\x00echo 1\x00x".to_vec())]
+}
+
 /// The response to the request of this number, which must come.
 async fn response(side: &Connection, id: u64, to: &str) -> Result<Chunk, Stop> {
     let answer = side.until(|chunks| chunks.iter().find(|chunk| chunk.answers(id)).cloned()).await;

@@ -1,6 +1,6 @@
 //! What ends a plugin, alone, with the suite as its host.
 
-use super::{FIRST, answered, sent};
+use super::{FIRST, NONSENSE, answered, out_of_range, sent};
 use crate::cases::steps::must_end;
 use crate::chunk::{Chunk, STOP};
 use crate::event::{Status, Who};
@@ -11,6 +11,7 @@ use crate::stage::Stage;
 crate::cases::cases! {
     "plugin.stop" => stop,
     "plugin.stop-status" => stop_status,
+    "plugin.stop-in-call" => stop_in_call,
     "plugin.host-gone" => host_gone,
     "plugin.host-gone-in-call" => host_gone_in_call,
     "plugin.cut-off" => cut_off,
@@ -53,16 +54,29 @@ async fn host_gone(stage: &Stage) -> Outcome {
     must_end(&host.run, Who::Plugin(0), "the end of what it reads from").await.map(drop)
 }
 
-/// A plugin ends when what it reads from does, while it waits for an answer too.
-async fn host_gone_in_call(stage: &Stage) -> Outcome {
+/// A plugin that has asked its host for something, and has no answer.
+async fn waiting(stage: &Stage) -> Result<Host, Stop> {
     let stated = &stage.suite.profile.plugin;
     if stated.back.is_empty() {
         return Err(Stop::NotApplicable("the profile names no command for which it asks its host".into()));
     }
-    let mut host = up(stage).await?;
+    let host = up(stage).await?;
     host.send(&[Chunk::request(FIRST + 1, &stated.back, "there")]).await?;
     let asked = host.until(|chunks| chunks.iter().any(|chunk| chunk.is_request(&stated.repeat)).then_some(())).await;
     asked.ok_or_else(|| Stop::Missing(format!("a request of `{}`; {}", stated.repeat, sent(&host))))?;
+    Ok(host)
+}
+
+/// A plugin that waits for an answer that never comes ends when it is sent `cmd.stop`.
+async fn stop_in_call(stage: &Stage) -> Outcome {
+    let host = waiting(stage).await?;
+    host.send(&[Chunk::one_way(FIRST + 2, STOP, "")]).await?;
+    must_end(&host.run, Who::Plugin(0), "`cmd.stop`, while it waits for an answer").await.map(drop)
+}
+
+/// A plugin ends when what it reads from does, while it waits for an answer too.
+async fn host_gone_in_call(stage: &Stage) -> Outcome {
+    let mut host = waiting(stage).await?;
     host.close();
     must_end(&host.run, Who::Plugin(0), "the end of what it reads from, while it waits for an answer").await.map(drop)
 }
@@ -90,11 +104,13 @@ async fn given_up(stage: &Stage, what: &str, bytes: &[u8]) -> Outcome {
 
 /// A plugin that is sent what is no chunk ends, and does not exit with status 0.
 async fn nonsense(stage: &Stage) -> Outcome {
-    given_up(stage, "what is no chunk", b"Hello\0there\0are you in?\0\n").await
+    given_up(stage, "what is no chunk", NONSENSE).await
 }
 
 /// A plugin that is sent a number beyond 64 bits, or a direction that there is not, ends, and does not exit with status 0.
 async fn range(stage: &Stage) -> Outcome {
-    given_up(stage, "a number of 30 digits", &[&[b'9'; 30][..], b"\x002\0echo 1\0x"].concat()).await?;
-    given_up(stage, "direction 9", b"1001\x009\0echo 1\0x").await
+    for (what, bytes) in out_of_range() {
+        given_up(stage, what, &bytes).await?;
+    }
+    Ok(())
 }
