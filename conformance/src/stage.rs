@@ -1,7 +1,7 @@
 //! What a case works with: what its run shares, and sessions that end with the case.
 //!
-//! A stage belongs to one case. How the subjects of a family are started is in a file for each; what should happen then is not
-//! known here.
+//! A stage belongs to one case. How a pair is started whose dialect is learned is in a file, and how those are whose command lines
+//! are stated in another; what should happen then is not known here.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;

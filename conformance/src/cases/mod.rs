@@ -12,6 +12,7 @@ mod command;
 mod control;
 mod descriptor;
 mod end;
+mod handed;
 mod json;
 mod operation;
 mod payload_to_server;

@@ -254,6 +254,11 @@ pub(super) async fn with_grandchild(stage: &Stage) -> Result<Run, Stop> {
     stage.start(Watchdog { with_grandchild: true, ..Watchdog::default() }).await
 }
 
+/// How much was shown so far.
+pub(super) fn shown_bytes(run: &Run) -> usize {
+    run.record.look(|events| shown(events, None).len())
+}
+
 /// Waits until the words are shown anywhere.
 pub(super) async fn shows(run: &Run, words: &str) -> bool {
     run.until(|events| find(&shown(events, None), words.as_bytes()).map(drop)).await.is_some()

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::steps::{must_close, not_learned, played, played_in, shows, state, text, with_changed};
+use super::steps::{must_close, not_learned, played, played_in, shown_bytes, shows, state, text, with_changed};
 use crate::dialect::{find, times};
 use crate::event::{Event, Who, shown};
 use crate::outcome::{Outcome, Stop};
@@ -292,10 +292,6 @@ async fn reply_unasked(stage: &Stage) -> Outcome {
 /// What is shown after this much had been.
 fn shown_since(run: &Run, before: usize) -> Vec<u8> {
     run.record.look(|events| shown(events, None).split_off(before))
-}
-
-fn shown_bytes(run: &Run) -> usize {
-    run.record.look(|events| shown(events, None).len())
 }
 
 /// A reply with the op of another command is told, and what it holds is not shown.

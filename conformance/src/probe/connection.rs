@@ -12,7 +12,7 @@ use crate::outcome::Stop;
 use crate::stage::Run;
 
 /// What is answered to a request while a case waits; nothing to one that the case is about.
-pub type Courtesy = fn(&Chunk, &str) -> Option<Chunk>;
+pub type Courtesy = Box<dyn Fn(&Chunk) -> Option<Chunk> + Send + Sync>;
 
 /// One side of a connection.
 pub struct Connection {
@@ -28,8 +28,6 @@ pub struct Connection {
     pub order: Order,
     /// What is answered out of courtesy.
     pub courtesy: Courtesy,
-    /// The command for which a plugin asks a host.
-    pub repeat: String,
     /// None when nothing more is said.
     pub says: Option<Input>,
     /// What was heard.
@@ -163,20 +161,16 @@ impl Connection {
 
     /// Waits for what the subject sends, and answers meanwhile what is asked out of courtesy.
     pub async fn until<T>(&self, mut see: impl FnMut(&[Chunk]) -> Option<T>) -> Option<T> {
-        self.within(self.run.patience(), &mut see).await
-    }
-
-    /// The same for another time.
-    pub async fn within<T>(&self, wait: Duration, mut see: impl FnMut(&[Chunk]) -> Option<T>) -> Option<T> {
-        self.until_in(wait, |_, chunks| see(chunks)).await
+        self.until_seen(|_, chunks| see(chunks)).await
     }
 
     /// Waits for anything, likewise.
     pub async fn until_seen<T>(&self, see: impl FnMut(&[Event], &[Chunk]) -> Option<T>) -> Option<T> {
-        self.until_in(self.run.patience(), see).await
+        self.within(self.run.patience(), see).await
     }
 
-    async fn until_in<T>(&self, wait: Duration, mut see: impl FnMut(&[Event], &[Chunk]) -> Option<T>) -> Option<T> {
+    /// Waits so long at most, likewise.
+    pub async fn within<T>(&self, wait: Duration, mut see: impl FnMut(&[Event], &[Chunk]) -> Option<T>) -> Option<T> {
         let deadline = Instant::now() + wait;
         loop {
             let look = |events: &[Event]| {
@@ -194,17 +188,15 @@ impl Connection {
     /// The answers that are due out of courtesy, once.
     fn due(&self, heard: &mut Heard) -> Option<Vec<Chunk>> {
         let undecided = std::mem::replace(&mut heard.decided, heard.chunks.len());
-        let answer = |chunk| (self.courtesy)(chunk, &self.repeat);
-        let answers: Vec<_> = heard.chunks[undecided..].iter().filter_map(answer).collect();
+        let answers: Vec<_> = heard.chunks[undecided..].iter().filter_map(&self.courtesy).collect();
         (!answers.is_empty()).then_some(answers)
     }
 
-    /// Lets the subject, the process of this id, come to rest, with every courtesy: until all its threads sleep, or it has
-    /// ended, or for long.
-    pub async fn rests(&self, pid: i32) {
+    /// Lets the subject come to rest, with every courtesy: until all its threads sleep, or it has ended, or for long.
+    pub async fn rests(&self) {
         let deadline = Instant::now() + self.run.patience() / 2;
         loop {
-            self.run.asleep(pid, deadline).await;
+            self.run.asleep(self.run.pid, deadline).await;
             let due = self.run.record.look(|events| self.due(&mut self.heard(events)));
             match due {
                 Some(answers) if self.run.record.answer("there is time", || Instant::now() < deadline) => {

@@ -4,8 +4,8 @@ use std::ops::{Deref, DerefMut};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
-use super::connection::{Connection, ping_answered};
-use crate::chunk::{Chunk, Direction, METADATA, PING};
+use super::connection::{Connection, Courtesy, ping_answered};
+use crate::chunk::{Chunk, Direction, METADATA};
 use crate::event::Who;
 use crate::observe::terminal::{Input, read_passing};
 use crate::outcome::Stop;
@@ -38,16 +38,14 @@ pub struct Host {
 }
 
 /// As a host that knows `repeat` and nothing else; whether that is answered its case decides.
-fn kind(chunk: &Chunk, repeat: &str) -> Option<Chunk> {
-    let other = || {
-        let is_other = chunk.direction == Direction::Request && chunk.command != repeat.as_bytes();
-        is_other.then(|| chunk.refused("there is no such command"))
-    };
-    ping_answered(chunk).or_else(other)
-}
-
-fn kind_but_for_pings(chunk: &Chunk, repeat: &str) -> Option<Chunk> {
-    if chunk.is_request(PING) { Some(chunk.refused("there is no such command")) } else { kind(chunk, repeat) }
+fn kind(repeat: String, refuses_pings: bool) -> Courtesy {
+    Box::new(move |chunk| {
+        let other = || {
+            let is_other = chunk.direction == Direction::Request && chunk.command != repeat.as_bytes();
+            is_other.then(|| chunk.refused("there is no such command"))
+        };
+        if refuses_pings { other() } else { ping_answered(chunk).or_else(other) }
+    })
 }
 
 impl Host {
@@ -68,8 +66,7 @@ impl Host {
             into: reads,
             from: writes,
             order: stated.order,
-            courtesy: if how.refuses_pings { kind_but_for_pings } else { kind },
-            repeat: stated.repeat.clone(),
+            courtesy: kind(stated.repeat.clone(), how.refuses_pings),
             says: Some(Input::new(says.into())?),
             heard: Mutex::default(),
         };
@@ -89,11 +86,6 @@ impl Host {
             read_passing(self.run.record.clone(), hears, Who::Host, self.from)?;
         }
         Ok(())
-    }
-
-    /// Lets the plugin come to rest.
-    pub async fn rests(&self) {
-        self.connection.rests(self.run.pid).await;
     }
 }
 

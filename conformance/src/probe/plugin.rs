@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use super::connection::{Connection, ping_answered};
 use crate::chunk::{Chunk, METADATA};
-use crate::event::{Status, Who, children};
+use crate::event::{Status, Who};
 use crate::observe::terminal::{Input, Reader, read_passing};
 use crate::outcome::Stop;
 use crate::profile;
@@ -22,7 +22,7 @@ pub struct Plugin {
 }
 
 /// As a plugin that says what it is; what else is answered its case decides.
-fn kind(chunk: &Chunk, _: &str) -> Option<Chunk> {
+fn kind(chunk: &Chunk) -> Option<Chunk> {
     ping_answered(chunk).or_else(|| chunk.is_request(METADATA).then(|| chunk.response(ABOUT)))
 }
 
@@ -30,9 +30,7 @@ impl Plugin {
     /// Takes the held plugin's ends once the host has started it.
     pub async fn join(stage: &Stage, run: &Run) -> Result<Self, Stop> {
         let missing = |what: &str| Stop::Missing(format!("{what} where the suite should play it"));
-        let started = run.until(|events| (!children(events).is_empty()).then_some(())).await;
-        started.ok_or_else(|| missing("no plugin was started"))?;
-        let hello = run.hello(0).ok_or_else(|| missing("no plugin was started"))?;
+        let hello = run.first_child().await.ok_or_else(|| missing("no plugin was started"))?;
         let stated = &stage.suite.profile.plugin;
         let (reads, writes) = numbers(&hello, stated);
         let hears = run.take_end(0, reads).ok_or_else(|| missing("the plugin was given no such pipes"))?;
@@ -47,26 +45,16 @@ impl Plugin {
             into: writes,
             from: reads,
             order: stated.order,
-            courtesy: kind,
-            repeat: stated.repeat.clone(),
+            courtesy: Box::new(kind),
             says: Some(Input::new(says)?),
             heard: Mutex::default(),
         };
         Ok(Plugin { connection, reader: Some(reader) })
     }
 
-    /// Lets the host come to rest, once it was told what the plugin is.
-    pub async fn rests(&self) {
-        self.connection.rests(self.run.pid).await;
-    }
-
     /// Ends so, and both its pipes with it.
     pub async fn end(&mut self, status: Status) -> Result<(), Stop> {
-        let order = match status {
-            Status::Exited(status) => Order::Exit(status),
-            Status::Killed(signal) => Order::Raise(signal),
-        };
-        self.run.order(0, &order)?;
+        self.run.order(0, &Order::end(status))?;
         let ended = self.run.ended(Who::Plugin(0)).await;
         self.connection.close();
         if let Some(reader) = self.reader.take() {

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::event::{Event, Status, What, Who, children, passed};
+use crate::event::{Event, Status, What, Who, passed};
 use crate::forks;
 use crate::observe::terminal::{Input, Reader, read_passing};
 use crate::outcome::Stop;
@@ -29,9 +29,7 @@ impl Service {
     /// Takes the held service's ends once the supervisor has started it.
     pub async fn join(stage: &Stage, run: &Run) -> Result<Self, Stop> {
         let missing = |what: &str| Stop::Missing(format!("{what} where the suite should play it"));
-        let started = run.until(|events| (!children(events).is_empty()).then_some(())).await;
-        started.ok_or_else(|| missing("no service was started"))?;
-        let hello = run.hello(0).ok_or_else(|| missing("no service was started"))?;
+        let hello = run.first_child().await.ok_or_else(|| missing("no service was started"))?;
         let stated = &stage.suite.profile.control;
         let (Some(control), Some(telling)) = numbers(&hello, stated) else {
             return Err(missing("the service was not told the numbers of two pipes"));
@@ -87,12 +85,8 @@ impl Service {
 
     /// Ends so, as a service does that has told all: both its pipes end with it.
     pub async fn end(&mut self, status: Status) -> Result<(), Stop> {
-        let order = match status {
-            Status::Exited(status) => Order::Exit(status),
-            Status::Killed(signal) => Order::Raise(signal),
-        };
         self.fall_silent();
-        self.run.order(0, &order)?;
+        self.run.order(0, &Order::end(status))?;
         let ended = self.run.ended(Who::Service(0)).await;
         if let Some(reader) = self.reader.take() {
             reader.close().await;

@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::limits::Limits;
+use crate::event::Status;
 
 /// The most descriptors that one message carries.
 pub const DESCRIPTORS_MAX: usize = 64;
@@ -94,6 +95,16 @@ pub enum Order {
     Alone,
     /// Ask how the confined program ended, which it has, and answer with the raw status.
     Reap,
+}
+
+impl Order {
+    /// To end so.
+    pub fn end(status: Status) -> Self {
+        match status {
+            Status::Exited(status) => Order::Exit(status),
+            Status::Killed(signal) => Order::Raise(signal),
+        }
+    }
 }
 
 /// What became of an order to become a program.

@@ -280,6 +280,12 @@ impl Session {
         }
     }
 
+    /// Waits until the first child is started, and says what it was given.
+    pub async fn first_child(&self) -> Option<Hello> {
+        self.until(|events| (!crate::event::children(events).is_empty()).then_some(())).await?;
+        self.hello(0)
+    }
+
     /// What the `n`th stand-in in the server's place was given.
     pub fn hello(&self, n: usize) -> Option<Hello> {
         let live = || self.shared.starts.lock().expect("not poisoned").get(n).map(|s| s.hello.clone());

@@ -27,10 +27,6 @@ pub(super) fn up(stage: &Stage) -> Vec<Lifetime> {
     tasks.map(|task| Lifetime::Startup(task.id)).chain([Lifetime::Complete]).collect()
 }
 
-pub(super) fn shown_bytes(run: &Run) -> usize {
-    run.record.look(|events| shown(events, None).len())
-}
-
 /// Waits until more is shown than before, in words and up to a line's end, and says what.
 pub(super) async fn more_shown(run: &Run, before: usize) -> Option<String> {
     let more = |events: &[Event]| shown(events, None).split_off(before);

@@ -2,8 +2,8 @@
 
 use nix::sys::signal::Signal;
 
-use super::played::{more_shown, played, ready, shown_bytes};
-use crate::cases::steps::{must_end, state, status_text, text};
+use super::played::{more_shown, played, ready};
+use crate::cases::steps::{must_end, shown_bytes, state, status_text, text};
 use crate::event::{Event, Status, What, Who, ended, shown};
 use crate::message::Lifetime;
 use crate::outcome::{Outcome, Stop};

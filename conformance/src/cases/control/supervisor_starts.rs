@@ -5,14 +5,15 @@ use std::ffi::OsString;
 use nix::sys::signal::Signal;
 
 use super::played::{played, ready, up};
-use crate::cases::steps::{must_end, state, status_text, text};
-use crate::event::{Status, Who, children, shown};
+use crate::cases::handed::{handed, missing_is_named, nothing_but};
+use crate::cases::steps::{state, text};
+use crate::event::Who;
 use crate::message::Lifetime;
 use crate::outcome::{Outcome, Stop};
 use crate::probe::service::numbers;
+use crate::stage::Stage;
 use crate::stage::stated::Parent;
-use crate::stage::{Run, Stage};
-use crate::subject::handover::{Descriptor, Hello, Kind, Order};
+use crate::subject::handover::{Descriptor, Hello, Kind};
 
 crate::cases::cases! {
     "supervise.starts" => starts,
@@ -23,18 +24,6 @@ crate::cases::cases! {
     "supervise.asks" => asks,
     "supervise.says-nothing" => says_nothing,
     "supervise.missing" => missing,
-}
-
-/// What the service was given, once the supervisor has started it.
-async fn handed(stage: &Stage, how: Parent) -> Result<(Run, Hello), Stop> {
-    let run = stage.stated_parent(how).await?;
-    let started = run.until(|events| (!children(events).is_empty()).then_some(())).await;
-    let hello = started.and_then(|()| run.hello(0));
-    let hello = hello.ok_or_else(|| Stop::failure("a service that is started", state(&run)))?;
-    // That is all that it is there for.
-    run.drop_ends(0);
-    run.order(0, &Order::Exit(0))?;
-    Ok((run, hello))
 }
 
 /// The arguments of a service as a person reads them.
@@ -99,20 +88,9 @@ async fn own_ends(stage: &Stage) -> Outcome {
 
 /// A supervisor hands on its service's two ends, standard input and outputs, and nothing else.
 async fn nothing_else(stage: &Stage) -> Outcome {
-    let (_run, hello) = handed(stage, Parent::played_deaf()).await?;
+    let (run, hello) = handed(stage, Parent::played_deaf()).await?;
     let (control, telling) = both(stage, &hello)?;
-    let is_own = |number: i32| (0..=2).contains(&number) || number == control || number == telling;
-    let others: Vec<_> = hello.descriptors.iter().filter(|one| !is_own(one.number)).collect();
-    if others.is_empty() {
-        return Ok(());
-    }
-    let words = |one: &&Descriptor| {
-        let end = hello.descriptors.iter().find(|own| is_own(own.number) && own.identity == one.identity);
-        let of = end.map_or_else(String::new, |own| format!(", an end of what is {} as well", own.number));
-        format!("{} ({:?}{of})", one.number, one.kind)
-    };
-    let seen = others.iter().map(words).collect::<Vec<_>>().join(", ");
-    Err(Stop::failure(format!("nothing is open in the service but 0 to 2, {control} and {telling}"), seen))
+    nothing_but(&run, &hello, [control, telling])
 }
 
 /// A supervisor hands the arguments for its service on as they are, blanks and empty ones too.
@@ -155,14 +133,5 @@ async fn says_nothing(stage: &Stage) -> Outcome {
 
 /// A supervisor whose service cannot be started names it, and does not exit with status 0.
 async fn missing(stage: &Stage) -> Outcome {
-    const NAME: &str = "no-such-service";
-    let run = stage.stated_parent(Parent { child: Some(format!("./{NAME}").into()), ..Parent::default() }).await?;
-    let status = must_end(&run, Who::Supervisor, "its start, without a service").await?;
-    run.outputs_closed().await;
-    let said = run.record.look(|events| String::from_utf8_lossy(&shown(events, None)).into_owned());
-    let expected = format!("words that name {NAME}, and an exit status that is not 0");
-    if said.contains(NAME) && status.is_some() && status != Some(Status::Exited(0)) {
-        return Ok(());
-    }
-    Err(Stop::failure(expected, format!("{}; {}", status_text(status), text(said.as_bytes()))))
+    missing_is_named(stage, "no-such-service").await
 }

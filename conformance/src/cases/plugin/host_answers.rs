@@ -1,8 +1,11 @@
 //! What a host answers its plugin, and what it does not, with the suite in the plugin's place.
 
 use super::played::played;
-use super::{FIRST, WIDE, answered, any_bytes, has_bytes, large, sent, words};
-use crate::chunk::{Chunk, ERROR, PING};
+use super::{
+    FIRST, WIDE, answered, answered_once, any_bytes, each_is_answered, has_bytes, large, ping_is_answered,
+    unknown_is_refused, words,
+};
+use crate::chunk::{Chunk, ERROR};
 use crate::outcome::{Outcome, Stop};
 use crate::stage::Stage;
 
@@ -27,10 +30,7 @@ async fn answers(stage: &Stage) -> Outcome {
     }
     answered(&plugin, FIRST + 1, repeat, "and again").await?;
     plugin.rests().await;
-    match plugin.chunks().iter().filter(|chunk| chunk.answers(FIRST)).count() {
-        1 => Ok(()),
-        count => Err(Stop::failure("one response", format!("{count} responses of number {FIRST}"))),
-    }
+    answered_once(&plugin.chunks())
 }
 
 /// A host takes and sends any bytes: NULs, blanks, what is no text, what looks like a chunk.
@@ -53,15 +53,8 @@ async fn large_buffer(stage: &Stage) -> Outcome {
 
 /// A host answers each of many requests that come at once, under its own number.
 async fn many(stage: &Stage) -> Outcome {
-    const MANY: u64 = 40;
     let (_run, plugin) = played(stage).await?;
-    let buffer = |n: u64| format!("request {n}");
-    let request = |n| Chunk::request(FIRST + n, &stage.suite.profile.plugin.repeat, buffer(n));
-    plugin.send(&(0..MANY).map(request).collect::<Vec<_>>()).await?;
-    for n in 0..MANY {
-        has_bytes(&super::response(&plugin, FIRST + n, "one of many requests").await?, buffer(n).as_bytes())?;
-    }
-    Ok(())
+    each_is_answered(&plugin, &stage.suite.profile.plugin.repeat).await
 }
 
 /// A host does not answer a one-way message.
@@ -80,13 +73,11 @@ async fn unanswered(stage: &Stage) -> Outcome {
 /// A host answers a request of a command that it does not know with `cmd.error`.
 async fn unknown_command(stage: &Stage) -> Outcome {
     let (_run, plugin) = played(stage).await?;
-    let answer = answered(&plugin, FIRST, "no.such.command", "x").await?;
-    if answer.is_error() { Ok(()) } else { Err(Stop::failure(format!("the command {ERROR}"), words(&answer))) }
+    unknown_is_refused(&plugin).await
 }
 
 /// A host answers `cmd.ping`.
 async fn answers_ping(stage: &Stage) -> Outcome {
     let (_run, plugin) = played(stage).await?;
-    let answer = answered(&plugin, FIRST, PING, "").await?;
-    if answer.is_error() { Err(Stop::failure("a response that is no error", sent(&plugin))) } else { Ok(()) }
+    ping_is_answered(&plugin).await
 }

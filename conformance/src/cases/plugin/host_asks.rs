@@ -1,15 +1,12 @@
 //! What a host asks its plugin, and what it makes of the answers, with the suite in the plugin's place.
 
-use std::collections::BTreeSet;
-
 use super::played::{arrived, call, has_line, line, must_show, played, type_call};
-use super::{FIRST, answered, has_bytes, sent, words};
+use super::{FIRST, all_is_chunks, answered, differ_in_number, has_bytes, sent, words};
 use crate::cases::steps::text;
-use crate::chunk::{Chunk, Direction, Tail};
+use crate::chunk::{Chunk, Direction};
 use crate::dialect::find;
 use crate::event::shown;
 use crate::outcome::{Outcome, Stop};
-use crate::probe::connection::Heard;
 use crate::probe::plugin::Plugin;
 use crate::stage::Stage;
 
@@ -36,11 +33,7 @@ async fn chunks(stage: &Stage) -> Outcome {
     type_call(stage, &run, "one", "some text").await?;
     plugin.until_seen(|events, _| find(&plugin.bytes_heard(events), b"some text").map(drop)).await;
     plugin.rests().await;
-    let is_whole = |heard: &Heard| heard.tail == Tail::Nothing && !heard.chunks.is_empty();
-    if plugin.run.record.look(|events| is_whole(&plugin.heard(events))) {
-        return Ok(());
-    }
-    Err(Stop::failure("one whole chunk after the other, and nothing after the last", sent(&plugin)))
+    all_is_chunks(&plugin)
 }
 
 /// A host in which a call is typed sends a request with its command and its text.
@@ -85,13 +78,7 @@ async fn concurrent(stage: &Stage) -> Outcome {
 /// The requests of a host that are under way at the same time have different numbers.
 async fn numbers(stage: &Stage) -> Outcome {
     let (_run, plugin) = played(stage).await?;
-    let requests = under_way(stage, &plugin).await?;
-    let numbers: BTreeSet<_> = requests.iter().map(|request| request.id).collect();
-    if numbers.len() == requests.len() {
-        return Ok(());
-    }
-    let seen = requests.iter().map(|request| request.id.to_string()).collect::<Vec<_>>().join(", ");
-    Err(Stop::failure("a number of its own for each request", format!("the numbers {seen}")))
+    differ_in_number(&under_way(stage, &plugin).await?)
 }
 
 /// A host shows the answer to a call that was typed.

@@ -4,13 +4,13 @@ use nix::sys::signal::Signal;
 
 use super::played::{call, fails, played, played_in};
 use super::{NONSENSE, out_of_range, sent};
-use crate::cases::steps::{must_end, state, status_text};
+use crate::cases::steps::{must_end, shown_bytes, state, status_text};
 use crate::chunk::{Direction, STOP};
-use crate::event::{Event, Status, What, Who, ended, shown};
+use crate::event::{Event, Status, What, Who, ended};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::plugin::Plugin;
+use crate::stage::Stage;
 use crate::stage::stated::Parent;
-use crate::stage::{Run, Stage};
 
 crate::cases::cases! {
     "host.plugin-dies" => plugin_dies,
@@ -21,11 +21,6 @@ crate::cases::cases! {
     "host.waits" => waits,
     "host.stop-in-call" => stop_in_call,
     "host.stubborn" => stubborn,
-}
-
-/// How much was shown so far.
-fn shown_bytes(run: &Run) -> usize {
-    run.record.look(|events| shown(events, None).len())
 }
 
 /// A host whose plugin dies while calls are under way says so, and ends with a status other than 0.

@@ -4,14 +4,15 @@ use std::time::Instant;
 
 use super::played::fails;
 use super::{sent, words};
-use crate::cases::steps::{must_end, state, status_text, text};
+use crate::cases::handed::{handed, missing_is_named, nothing_but};
+use crate::cases::steps::shown_bytes;
 use crate::chunk::METADATA;
-use crate::event::{Status, Who, children, shown};
+use crate::event::Status;
 use crate::outcome::{Outcome, Stop};
 use crate::probe::plugin::{Plugin, numbers};
+use crate::stage::Stage;
 use crate::stage::stated::Parent;
-use crate::stage::{Run, Stage};
-use crate::subject::handover::{Descriptor, Hello, Kind, Order};
+use crate::subject::handover::{Descriptor, Kind};
 
 crate::cases::cases! {
     "host.starts" => starts,
@@ -23,27 +24,15 @@ crate::cases::cases! {
     "host.early-end" => early_end,
 }
 
-/// What a plugin is given, once the host has started it.
-async fn handed(stage: &Stage) -> Result<(Run, Hello), Stop> {
-    let run = stage.stated_parent(Parent::played()).await?;
-    let started = run.until(|events| (!children(events).is_empty()).then_some(())).await;
-    let hello = started.and_then(|()| run.hello(0));
-    let hello = hello.ok_or_else(|| Stop::failure("a plugin that is started", state(&run)))?;
-    // That is all that it is there for.
-    run.drop_ends(0);
-    run.order(0, &Order::Exit(0))?;
-    Ok((run, hello))
-}
-
 /// A host starts its plugin.
 async fn starts(stage: &Stage) -> Outcome {
-    handed(stage).await.map(drop)
+    handed(stage, Parent::played()).await.map(drop)
 }
 
 /// A plugin can read from the one and write to the other of two pipes, whose numbers it is told or which are its standard input
 /// and output.
 async fn pipes(stage: &Stage) -> Outcome {
-    let (_run, hello) = handed(stage).await?;
+    let (_run, hello) = handed(stage, Parent::played()).await?;
     let (reads, writes) = numbers(&hello, &stage.suite.profile.plugin);
     for (number, is_read) in [(reads, true), (writes, false)] {
         let what = if is_read { "read from" } else { "written to" };
@@ -62,7 +51,7 @@ async fn pipes(stage: &Stage) -> Outcome {
 
 /// A host does not hand on its own ends of the pipes.
 async fn own_ends(stage: &Stage) -> Outcome {
-    let (_run, hello) = handed(stage).await?;
+    let (_run, hello) = handed(stage, Parent::played()).await?;
     let (reads, writes) = numbers(&hello, &stage.suite.profile.plugin);
     let of = |number: i32| hello.descriptors.iter().find(|one| one.number == number && one.kind == Kind::Pipe);
     for (number, is_read) in [(reads, true), (writes, false)] {
@@ -81,15 +70,9 @@ async fn own_ends(stage: &Stage) -> Outcome {
 
 /// A host hands on its plugin's two ends, standard input and outputs, and nothing else.
 async fn nothing_else(stage: &Stage) -> Outcome {
-    let (_run, hello) = handed(stage).await?;
+    let (run, hello) = handed(stage, Parent::played()).await?;
     let (reads, writes) = numbers(&hello, &stage.suite.profile.plugin);
-    let is_own = |number: i32| (0..=2).contains(&number) || number == reads || number == writes;
-    let others: Vec<_> = hello.descriptors.iter().filter(|one| !is_own(one.number)).collect();
-    if others.is_empty() {
-        return Ok(());
-    }
-    let seen = others.iter().map(|one| format!("{} ({:?})", one.number, one.kind)).collect::<Vec<_>>().join(", ");
-    Err(Stop::failure(format!("nothing is open in the plugin but 0 to 2, {reads} and {writes}"), seen))
+    nothing_but(&run, &hello, [reads, writes])
 }
 
 /// A host asks its plugin what it is, with `GetMetadata`, before it asks anything else.
@@ -106,16 +89,7 @@ async fn metadata_first(stage: &Stage) -> Outcome {
 
 /// A host whose plugin cannot be started names it, and does not exit with status 0.
 async fn missing(stage: &Stage) -> Outcome {
-    const NAME: &str = "no-such-plugin";
-    let run = stage.stated_parent(Parent { child: Some(format!("./{NAME}").into()), ..Parent::default() }).await?;
-    let status = must_end(&run, Who::Host, "its start, without a plugin").await?;
-    run.outputs_closed().await;
-    let said = run.record.look(|events| String::from_utf8_lossy(&shown(events, None)).into_owned());
-    if said.contains(NAME) && !matches!(status, Some(Status::Exited(0))) {
-        return Ok(());
-    }
-    let expected = format!("words that name {NAME}, and an exit status that is not 0");
-    Err(Stop::failure(expected, format!("{}; {}", status_text(status), text(said.as_bytes()))))
+    missing_is_named(stage, "no-such-plugin").await
 }
 
 /// A host whose plugin ends before it has said what it is says so, and does not exit with status 0.
@@ -125,7 +99,7 @@ async fn early_end(stage: &Stage) -> Outcome {
     plugin.run.until(|events| (!plugin.bytes_heard(events).is_empty()).then_some(())).await;
     // What it has to say before that it says before that.
     run.asleep(run.pid, Instant::now() + run.patience() / 2).await;
-    let before = run.record.look(|events| shown(events, None).len());
+    let before = shown_bytes(&run);
     plugin.end(Status::Exited(0)).await?;
     fails(&run, "the early end of its plugin", before).await
 }

@@ -2,10 +2,13 @@
 //!
 //! Steps that they share are here.
 
+use std::collections::BTreeSet;
+
 use crate::cases::steps::{state, text};
-use crate::chunk::{Chunk, Direction, PING, Tail};
-use crate::outcome::Stop;
-use crate::probe::connection::Connection;
+use crate::chunk::{Chunk, Direction, ERROR, PING, Tail};
+use crate::outcome::{Outcome, Stop};
+use crate::probe::connection::{Connection, Heard};
+use crate::stage::Stage;
 
 pub(super) mod host_answers;
 pub(super) mod host_asks;
@@ -71,6 +74,63 @@ fn has_bytes(answer: &Chunk, expected: &[u8]) -> Result<(), Stop> {
     let lengths = if seen.len() == expected.len() { String::new() } else { format!("{} bytes, ", seen.len()) };
     let expected = format!("a response with {} bytes, {}", expected.len(), text(expected));
     Err(Stop::failure(expected, format!("{lengths}{where_from}{}", words(answer))))
+}
+
+/// Of many requests of this command that come at once each is answered under its own number, with what it was sent.
+async fn each_is_answered(side: &Connection, command: &str) -> Outcome {
+    const MANY: u64 = 40;
+    let buffer = |n: u64| format!("request {n}");
+    side.send(&(0..MANY).map(|n| Chunk::request(FIRST + n, command, buffer(n))).collect::<Vec<_>>()).await?;
+    for n in 0..MANY {
+        has_bytes(&response(side, FIRST + n, "one of many requests").await?, buffer(n).as_bytes())?;
+    }
+    Ok(())
+}
+
+/// The first request has one response among these chunks.
+fn answered_once(chunks: &[Chunk]) -> Outcome {
+    match chunks.iter().filter(|chunk| chunk.answers(FIRST)).count() {
+        1 => Ok(()),
+        count => Err(Stop::failure("one response", format!("{count} responses of number {FIRST}"))),
+    }
+}
+
+/// A request of a command that there is not is answered with an error.
+async fn unknown_is_refused(side: &Connection) -> Outcome {
+    let answer = answered(side, FIRST, "no.such.command", "x").await?;
+    if answer.is_error() { Ok(()) } else { Err(Stop::failure(format!("the command {ERROR}"), words(&answer))) }
+}
+
+/// A ping is answered, and not with an error.
+async fn ping_is_answered(side: &Connection) -> Outcome {
+    let answer = answered(side, FIRST, PING, "").await?;
+    if answer.is_error() { Err(Stop::failure("a response that is no error", sent(side))) } else { Ok(()) }
+}
+
+/// All that was sent is chunks, and of those there is one at least.
+fn all_is_chunks(side: &Connection) -> Outcome {
+    let is_whole = |heard: &Heard| heard.tail == Tail::Nothing && !heard.chunks.is_empty();
+    if side.run.record.look(|events| is_whole(&side.heard(events))) {
+        return Ok(());
+    }
+    Err(Stop::failure("one whole chunk after the other, and nothing after the last", sent(side)))
+}
+
+/// Requests that are under way at the same time have different numbers.
+fn differ_in_number(requests: &[Chunk]) -> Outcome {
+    let numbers: BTreeSet<_> = requests.iter().map(|request| request.id).collect();
+    if numbers.len() == requests.len() {
+        return Ok(());
+    }
+    let seen = requests.iter().map(|request| request.id.to_string()).collect::<Vec<_>>().join(", ");
+    Err(Stop::failure("a number of its own for each request", format!("the numbers {seen}")))
+}
+
+/// The command for which a plugin asks its host, where it has one.
+fn back(stage: &Stage) -> Result<&str, Stop> {
+    let back = stage.suite.profile.plugin.back.as_str();
+    let none = || Stop::NotApplicable("the profile names no command for which a plugin asks its host".into());
+    Some(back).filter(|back| !back.is_empty()).ok_or_else(none)
 }
 
 /// A chunk as a person reads it.

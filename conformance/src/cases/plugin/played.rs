@@ -19,7 +19,7 @@ pub(super) async fn played_in(stage: &Stage, how: Parent) -> Result<(Run, Plugin
     let run = stage.stated_parent(how).await?;
     let plugin = Plugin::join(stage, &run).await?;
     // Most ask what it is. One that does not is not waited for any longer.
-    plugin.within(run.patience() / 20, |chunks| (!chunks.is_empty()).then_some(())).await;
+    plugin.within(run.patience() / 20, |_, chunks| (!chunks.is_empty()).then_some(())).await;
     plugin.rests().await;
     Ok((run, plugin))
 }

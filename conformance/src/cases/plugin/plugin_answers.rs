@@ -1,8 +1,8 @@
 //! What a plugin answers, and what it does not, alone, with the suite as its host.
 
-use super::{FIRST, answered, has_bytes, response, sent, words};
+use super::{FIRST, answered, answered_once, each_is_answered, has_bytes, ping_is_answered, unknown_is_refused, words};
 use crate::cases::steps::text;
-use crate::chunk::{Chunk, Direction, ERROR, PING};
+use crate::chunk::{Chunk, Direction, ERROR};
 use crate::dialect::find;
 use crate::outcome::{Outcome, Stop};
 use crate::probe::host::{Host, Start};
@@ -19,9 +19,6 @@ crate::cases::cases! {
     "plugin.answers-ping" => answers_ping,
 }
 
-/// Requests at once.
-const MANY: u64 = 40;
-
 /// A plugin has answered a request that came after others, and does nothing more.
 async fn all_done(stage: &Stage, host: &Host) -> Result<Vec<Chunk>, Stop> {
     let last = FIRST + 9;
@@ -34,11 +31,7 @@ async fn all_done(stage: &Stage, host: &Host) -> Result<Vec<Chunk>, Stop> {
 async fn once(stage: &Stage) -> Outcome {
     let host = Host::start(stage, Start::default()).await?;
     answered(&host, FIRST, &stage.suite.profile.plugin.echo, "once").await?;
-    let all = all_done(stage, &host).await?;
-    match all.iter().filter(|chunk| chunk.answers(FIRST)).count() {
-        1 => Ok(()),
-        count => Err(Stop::failure("one response", format!("{count} responses of number {FIRST}"))),
-    }
+    answered_once(&all_done(stage, &host).await?)
 }
 
 /// A plugin does not answer a one-way message.
@@ -56,13 +49,7 @@ async fn one_way(stage: &Stage) -> Outcome {
 /// A plugin answers each of many requests that come at once, under its own number.
 async fn concurrent(stage: &Stage) -> Outcome {
     let host = Host::start(stage, Start::default()).await?;
-    let buffer = |n: u64| format!("request {n}");
-    let request = |n| Chunk::request(FIRST + n, &stage.suite.profile.plugin.echo, buffer(n));
-    host.send(&(0..MANY).map(request).collect::<Vec<_>>()).await?;
-    for n in 0..MANY {
-        has_bytes(&response(&host, FIRST + n, "one of many requests").await?, buffer(n).as_bytes())?;
-    }
-    Ok(())
+    each_is_answered(&host, &stage.suite.profile.plugin.echo).await
 }
 
 /// A plugin answers a request that fails with `cmd.error` and the words of the error.
@@ -97,9 +84,7 @@ async fn error_one_way(stage: &Stage) -> Outcome {
 
 /// A plugin answers a request of a command that it does not know with `cmd.error`.
 async fn unknown_command(stage: &Stage) -> Outcome {
-    let host = Host::start(stage, Start::default()).await?;
-    let answer = answered(&host, FIRST, "no.such.command", "x").await?;
-    if answer.is_error() { Ok(()) } else { Err(Stop::failure(format!("the command {ERROR}"), words(&answer))) }
+    unknown_is_refused(&*Host::start(stage, Start::default()).await?).await
 }
 
 /// A plugin drops a response that it does not wait for, and goes on.
@@ -115,7 +100,5 @@ async fn unknown_response(stage: &Stage) -> Outcome {
 
 /// A plugin answers `cmd.ping`.
 async fn answers_ping(stage: &Stage) -> Outcome {
-    let host = Host::start(stage, Start::default()).await?;
-    let answer = answered(&host, FIRST, PING, "").await?;
-    if answer.is_error() { Err(Stop::failure("a response that is no error", sent(&host))) } else { Ok(()) }
+    ping_is_answered(&*Host::start(stage, Start::default()).await?).await
 }

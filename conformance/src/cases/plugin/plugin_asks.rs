@@ -1,8 +1,6 @@
 //! What a plugin asks its host, alone, with the suite as its host.
 
-use std::collections::BTreeSet;
-
-use super::{FIRST, answered, has_bytes, response, sent, words};
+use super::{FIRST, answered, differ_in_number, has_bytes, response, sent, words};
 use crate::chunk::{Chunk, PING};
 use crate::event::{Who, ended};
 use crate::outcome::{Outcome, Stop};
@@ -22,26 +20,21 @@ crate::cases::cases! {
 
 /// A plugin that was made to ask its host with each of these texts, and its requests, in the order of the texts.
 async fn asking(stage: &Stage, texts: &[&str]) -> Result<(Host, Vec<Chunk>), Stop> {
-    let stated = &stage.suite.profile.plugin;
-    if stated.back.is_empty() {
-        return Err(Stop::NotApplicable("the profile names no command for which it asks its host".into()));
-    }
+    let (makes_it_ask, repeat) = (super::back(stage)?, &stage.suite.profile.plugin.repeat);
     let host = Host::start(stage, Start::default()).await?;
-    let request = |(id, text): (u64, &&str)| Chunk::request(id, &stated.back, *text);
-    host.send(&(FIRST..).zip(texts).map(request).collect::<Vec<_>>()).await?;
-    let of = |chunks: &[Chunk], text: &str| {
-        chunks.iter().find(|chunk| chunk.is_request(&stated.repeat) && chunk.buffer == text.as_bytes()).cloned()
-    };
+    let requests: Vec<_> = (FIRST..).zip(texts).map(|(id, text)| Chunk::request(id, makes_it_ask, *text)).collect();
+    host.send(&requests).await?;
+    let is_with = |chunk: &Chunk, text: &str| chunk.is_request(repeat) && chunk.buffer == text.as_bytes();
+    let of = |chunks: &[Chunk], text: &str| chunks.iter().find(|chunk| is_with(chunk, text)).cloned();
     let asked = host.until(|chunks| texts.iter().map(|text| of(chunks, text)).collect::<Option<Vec<_>>>()).await;
-    let expected = || format!("{} of `{}`, with what was sent with `{}`", texts.len(), stated.repeat, stated.back);
-    let Some(asked) = asked else {
-        let some = host.chunks().iter().any(|chunk| chunk.is_request(&stated.repeat));
-        return Err(match some {
-            true => Stop::NotApplicable("it asks its host for one thing after the other".into()),
-            false => Stop::failure(expected(), sent(&host)),
-        });
-    };
-    Ok((host, asked))
+    if let Some(asked) = asked {
+        return Ok((host, asked));
+    }
+    if host.chunks().iter().any(|chunk| chunk.is_request(repeat)) {
+        return Err(Stop::NotApplicable("it asks its host for one thing after the other".into()));
+    }
+    let expected = format!("{} of `{repeat}`, with what was sent with `{makes_it_ask}`", texts.len());
+    Err(Stop::failure(expected, sent(&host)))
 }
 
 /// A plugin may ask its host, and answers with what it was answered.
@@ -54,12 +47,7 @@ async fn back(stage: &Stage) -> Outcome {
 /// The requests of a plugin that are under way at the same time have different numbers.
 async fn own_numbers(stage: &Stage) -> Outcome {
     let (_host, asked) = asking(stage, &["one", "two", "three", "four"]).await?;
-    let numbers: BTreeSet<_> = asked.iter().map(|request| request.id).collect();
-    if numbers.len() == asked.len() {
-        return Ok(());
-    }
-    let seen = asked.iter().map(|request| request.id.to_string()).collect::<Vec<_>>().join(", ");
-    Err(Stop::failure("a number of its own for each request", format!("the numbers {seen}")))
+    differ_in_number(&asked)
 }
 
 /// A plugin answers one request while it is at work on another.

@@ -1,6 +1,6 @@
 //! What ends a plugin, alone, with the suite as its host.
 
-use super::{FIRST, NONSENSE, answered, out_of_range, sent};
+use super::{FIRST, NONSENSE, answered, back, out_of_range, sent};
 use crate::cases::steps::must_end;
 use crate::chunk::{Chunk, STOP};
 use crate::event::{Status, Who};
@@ -56,14 +56,11 @@ async fn host_gone(stage: &Stage) -> Outcome {
 
 /// A plugin that has asked its host for something, and has no answer.
 async fn waiting(stage: &Stage) -> Result<Host, Stop> {
-    let stated = &stage.suite.profile.plugin;
-    if stated.back.is_empty() {
-        return Err(Stop::NotApplicable("the profile names no command for which it asks its host".into()));
-    }
+    let (makes_it_ask, repeat) = (back(stage)?, &stage.suite.profile.plugin.repeat);
     let host = up(stage).await?;
-    host.send(&[Chunk::request(FIRST + 1, &stated.back, "there")]).await?;
-    let asked = host.until(|chunks| chunks.iter().any(|chunk| chunk.is_request(&stated.repeat)).then_some(())).await;
-    asked.ok_or_else(|| Stop::Missing(format!("a request of `{}`; {}", stated.repeat, sent(&host))))?;
+    host.send(&[Chunk::request(FIRST + 1, makes_it_ask, "there")]).await?;
+    let asked = host.until(|chunks| chunks.iter().any(|chunk| chunk.is_request(repeat)).then_some(())).await;
+    asked.ok_or_else(|| Stop::Missing(format!("a request of `{repeat}`; {}", sent(&host))))?;
     Ok(host)
 }
 

@@ -1,11 +1,10 @@
 //! Where and in what form a plugin speaks, alone, with the suite as its host.
 
-use super::{FIRST, LARGE_BYTES, WIDE, answered, any_bytes, has_bytes, large, response, sent, words};
+use super::{FIRST, LARGE_BYTES, WIDE, all_is_chunks, answered, any_bytes, has_bytes, large, response, sent, words};
 use crate::cases::steps::state;
-use crate::chunk::{Chunk, METADATA, Tail};
+use crate::chunk::{Chunk, METADATA};
 use crate::dialect::find;
 use crate::outcome::{Outcome, Stop};
-use crate::probe::connection::Heard;
 use crate::probe::host::{GREETING, Host, Start};
 use crate::stage::Stage;
 
@@ -56,11 +55,7 @@ async fn chunks(stage: &Stage) -> Outcome {
     let host = asked(stage, Start::default()).await?;
     says_it(&host).await?;
     host.rests().await;
-    let is_whole = |heard: &Heard| heard.tail == Tail::Nothing && !heard.chunks.is_empty();
-    if host.run.record.look(|events| is_whole(&host.heard(events))) {
-        return Ok(());
-    }
-    Err(Stop::failure("one whole chunk after the other, and nothing after the last", sent(&host)))
+    all_is_chunks(&host)
 }
 
 /// A plugin answers `GetMetadata` with a JSON object of texts.

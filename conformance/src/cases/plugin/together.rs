@@ -39,12 +39,9 @@ async fn call(stage: &Stage) -> Outcome {
 
 /// A plugin that is called asks its host, and its answer is what the host answered.
 async fn back(stage: &Stage) -> Outcome {
-    let back = &stage.suite.profile.plugin.back;
-    if back.is_empty() {
-        return Err(Stop::NotApplicable("the profile names no command for which a plugin asks its host".into()));
-    }
+    let makes_it_ask = super::back(stage)?;
     let run = stage.stated_parent(Parent::default()).await?;
-    shows(stage, &run, back, "there and back").await
+    shows(stage, &run, makes_it_ask, "there and back").await
 }
 
 /// A host and its plugin both end when the host's input does, and with status 0.
