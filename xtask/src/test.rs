@@ -27,6 +27,7 @@ const IN_PYTHON: &[&str] = &[
     "a_known_failure_does_not_count_and_a_baseline_that_no_longer_fits_does",
     "a_legal_dialect_is_never_failed",
     "a_log_gets_plain_text",
+    "a_pair_that_is_long_in_coming_up_is_let_come_up",
     "a_pair_that_cannot_be_tapped_is_judged_alike",
     "a_pair_that_cannot_be_tapped_replayed",
     "a_pair_that_others_keep_from_the_processors_is_not_blamed",
@@ -62,6 +63,7 @@ const IN_OTHERS: [(&str, &str, &str, &[&str]); 3] = [
 const IN_TIER_A: &[&str] = &[
     "a_device_that_is_open_to_all_is_closed_to_it",
     "all_of_a_session_together_have_a_bound_on_their_memory",
+    "a_pair_that_is_long_in_coming_up_is_let_come_up",
     "a_pair_that_cannot_be_tapped_is_judged_alike",
     "a_program_is_never_process_1_and_so_a_default_sigalrm_ends_it",
     "a_status_is_told_from_a_signal",

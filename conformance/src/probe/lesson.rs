@@ -185,16 +185,16 @@ async fn leave(stage: &Stage, run: &Run, lesson: &mut Lesson) -> Result<(), Stop
     Ok(())
 }
 
-/// Lets a watchdog come up, which shows something or starts its server: some discard what is typed before they await it.
-/// Where nothing is seen of it, a short wait is lost.
+/// Lets a watchdog come up, which shows something or starts its server, and then awaits what is typed: some discard what
+/// was typed before that. Where nothing is seen of it, a short wait is lost.
 async fn up(run: &Run) {
-    let soon = Instant::now() + run.patience() / 10;
+    let begun = Instant::now();
     let is_up = |events: &[Event]| {
         let over = event::ended(events, Who::Watchdog).is_some();
         (over || !event::shown(events, None).is_empty() || !event::children(events).is_empty()).then_some(())
     };
-    run.record.until(soon, is_up).await;
-    run.asleep(run.pid, soon).await;
+    run.record.until(begun + run.patience() / 10, is_up).await;
+    run.asleep(run.pid, begun + run.patience() / 2).await;
 }
 
 fn shown_times(events: &[Event], word: &str) -> usize {

@@ -148,7 +148,7 @@ impl Stage {
                 let prompted = crate::dialect::find(&shown(events, None), prompt.as_bytes()).is_some();
                 (prompted || ended(events, Who::Watchdog).is_some()).then_some(())
             };
-            run.record.until(Instant::now() + self.suite.patience / 10, is_ready).await;
+            run.record.until(Instant::now() + self.suite.patience, is_ready).await;
         }
         Ok(run)
     }
