@@ -142,7 +142,7 @@ mod unix {
                 match self.connection.receive_soon().expect("receive") {
                     Received::Bytes => {}
                     Received::Nothing => self.sleep(),
-                    Received::End => panic!("the server ended"),
+                    Received::End | Received::Reset => panic!("the server ended"),
                 }
                 while let Ok(Piece::Whole(message)) = self.connection.inbox.next_piece() {
                     let (op, payload) = split(message).expect("an op byte");

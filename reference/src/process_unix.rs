@@ -13,6 +13,7 @@ use std::ffi::{CStr, CString, OsString, c_char};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
@@ -56,26 +57,45 @@ impl Process {
         tell: impl FnOnce(usize, usize) -> Vec<OsString>,
     ) -> io::Result<(Self, Ends)> {
         let told = tell(REQUESTS_FD as usize, REPLIES_FD as usize);
-        Self::start_with(program, arguments.iter().chain(&told), [REQUESTS_FD, REPLIES_FD])
+        Self::start_over_pipes(program, arguments.iter().chain(&told), [REQUESTS_FD, REPLIES_FD])
     }
 
     /// Starts the program with the pipes as its standard input and output.
     pub fn start_on_standard(program: &Path, arguments: &[OsString]) -> io::Result<(Self, Ends)> {
-        Self::start_with(program, arguments.iter(), [0, 1])
+        Self::start_over_pipes(program, arguments.iter(), [0, 1])
     }
 
-    /// Starts the program, which reads and writes at these numbers.
+    /// Starts the program with one local socket for both directions, where it would have the pipes.
+    pub fn start_on_socket(program: &Path, arguments: &[OsString]) -> io::Result<(Self, Ends)> {
+        let (theirs, ours) = UnixStream::pair()?;
+        let numbers = [REQUESTS_FD, REPLIES_FD];
+        let process = Self::start_with(program, arguments.iter(), numbers, [theirs.as_fd(), theirs.as_fd()])?;
+        Ok((process, Ends { to_child: ours.try_clone()?.into(), from_child: ours.into() }))
+    }
+
+    fn start_over_pipes<'a>(
+        program: &Path,
+        arguments: impl Iterator<Item = &'a OsString>,
+        numbers: [RawFd; 2],
+    ) -> io::Result<(Self, Ends)> {
+        let (child_requests, requests) = os_pipe::pipe()?;
+        let (replies, child_replies) = os_pipe::pipe()?;
+        let theirs = [child_requests.as_fd(), child_replies.as_fd()];
+        let process = Self::start_with(program, arguments, numbers, theirs)?;
+        Ok((process, Ends { to_child: requests.into(), from_child: replies.into() }))
+    }
+
+    /// Starts the program, which reads and writes at these numbers, with these ends.
     fn start_with<'a>(
         program: &Path,
         arguments: impl Iterator<Item = &'a OsString>,
         [reads, writes]: [RawFd; 2],
-    ) -> io::Result<(Self, Ends)> {
+        [child_requests, child_replies]: [BorrowedFd<'_>; 2],
+    ) -> io::Result<Self> {
         close_on_exec_all();
         heed_children();
-        let (child_requests, requests) = os_pipe::pipe()?;
-        let (replies, child_replies) = os_pipe::pipe()?;
-        let child_requests = above_safe_fd(child_requests.as_fd())?;
-        let child_replies = above_safe_fd(child_replies.as_fd())?;
+        let child_requests = above_safe_fd(child_requests)?;
+        let child_replies = above_safe_fd(child_replies)?;
 
         let mut files = PosixSpawnFileActions::init()?;
         files.add_open(0, "/dev/null", OFlag::O_RDONLY, Mode::empty())?;
@@ -101,7 +121,7 @@ impl Process {
             argv.push(CString::new(argument.as_bytes())?);
         }
         let pid = posix_spawn(path.as_c_str(), &files, &attributes, &argv, &environment())?;
-        Ok((Self { pid, ended: false }, Ends { to_child: requests.into(), from_child: replies.into() }))
+        Ok(Self { pid, ended: false })
     }
 
     /// Asks a server to end: SIGALRM.

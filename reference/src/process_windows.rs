@@ -62,6 +62,11 @@ impl Process {
         Ok((process, Ends { to_child: requests.into(), from_child: replies.into() }))
     }
 
+    /// There are no pairs of local sockets here.
+    pub fn start_on_socket(_program: &Path, _arguments: &[OsString]) -> io::Result<(Self, Ends)> {
+        Err(io::Error::other("there are no pairs of local sockets on this system; use -over pipes or -over stdio"))
+    }
+
     fn spawn(command: &mut Command) -> io::Result<Self> {
         Ok(Self { child: command.creation_flags(CREATE_NEW_PROCESS_GROUP).spawn()?, ended: false })
     }

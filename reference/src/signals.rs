@@ -1,7 +1,7 @@
 //! Signals as something an event loop can wait for: a flag for each, and one descriptor that becomes readable when
 //! any of them has come. It does not know what a signal means to whoever waits.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -37,6 +37,15 @@ impl Signals {
         Ok(Self { flags, wake })
     }
 
+    /// One signal that comes from within this process, whenever it is raised.
+    pub fn raised(signal: Signal) -> io::Result<(Self, Raise)> {
+        let (wake, waker) = UnixStream::pair()?;
+        wake.set_nonblocking(true)?;
+        waker.set_nonblocking(true)?;
+        let flag = Arc::new(AtomicBool::new(false));
+        Ok((Self { flags: vec![(signal, flag.clone())], wake }, Raise { flag, waker }))
+    }
+
     /// A signal that has come and was not taken yet. Costs no system call.
     pub fn take(&self) -> Option<Signal> {
         let came = self.flags.iter().find(|(_, flag)| flag.load(Ordering::Relaxed))?;
@@ -66,6 +75,22 @@ impl Signals {
     pub fn quiet(&mut self) {
         let mut bytes = [0; 64];
         while self.wake.read(&mut bytes).is_ok_and(|count| count == bytes.len()) {}
+    }
+}
+
+/// Raises a signal for whoever waits for it.
+#[derive(Debug)]
+pub struct Raise {
+    flag: Arc<AtomicBool>,
+    waker: UnixStream,
+}
+
+impl Raise {
+    /// Raises it once.
+    pub fn raise(&self) {
+        self.flag.store(true, Ordering::SeqCst);
+        // If the byte finds no room, enough of them are there already; if nobody is there, nobody waits.
+        let _ = (&self.waker).write(&[0]);
     }
 }
 

@@ -16,6 +16,11 @@ impl Stops {
         Signals::watch(&[Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM]).map(Stops)
     }
 
+    /// The same, and SIGALRM.
+    pub fn watch_with_alarm() -> io::Result<Self> {
+        Signals::watch(&[Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM, Signal::SIGALRM]).map(Stops)
+    }
+
     /// Calls `notify` for each, on a thread of its own.
     pub fn forward(self, notify: impl Fn() + Send + 'static) -> io::Result<()> {
         self.0.forward(move |_| notify())

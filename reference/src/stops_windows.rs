@@ -12,6 +12,11 @@ impl Stops {
         Ok(Stops(()))
     }
 
+    /// The same: there is no alarm here.
+    pub fn watch_with_alarm() -> io::Result<Self> {
+        Self::watch()
+    }
+
     /// Calls `notify` for each, on a thread of its own.
     pub fn forward(self, notify: impl Fn() + Send + 'static) -> io::Result<()> {
         ctrlc::set_handler(notify).map_err(io::Error::other)

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
 fn session() -> Result<u8, (u8, String)> {
     let options = Options::from_command_line().map_err(|why| (2, why))?;
     run::run(&options).map_err(|failure| match failure {
-        Failure::Start(error) => (2, format!("cannot start the server {}: {error}", options.server.display())),
+        Failure::NoServer(why) => (2, why),
         Failure::System(error) => (1, format!("the system failed: {error}")),
     })
 }

@@ -12,6 +12,8 @@ use super::payload::Syntax;
 pub enum Malformed {
     /// There is nothing before the end symbol.
     Empty,
+    /// A datagram does not hold exactly one message.
+    NotOne,
     /// The message outgrew the limit.
     TooLong {
         /// The limit, in bytes.
@@ -55,6 +57,9 @@ impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Malformed::Empty => write!(f, "expected an op byte and a payload, found an empty message"),
+            Malformed::NotOne => {
+                write!(f, "expected one message in a datagram, with its end symbol, found none or several")
+            }
             Malformed::TooLong { bytes_max } => write!(f, "the message is longer than {bytes_max} bytes"),
             Malformed::UnknownOp(Op(byte)) => {
                 write!(f, "expected op byte 1, 2 or 3, found {}", byte.escape_ascii())

@@ -1,6 +1,13 @@
-//! The server: does what the messages that it gets over its pipe ask for, and answers each one, in order.
+//! The server: does what the messages that it gets ask for, and answers each one, in order; over the pipes that it inherited, or
+//! over connections of its own to many who ask.
 
+pub mod address;
+pub mod datagrams;
 pub mod http;
+#[cfg_attr(unix, path = "limits_unix.rs")]
+#[cfg_attr(windows, path = "limits_windows.rs")]
+pub mod limits;
+pub mod listen;
 pub mod machine;
 pub mod operation;
 pub mod options;

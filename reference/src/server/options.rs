@@ -6,10 +6,21 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use crate::transport::address::Address;
+
 /// What `server --help` says below the usage.
 const ABOUT: &str = "\
 Serves a watchdog: reads requests from descriptor 3, writes replies to descriptor 4 (on Windows: the pipe handles
 that the watchdog appends as pipe_in=… and pipe_out=…).
+
+  --stdio                             from standard input and to standard output instead
+  --listen ADDRESS                    for everybody who connects, many at once, until a signal comes
+  --bind ADDRESS --connect ADDRESS    for one peer, which is bound and connects in the same way
+  --public                            lets others than this machine connect
+An address is unix:PATH, unix-dgram:PATH, tcp:HOST:PORT or udp:HOST:PORT, HOST being an IP address or localhost. A path
+is for its owner alone and goes at the end; one to which nobody listens any more is taken over. With port 0 the system
+chooses one; the line on standard output says which. Over datagrams each is SESSION NUMBER MESSAGE: what comes again is
+answered again and not done again, and what came twice or out of order is said at the end.
 
 Arguments have the form key=value; those that are not known are ignored:
   timeout_ms=N  an HTTP request takes at most this long, from 1 to 86400000 (default 30000)
@@ -23,15 +34,17 @@ Requests end at #; each gets one reply with the same op byte, in order:
 A request is at most 8388608 bytes long, a response body that is carried at most 67108864.
 No redirect is followed, no cookie kept, no proxy used, and no HTTP status is an error.
 
-The end of the requests: what was received is finished, then the server exits.
+The end of the requests: what was received is finished, then the server exits; one that listens serves the others.
+setmeml is for who sends it, setproc for the whole server.
 SIGALRM: reading stops, requests under way get the grace, replies get half of it again to be taken. A second SIGALRM
-ends the grace, a third the server. If nobody reads the replies any more, it exits at once.
+ends the grace, a third the server. If nobody reads the replies any more, it exits at once. With --listen, SIGINT,
+SIGTERM and SIGHUP (on Windows Ctrl-C) do the same.
 
 Exit status: 0 after an ordered end, 1 if a pipe failed, 2 if the arguments or the pipes are not as they should be.";
 
 /// The command line, as clap sees it.
 #[derive(Debug, Parser)]
-#[command(name = "server", version, about = ABOUT, override_usage = "server [KEY=VALUE]…")]
+#[command(name = "server", version, about = ABOUT, override_usage = "server [--listen ADDRESS | --stdio | --bind ADDRESS --connect ADDRESS] [--public] [KEY=VALUE]…")]
 struct CommandLine {
     #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
@@ -46,8 +59,28 @@ pub struct Options {
     pub grace: Duration,
     /// The file of certificates by which https peers are trusted, if not by Mozilla's.
     pub roots: Option<PathBuf>,
+    /// Where it is asked.
+    pub place: Place,
     /// All arguments as they came.
     pub arguments: Vec<OsString>,
+}
+
+/// Where a server is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Over the two pipes that it inherits.
+    Pipes,
+    /// Over standard input and output.
+    Standard,
+    /// At this address, by everybody.
+    Listen(Address),
+    /// By one peer.
+    Meet {
+        /// Where the server is.
+        own: Address,
+        /// Where the peer is.
+        peer: Address,
+    },
 }
 
 impl Options {
@@ -61,6 +94,7 @@ impl Options {
             timeout: Duration::from_millis(30_000),
             grace: Duration::from_millis(1_000),
             roots: None,
+            place: place(&arguments)?,
             arguments: Vec::new(),
         };
         for (key, value) in arguments.iter().filter_map(|argument| argument.to_str()?.split_once('=')) {
@@ -73,6 +107,36 @@ impl Options {
         }
         options.arguments = arguments;
         Ok(options)
+    }
+}
+
+/// What the options say; what is none of them is for somebody else.
+fn place(arguments: &[OsString]) -> Result<Place, String> {
+    let (mut stdio, mut public) = (false, false);
+    let mut addresses: [Option<String>; 3] = [const { None }; 3];
+    const NAMES: [&str; 3] = ["--listen", "--bind", "--connect"];
+    let mut arguments = arguments.iter().map(|argument| argument.to_string_lossy());
+    while let Some(argument) = arguments.next() {
+        stdio |= argument == "--stdio";
+        public |= argument == "--public";
+        let (name, value) = argument.split_once('=').map_or((&*argument, None), |(name, value)| (name, Some(value)));
+        let Some(which) = NAMES.iter().position(|known| *known == name) else { continue };
+        let value = value.map(str::to_owned).or_else(|| arguments.next().map(String::from));
+        let value = value.ok_or_else(|| format!("{name}: expected {}, found nothing", Address::FORMS))?;
+        if addresses[which].replace(value).is_some() {
+            return Err(format!("{name} is there twice; a server has one address"));
+        }
+    }
+    let mut address = |which: usize| {
+        let parsed = addresses[which].take().map(|text| text.parse::<Address>().and_then(|a| a.allowed(public)));
+        parsed.transpose().map_err(|why| format!("{}: {why}", NAMES[which]))
+    };
+    match (address(0)?, address(1)?, address(2)?, stdio) {
+        (None, None, None, false) => Ok(Place::Pipes),
+        (None, None, None, true) => Ok(Place::Standard),
+        (Some(at), None, None, false) => Ok(Place::Listen(at)),
+        (None, Some(own), Some(peer), false) => Ok(Place::Meet { own, peer }),
+        _ => Err("expected --listen ADDRESS, or --bind and --connect, or --stdio alone".into()),
     }
 }
 

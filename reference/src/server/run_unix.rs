@@ -8,33 +8,56 @@ use std::os::unix::net::UnixStream;
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
 
-use super::http::Client;
 use super::machine::Event;
-use super::options::Options;
-use super::service::Service;
+use super::service::{Service, Setup};
 use super::understand::next_event;
 use crate::codec::delimited::Delimited;
 use crate::codec::op_frame::{END_SYMBOL, REQUEST_BYTES_MAX};
-use crate::signals::Signals;
-use crate::transport::inherited::Ends;
+use crate::signals::{Raise, Signals};
+use crate::transport::ends::{Incoming, Outgoing};
 use crate::transport::pipe::{Connection, Received, wait_for};
 
-/// Begins to listen for the signals that a server obeys; to be done early, since an alarm kills until then.
-pub fn watch_signals() -> io::Result<Signals> {
-    Signals::watch(&[Signal::SIGALRM])
+/// The alarms that a server obeys.
+#[derive(Debug)]
+pub struct Alarms(Signals);
+
+impl Alarms {
+    /// Those of this process; to be made early, since an alarm kills until then.
+    pub fn of_process() -> io::Result<Self> {
+        Signals::watch(&[Signal::SIGALRM]).map(Alarms)
+    }
+
+    /// Those that are rung here, by whoever hears the process's.
+    pub fn rung() -> io::Result<(Self, Alarm)> {
+        let (signals, raise) = Signals::raised(Signal::SIGALRM)?;
+        Ok((Alarms(signals), Alarm(raise)))
+    }
 }
 
-/// Serves until the requests end, the replies have no reader, or SIGALRM comes.
-pub fn run(options: &Options, client: Client, signals: Signals, ends: Ends) -> io::Result<()> {
+/// Rings.
+#[derive(Debug)]
+pub struct Alarm(Raise);
+
+impl Alarm {
+    /// Rings once.
+    pub fn ring(&self) {
+        self.0.raise();
+    }
+}
+
+/// Serves over one connection until the requests end, the replies have no reader, or an alarm comes. `who` names the other side
+/// in complaints, and is empty for the only one.
+pub fn run(setup: &Setup, alarms: Alarms, incoming: Incoming, outgoing: Outgoing, who: &str) -> io::Result<()> {
     let (results, waker) = UnixStream::pair()?;
     results.set_nonblocking(true)?;
     waker.set_nonblocking(true)?;
     // If the byte finds no room, enough of them are there already to wake the event loop.
     let wake = move || drop((&waker).write(&[0]));
     let mut server = Server {
-        service: Service::new(options, client, wake),
-        connection: Connection::new(ends.requests, ends.replies, Delimited::new(END_SYMBOL, REQUEST_BYTES_MAX))?,
-        signals,
+        service: Service::new(setup, wake),
+        connection: Connection::new(incoming, outgoing, Delimited::new(END_SYMBOL, REQUEST_BYTES_MAX))?,
+        signals: alarms.0,
+        who: who.to_owned(),
         results,
         reading: true,
     };
@@ -48,6 +71,7 @@ pub fn run(options: &Options, client: Client, signals: Signals, ends: Ends) -> i
 }
 
 struct Server {
+    who: String,
     service: Service,
     connection: Connection,
     signals: Signals,
@@ -73,7 +97,8 @@ impl Server {
         self.reading = false;
         let cut_off = self.connection.inbox.unfinished().len();
         if cut_off > 0 && self.connection.inbox.pieces_waiting() == 0 {
-            eprintln!("server: the requests ended inside a message, of which {cut_off} bytes had come");
+            let who = &self.who;
+            eprintln!("server: {who}the requests ended inside a message, of which {cut_off} bytes had come");
         }
     }
 
@@ -154,8 +179,13 @@ impl Server {
     }
 
     fn received(&mut self, received: Received) {
-        if received == Received::End {
-            self.requests_ended();
+        match received {
+            Received::Bytes | Received::Nothing => {}
+            Received::End => self.requests_ended(),
+            Received::Reset => {
+                eprintln!("server: {}the connection was reset", self.who);
+                self.handle(Event::NobodyReads);
+            }
         }
     }
 }

@@ -1,44 +1,85 @@
 //! The server on the real system, the Windows twin: threads read and write the pipes, one loop does what the machine
 //! says. There is no SIGALRM here; the end of the requests is the order to stop.
 
-use std::fs::File;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use super::http::Client;
 use super::machine::Event;
-use super::options::Options;
-use super::service::Service;
+use super::service::{Service, Setup};
 use super::understand::next_event;
 use crate::codec::delimited::Delimited;
 use crate::codec::op_frame::{END_SYMBOL, REQUEST_BYTES_MAX};
-use crate::transport::inherited::Ends;
+use crate::transport::ends::{Incoming, Outgoing};
 use crate::transport::pump::{News, Reader, Writer};
 
-/// Windows has no signals that a server obeys.
-#[derive(Debug)]
-pub struct Signals;
+/// The alarms that a server obeys. Windows has no signal for that, so they come from within.
+#[derive(Debug, Default)]
+pub struct Alarms(Arc<Mutex<Bell>>);
 
-/// Nothing to listen for; the twin of what Unix does.
-pub fn watch_signals() -> io::Result<Signals> {
-    Ok(Signals)
+/// Rings.
+#[derive(Debug)]
+pub struct Alarm(Arc<Mutex<Bell>>);
+
+#[derive(Debug, Default)]
+struct Bell {
+    /// Rung before anybody listened.
+    early: usize,
+    listener: Option<Sender<Happened>>,
 }
 
+impl Alarms {
+    /// Those of this process: none.
+    pub fn of_process() -> io::Result<Self> {
+        Ok(Self::default())
+    }
+
+    /// Those that are rung here.
+    pub fn rung() -> io::Result<(Self, Alarm)> {
+        let alarms = Self::default();
+        let alarm = Alarm(alarms.0.clone());
+        Ok((alarms, alarm))
+    }
+
+    fn listen(self, listener: Sender<Happened>) {
+        let mut bell = self.0.lock().expect("nobody panics with it");
+        for _ in 0..bell.early {
+            let _ = listener.send(Happened::Alarm);
+        }
+        bell.listener = Some(listener);
+    }
+}
+
+impl Alarm {
+    /// Rings once.
+    pub fn ring(&self) {
+        let mut bell = self.0.lock().expect("nobody panics with it");
+        match &bell.listener {
+            Some(listener) => drop(listener.send(Happened::Alarm)),
+            None => bell.early += 1,
+        }
+    }
+}
+
+#[derive(Debug)]
 enum Happened {
     Requests(News),
     Replies(News),
     Result,
+    Alarm,
 }
 
-/// Serves until the requests end or the replies have no reader.
-pub fn run(options: &Options, client: Client, _signals: Signals, ends: Ends) -> io::Result<()> {
+/// Serves over one connection until the requests end, the replies have no reader, or an alarm comes. Nothing is complained about
+/// here that would need the name of the other side.
+pub fn run(setup: &Setup, alarms: Alarms, incoming: Incoming, outgoing: Outgoing, _who: &str) -> io::Result<()> {
     let (sender, happened) = channel();
+    alarms.listen(sender.clone());
     let waker: Sender<Happened> = sender.clone();
     let mut server = Server {
-        service: Service::new(options, client, move || drop(waker.send(Happened::Result))),
-        requests: Reader::start(File::from(ends.requests), sender.clone(), Happened::Requests),
-        replies: Writer::start(File::from(ends.replies), sender, Happened::Replies),
+        service: Service::new(setup, move || drop(waker.send(Happened::Result))),
+        requests: Reader::start(incoming, sender.clone(), Happened::Requests),
+        replies: Writer::start(outgoing, sender, Happened::Replies),
         inbox: Delimited::new(END_SYMBOL, REQUEST_BYTES_MAX),
         outbox: Vec::new(),
         reading: true,
@@ -98,6 +139,7 @@ impl Server {
             Ok(Happened::Requests(_)) => self.reading = false,
             Ok(Happened::Replies(News::Sent(bytes))) => self.replies.sent(bytes),
             Ok(Happened::Replies(_)) => self.handle(Event::NobodyReads),
+            Ok(Happened::Alarm) => self.handle(Event::Alarm),
             // The next step takes results, and looks at the clock.
             Ok(Happened::Result) | Err(_) => {}
         }

@@ -3,7 +3,8 @@
 //! It knows where replies are put, not how they are sent, and it waits for nothing.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::http::Client;
 use super::machine::{Action, Event, Machine};
@@ -12,12 +13,28 @@ use super::options::Options;
 use super::workers::Workers;
 use crate::codec::op_frame::Reply;
 
+/// What all connections of a server have in common.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    grace: Duration,
+    client: Client,
+    processors: Arc<Processors>,
+}
+
+impl Setup {
+    /// A server that was told this. The error is a sentence about that.
+    pub fn new(options: &Options) -> Result<Self, String> {
+        let client = Client::new(options.timeout, options.roots.as_deref())?;
+        Ok(Setup { grace: options.grace, client, processors: Arc::new(Processors::new()) })
+    }
+}
+
 /// A server that is told what happens and leaves its replies in an outbox.
 pub struct Service {
     machine: Machine,
     workers: Workers,
     client: Client,
-    processors: Processors,
+    processors: Arc<Processors>,
     ended: bool,
     now: Instant,
     /// What the machine wants done, oldest first.
@@ -26,10 +43,10 @@ pub struct Service {
 
 impl Service {
     /// A server at its start. `wake` is called, on a worker thread, whenever a result is there.
-    pub fn new(options: &Options, client: Client, wake: impl Fn() + Send + Sync + 'static) -> Self {
-        let processors = Processors::new();
+    pub fn new(setup: &Setup, wake: impl Fn() + Send + Sync + 'static) -> Self {
+        let Setup { grace, client, processors } = setup.clone();
         Self {
-            machine: Machine::new(processors.available(), options.grace),
+            machine: Machine::new(processors.available(), grace),
             workers: Workers::new(wake),
             client,
             processors,

@@ -5,10 +5,11 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::{io, thread};
 
-use super::machine::Ticket;
+use super::machine::{Ticket, WORKERS_MAX};
 use crate::codec::op_frame::Reply;
 
 /// A request to make: it runs on a worker thread.
@@ -18,6 +19,9 @@ pub type Job = Box<dyn FnOnce() -> Reply + Send>;
 pub struct Workers {
     shared: Arc<Shared>,
 }
+
+/// The threads beyond the first of each connection, in this process.
+static FURTHER: AtomicUsize = AtomicUsize::new(0);
 
 struct Shared {
     state: Mutex<State>,
@@ -47,13 +51,13 @@ impl Workers {
     pub fn start(&self, ticket: Ticket, job: Job, threads_max: usize) -> io::Result<()> {
         let mut state = self.shared.lock();
         state.threads_max = threads_max;
-        if state.idle <= state.jobs.len() && state.threads < threads_max {
+        if state.idle <= state.jobs.len() && state.threads < threads_max && (state.threads == 0 || may_go_further()) {
             let shared = Arc::clone(&self.shared);
             match thread::Builder::new().name("worker".into()).spawn(move || shared.work()) {
                 Ok(_) => state.threads += 1,
                 // With other threads at work the job only waits longer.
                 Err(error) if state.threads == 0 => return Err(error),
-                Err(_) => {}
+                Err(_) => drop(FURTHER.fetch_sub(1, Ordering::SeqCst)),
             }
         }
         state.jobs.push_back((ticket, job));
@@ -74,6 +78,21 @@ impl Workers {
     }
 }
 
+impl Drop for Workers {
+    /// Whoever is at work finds nobody who waits for the result.
+    fn drop(&mut self) {
+        self.shared.lock().jobs.clear();
+        self.shrink_to(0);
+    }
+}
+
+/// Whether a connection that has a thread may have another. Each has one, however many there are; what they have beyond that is
+/// bounded for all of them together.
+fn may_go_further() -> bool {
+    let more = |further| (further < WORKERS_MAX).then_some(further + 1);
+    FURTHER.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Jobs run outside the lock and their panics are caught, so the state is whole even then.
@@ -85,6 +104,9 @@ impl Shared {
         loop {
             if state.threads > state.threads_max {
                 state.threads -= 1;
+                if state.threads > 0 {
+                    FURTHER.fetch_sub(1, Ordering::SeqCst);
+                }
                 // This thread may have been the one that was told of a job.
                 self.work.notify_one();
                 return;

@@ -62,6 +62,11 @@ pub fn take(_arguments: &[OsString]) -> Result<Ends, NoPipes> {
     Ok(Ends { requests: owned(REQUESTS_FD, OFlag::O_RDONLY)?, replies: owned(REPLIES_FD, OFlag::O_WRONLY)? })
 }
 
+/// Takes over the standard input and output as the ends of a server, once. The error says what is wrong with them.
+pub fn standard() -> Result<Ends, String> {
+    Ok(Ends { requests: one(0, false)?, replies: one(1, true)? })
+}
+
 /// Takes over the inherited end with this number, to read from it or, if `writes`, to write to it, and waiting for that
 /// however it was left by whoever handed it on. To be done once for each number, before anything else is opened, which might
 /// then have the number of an end that is missing. The error says what is wrong with it.

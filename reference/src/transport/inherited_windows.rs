@@ -8,7 +8,8 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::os::windows::io::{FromRawHandle, OwnedHandle, RawHandle};
+use std::io;
+use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle, RawHandle};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -71,6 +72,12 @@ pub fn take(arguments: &[OsString]) -> Result<Ends, NoPipes> {
     unsafe {
         Ok(Ends { requests: OwnedHandle::from_raw_handle(requests), replies: OwnedHandle::from_raw_handle(replies) })
     }
+}
+
+/// Takes over the standard input and output as the ends of a server, once. The error says what is wrong with them.
+pub fn standard() -> Result<Ends, String> {
+    let [requests, replies] = [io::stdin().as_raw_handle(), io::stdout().as_raw_handle()];
+    Ok(Ends { requests: one(requests as usize, false)?, replies: one(replies as usize, true)? })
 }
 
 /// Takes over the inherited end with this value, to read from it or, if `writes`, to write to it. To be done once for each

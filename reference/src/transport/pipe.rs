@@ -1,10 +1,11 @@
-//! Two one-way pipes as one connection: everything that is there is read at once, everything that is due is written
-//! at once, and neither ever blocks the other.
+//! Two one-way pipes, or a socket, as one connection: everything that is there is read at once, everything that is due is
+//! written at once, and neither ever blocks the other.
 //!
 //! It knows descriptors and end symbols, not messages. Waiting is left to whoever owns the event loop, with
 //! [`wait_for`], apart from the short look of [`soon`].
 
 use std::io;
+use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollTimeout, poll};
 use nix::unistd::{read, write};
+use socket2::SockRef;
 
 use crate::codec::delimited::Delimited;
 
@@ -45,6 +47,8 @@ pub enum Received {
     Nothing,
     /// The other end was closed; nothing will come any more.
     End,
+    /// The other end was closed, and what was on the way to it is lost.
+    Reset,
 }
 
 impl Connection {
@@ -76,6 +80,7 @@ impl Connection {
                 }
                 Err(Errno::EAGAIN) => Ok(Received::Nothing),
                 Err(Errno::EINTR) => continue,
+                Err(Errno::ECONNRESET) => Ok(Received::Reset),
                 Err(errno) => Err(errno.into()),
             };
         }
@@ -113,7 +118,8 @@ impl Connection {
                 Err(Errno::EINTR) => {}
                 Err(errno) => {
                     self.forget_outbox();
-                    return Err(errno.into());
+                    // A socket says it in another word the first time.
+                    return Err(if errno == Errno::ECONNRESET { Errno::EPIPE.into() } else { errno.into() });
                 }
             }
         }
@@ -131,7 +137,10 @@ impl Connection {
 
     /// Closes the outgoing side; the other end reads what was sent and then the end.
     pub fn close_outgoing(&mut self) {
-        self.outgoing = None;
+        if let Some(outgoing) = self.outgoing.take() {
+            // A socket stays open for what comes in, and a pipe knows no such thing.
+            let _ = SockRef::from(&outgoing).shutdown(Shutdown::Write);
+        }
         self.forget_outbox();
     }
 

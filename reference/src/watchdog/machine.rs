@@ -11,6 +11,9 @@
 //!                                                  +--> Alarmed --grace--> Killed
 //! Any of them --server ended--> Ended          Closing, Alarmed --Ctrl-C after a signal--> Killed
 //! ```
+//!
+//! A server that somebody else started gets no signal from here: after the grace in Closing it is Killed, and that means that its
+//! connection is given up.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -38,6 +41,7 @@ pub const UNSENT_BYTES_MAX: usize = 1024 * 1024;
 pub struct Machine {
     phase: Phase,
     reason: Reason,
+    hold: Hold,
     grace: Duration,
     interactive: bool,
     /// The prompt is what was printed last, so anything else first needs a new line.
@@ -46,6 +50,15 @@ pub struct Machine {
     unanswered: VecDeque<Op>,
     /// The server has answered something, so it has started and its handlers stand.
     heard: bool,
+}
+
+/// What a watchdog has of its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// It is its own child.
+    Child,
+    /// Somebody else started it, and there is a connection.
+    Connection,
 }
 
 /// Where a watchdog is in its life.
@@ -125,6 +138,13 @@ pub enum Event {
         /// How many lines have been typed that nobody read.
         lines_unread: usize,
     },
+    /// The connection to a server elsewhere is over, and all that it sent before has been handled.
+    Disconnected {
+        /// What went wrong, in a sentence, if the server did not just close it.
+        why: Option<String>,
+        /// How many lines have been typed that nobody read.
+        lines_unread: usize,
+    },
     /// A signal came that ends the session.
     Signal(StopSignal),
     /// Standard output cannot be written any more.
@@ -146,7 +166,7 @@ pub enum Action {
     CloseRequests,
     /// Send the server SIGALRM.
     Alarm,
-    /// Send the server SIGKILL.
+    /// Send the server SIGKILL, or give up the connection to one elsewhere.
     Kill,
     /// End the process with this status, once all is printed.
     End(u8),
@@ -154,10 +174,11 @@ pub enum Action {
 
 impl Machine {
     /// A watchdog that gives its server `grace` to end; an interactive one prompts.
-    pub fn new(grace: Duration, interactive: bool) -> Self {
+    pub fn new(hold: Hold, grace: Duration, interactive: bool) -> Self {
         Self {
             phase: Phase::Serving,
             reason: Reason::Ordered,
+            hold,
             grace,
             interactive,
             prompting: false,
@@ -216,7 +237,14 @@ impl Machine {
             }
             (Closing { .. } | Alarmed { .. } | Killed, Event::ServerClosed) => {}
 
-            (_, Event::ServerEnded { ending, lines_unread }) => self.ended(&ending, lines_unread, actions),
+            (_, Event::ServerEnded { ending, lines_unread }) => {
+                self.ended(is_ordered(&ending), format!("server died: {ending}"), lines_unread, actions);
+            }
+            (_, Event::Disconnected { why, lines_unread }) => {
+                let is_ordered = why.is_none();
+                let sentence = why.unwrap_or_else(|| "the server closed the connection".into());
+                self.ended(is_ordered, sentence, lines_unread, actions);
+            }
 
             (Serving | Draining { .. }, Event::Signal(signal)) => {
                 self.reason = Reason::Signal(signal);
@@ -243,13 +271,11 @@ impl Machine {
             (Closing { .. } | Alarmed { .. } | Killed, Event::OutputFailed) => {}
 
             (Draining { until }, Event::Clock) if until <= now => self.stop(now, actions),
-            (Closing { until }, Event::Clock) if until <= now => self.alarm(now, actions),
-            (Alarmed { until }, Event::Clock) if until <= now => {
-                self.phase = Killed;
-                let millis = self.grace.as_millis();
-                self.complain(format!("the server did not end within {millis} ms and is killed"), actions);
-                actions.push_back(Action::Kill);
-            }
+            (Closing { until }, Event::Clock) if until <= now => match self.hold {
+                Hold::Child => self.alarm(now, actions),
+                Hold::Connection => self.give_up("did not close the connection", "is given up", actions),
+            },
+            (Alarmed { until }, Event::Clock) if until <= now => self.give_up("did not end", "is killed", actions),
             (Serving | Draining { .. } | Closing { .. } | Alarmed { .. } | Killed, Event::Clock) => {}
         }
         self.prompt(actions);
@@ -282,11 +308,18 @@ impl Machine {
     fn stop(&mut self, now: Instant, actions: &mut VecDeque<Action>) {
         self.new_line(actions);
         actions.push_back(Action::CloseRequests);
-        if self.heard {
-            self.alarm(now, actions);
-        } else {
-            self.phase = Phase::Closing { until: now + STARTING_WAIT };
+        match (self.hold, self.heard) {
+            (Hold::Child, true) => self.alarm(now, actions),
+            (Hold::Child, false) => self.phase = Phase::Closing { until: now + STARTING_WAIT },
+            (Hold::Connection, _) => self.phase = Phase::Closing { until: now + self.grace },
         }
+    }
+
+    fn give_up(&mut self, failed_to: &str, fate: &str, actions: &mut VecDeque<Action>) {
+        self.phase = Phase::Killed;
+        let millis = self.grace.as_millis();
+        self.complain(format!("the server {failed_to} within {millis} ms and {fate}"), actions);
+        actions.push_back(Action::Kill);
     }
 
     fn alarm(&mut self, now: Instant, actions: &mut VecDeque<Action>) {
@@ -325,15 +358,16 @@ impl Machine {
         }
     }
 
-    fn ended(&mut self, ending: &Ending, lines_unread: usize, actions: &mut VecDeque<Action>) {
+    /// The server is gone: in order, or as the sentence says.
+    fn ended(&mut self, is_ordered: bool, sentence: String, lines_unread: usize, actions: &mut VecDeque<Action>) {
         let misses_lines = self.misses_lines();
         let asked =
             !matches!(self.phase, Phase::Serving | Phase::Draining { .. }) && self.reason != Reason::ServerClosed;
         let killed = self.phase == Phase::Killed;
         self.phase = Phase::Ended;
-        let well = asked && (killed || is_ordered(ending));
+        let well = asked && (killed || is_ordered);
         if !well {
-            self.complain(format!("server died: {ending}"), actions);
+            self.complain(sentence, actions);
         }
         if !self.unanswered.is_empty() {
             let count = self.unanswered.len();

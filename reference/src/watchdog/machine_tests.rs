@@ -15,7 +15,7 @@ struct Bench {
 impl Bench {
     fn new(interactive: bool) -> Self {
         let now = Instant::now();
-        Self { machine: Machine::new(GRACE, interactive), start: now, now }
+        Self { machine: Machine::new(Hold::Child, GRACE, interactive), start: now, now }
     }
 
     /// The machine after these events, a little later.
@@ -141,6 +141,48 @@ fn every_event_in_every_state() {
         ("SIGTERM", signal),
         ("SIGINT", interrupt),
         ("the output fails", || Event::OutputFailed),
+        ("the clock", || Event::Clock),
+    ];
+    let mut table = String::new();
+    for (state, make) in states {
+        table.push_str(&format!("{state}\n"));
+        for (name, event) in events {
+            table.push_str(&format!("  {name:<28}{}\n", make().told(event())));
+        }
+    }
+    insta::assert_snapshot!(table);
+}
+
+fn disconnected(why: Option<&str>) -> Event {
+    Event::Disconnected { why: why.map(str::to_owned), lines_unread: 0 }
+}
+
+/// A server elsewhere gets no signal, and has no end that could be waited for but that of its connection.
+#[test]
+fn every_event_with_a_server_elsewhere() {
+    let after = |events: Vec<Event>| {
+        let mut bench = Bench::new(false);
+        bench.machine.hold = Hold::Connection;
+        events.into_iter().for_each(|event| drop(bench.told(event)));
+        bench.now += Duration::from_millis(200);
+        bench
+    };
+    let states: [(&str, &dyn Fn() -> Bench); 6] = [
+        ("serving, one unanswered", &|| after(vec![setmeml()])),
+        ("draining", &|| after(vec![setmeml(), exit()])),
+        ("closing", &|| after(vec![setmeml(), value(), exit()])),
+        ("closing, time is up", &|| after(vec![setmeml(), value(), exit()]).later(1800)),
+        ("closing after a signal", &|| after(vec![signal()])),
+        ("given up", &|| after(vec![signal(), interrupt()])),
+    ];
+    let events: [Named<Event>; 8] = [
+        ("exit", exit),
+        ("a reply", value),
+        ("nobody reads", || Event::ServerClosed),
+        ("it closes the connection", || disconnected(None)),
+        ("it resets the connection", || disconnected(Some("the connection was reset"))),
+        ("SIGTERM", signal),
+        ("SIGINT", interrupt),
         ("the clock", || Event::Clock),
     ];
     let mut table = String::new();

@@ -6,10 +6,13 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
+
+use crate::transport::address::Address;
 
 const ABOUT: &str = "\
-Starts a server, sends it the commands that are typed, prints what it answers, and ends it in order.";
+Starts a server, sends it the commands that are typed, prints what it answers, and ends it in order; or does so with a
+server that runs already, over a connection, which it ends in order.";
 
 const AFTER: &str = "\
 Each option may be written with one dash or with two, and with a blank or `=` before its value.
@@ -19,6 +22,9 @@ double quotes protect commas and blanks, and keep an argument that is empty; wit
 for \" and \\. Nothing is passed through a shell.
   -sargs \"state=c, test=123\"            state=c | test=123
   -sargs 'text=\"a, b\", , \"  c\", \"\"'     text=a, b |   c | (empty)
+
+The server has two pipes at descriptors 3 and 4; with -over stdio its standard input and output instead, and it is told
+--stdio; with -over socketpair one local socket at 3 and 4.
 
 Commands, one a line, at most 1048576 bytes long:
   setmeml BYTES              no HTTP body larger than this is buffered by the server
@@ -33,9 +39,15 @@ The end: replies that are due get one second (not after a signal), then the serv
 SIGALRM, after the grace SIGKILL. A server that has not answered anything may still be starting, so it gets half a
 second to end before the signal. Ctrl-C after a signal, and so a second Ctrl-C, kills it at once.
 
-Exit status: 0 after an ordered end; 1 if the server ended by itself, badly, or had to be killed, or if standard
-output could not be written; 2 if the command line is wrong or the server cannot be started; 129, 130 or 143 after
-SIGHUP, SIGINT or SIGTERM.";
+Instead of -sp, -connect takes the address of a server that listens: unix:PATH, unix-dgram:PATH, tcp:HOST:PORT or
+udp:HOST:PORT, HOST being an IP address or localhost. With -bind, an address of the same kind for this side, a stream
+goes to a peer that does not listen but is bound and connects back in the same way. Over datagrams each command is one
+datagram; what is lost is sent again, up to 6 times, and what was lost, came twice or out of order is said at the end.
+At the end this side of the connection is closed, and the server has the grace to answer and to close its own.
+
+Exit status: 0 after an ordered end; 1 if the server ended by itself, badly, or had to be killed, if the connection
+failed, or if standard output could not be written; 2 if the command line is wrong or the server cannot be started or
+connected to; 129, 130 or 143 after SIGHUP, SIGINT or SIGTERM.";
 
 /// The command line, as clap sees it.
 #[derive(Debug, Parser)]
@@ -44,7 +56,8 @@ SIGHUP, SIGINT or SIGTERM.";
     version,
     about = ABOUT,
     after_help = AFTER,
-    override_usage = "watchdog -sp <PATH> [-sargs <LIST>] [-grace-ms <N>]"
+    override_usage = "watchdog -sp <PATH> [-sargs <LIST>] [-over <HOW>] [-grace-ms <N>]\n       \
+                      watchdog -connect <ADDRESS> [-bind <ADDRESS>] [-public] [-connect-ms <N>] [-grace-ms <N>]"
 )]
 struct CommandLine {
     /// The absolute path of the server's executable
@@ -53,23 +66,75 @@ struct CommandLine {
     /// The arguments that the server is started with
     #[arg(long, value_name = "LIST", default_value = "", allow_hyphen_values = true)]
     sargs: OsString,
+    /// What the server has to talk over: pipes, stdio or socketpair
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Over::Pipes, hide_possible_values = true)]
+    over: Over,
+    /// The address of a server that runs already, instead of -sp
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["sp", "sargs", "over"])]
+    connect: Option<Address>,
+    /// The address of this side
+    #[arg(long, value_name = "ADDRESS", requires = "connect")]
+    bind: Option<Address>,
+    /// Allows addresses that are not on this machine alone
+    #[arg(long, requires = "connect")]
+    public: bool,
+    /// How long connecting may take, in milliseconds
+    #[arg(long, value_name = "N", default_value_t = 10_000, requires = "connect",
+          value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    connect_ms: u64,
     /// How long the server may take to end before it is killed, in milliseconds
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(0..=600_000))]
     grace_ms: u64,
 }
 
 /// The names that may stand behind a single dash.
-const NAMES: [&str; 5] = ["sp", "sargs", "grace-ms", "help", "version"];
+const NAMES: [&str; 10] =
+    ["sp", "sargs", "over", "connect", "bind", "connect-ms", "grace-ms", "public", "help", "version"];
+
+/// Those of them that have no value.
+const FLAGS: [&str; 3] = ["public", "help", "version"];
 
 /// What a watchdog was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// The server's executable, an absolute path.
-    pub server: PathBuf,
-    /// The server's arguments.
-    pub arguments: Vec<OsString>,
+    /// Which server it is about.
+    pub server: Server,
     /// How long the server may take to end before it is killed.
     pub grace: Duration,
+}
+
+/// How to come by a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Server {
+    /// To be started.
+    Start {
+        /// Its executable, an absolute path.
+        path: PathBuf,
+        /// Its arguments.
+        arguments: Vec<OsString>,
+        /// What goes between.
+        over: Over,
+    },
+    /// To be connected to.
+    Connect {
+        /// Its address.
+        to: Address,
+        /// Our own, if it is to be a certain one.
+        own: Option<Address>,
+        /// How long that may take.
+        patience: Duration,
+    },
+}
+
+/// What goes between a watchdog and the server that it starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Over {
+    /// Two pipes of their own.
+    Pipes,
+    /// Two pipes as the server's standard input and output.
+    Stdio,
+    /// One local socket for both directions.
+    Socketpair,
 }
 
 impl Options {
@@ -80,11 +145,18 @@ impl Options {
     }
 
     fn check(line: CommandLine) -> Result<Self, String> {
+        let grace = Duration::from_millis(line.grace_ms);
+        if let Some(to) = line.connect {
+            let to = to.allowed(line.public)?;
+            let own = line.bind.map(|own| own.allowed(line.public)).transpose()?;
+            let patience = Duration::from_millis(line.connect_ms);
+            return Ok(Self { server: Server::Connect { to, own, patience }, grace });
+        }
         let path = line.sp.ok_or("-sp is missing: expected the absolute path of the server, as in -sp /opt/server")?;
-        let server = PathBuf::from(path);
-        check_path(&server)?;
+        let path = PathBuf::from(path);
+        check_path(&path)?;
         let list = line.sargs.to_str().ok_or("expected -sargs to be text in UTF-8")?;
-        Ok(Self { server, arguments: split_arguments(list)?, grace: Duration::from_millis(line.grace_ms) })
+        Ok(Self { server: Server::Start { path, arguments: split_arguments(list)?, over: line.over }, grace })
     }
 }
 
@@ -97,7 +169,7 @@ fn with_two_dashes(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
         let option = option.map(|text| text.strip_prefix('-').unwrap_or(text).to_owned());
         let name = option.as_deref().map(|text| text.split_once('=').map_or(text, |(name, _)| name));
         let known = name.is_some_and(|name| NAMES.contains(&name));
-        value_due = known && matches!(option.as_deref(), Some("sp" | "sargs" | "grace-ms"));
+        value_due = known && option.as_deref() == name && name.is_some_and(|name| !FLAGS.contains(&name));
         match option.filter(|_| known) {
             Some(option) => translated.push(format!("--{option}").into()),
             None => translated.push(argument),

@@ -13,12 +13,11 @@ use super::command::LINE_BYTES_MAX;
 use super::console::{Console, Stream};
 use super::machine::{Action, Event, Machine, StopSignal};
 use super::options::Options;
+use super::server::Held;
 use super::{Failure, understand};
 use crate::codec::delimited::{Delimited, Piece};
 use crate::codec::op_frame::{END_SYMBOL, REPLY_BYTES_MAX};
-use crate::process::Process;
 use crate::signals::Signals;
-use crate::transport::inherited;
 use crate::transport::pipe::{Connection, Received, wait_for};
 
 /// How much unread input is looked through after the server's death.
@@ -29,15 +28,14 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
     // Before the server is started, so that not even an early death goes unseen.
     let signals = Signals::watch(&[Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM, Signal::SIGCHLD]);
     let signals = signals.map_err(Failure::System)?;
-    let (process, ends) =
-        Process::start(&options.server, &options.arguments, inherited::arguments).map_err(Failure::Start)?;
+    let (held, incoming, outgoing) = Held::obtain(&options.server)?;
     let inbox = Delimited::new(END_SYMBOL, REPLY_BYTES_MAX);
-    let connection = Connection::new(ends.from_child, ends.to_child, inbox).map_err(Failure::System)?;
+    let connection = Connection::new(incoming, outgoing, inbox).map_err(Failure::System)?;
     connection.enlarge();
     let console = Console::new();
     let mut watchdog = Watchdog {
-        machine: Machine::new(options.grace, console.is_interactive()),
-        process,
+        machine: Machine::new(held.kind(), options.grace, console.is_interactive()),
+        held,
         connection,
         signals,
         console,
@@ -54,7 +52,7 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
 
 struct Watchdog {
     machine: Machine,
-    process: Process,
+    held: Held,
     connection: Connection,
     signals: Signals,
     console: Console,
@@ -110,14 +108,26 @@ impl Watchdog {
 
     /// If the server has ended, what it said last is heard before its end is dealt with.
     fn child_changed(&mut self) -> io::Result<()> {
-        let Some(ending) = self.process.try_wait()? else { return Ok(()) };
+        let Held::Child(process) = &mut self.held else { return Ok(()) };
+        let Some(ending) = process.try_wait()? else { return Ok(()) };
         while self.replies_open && self.receive()? == Received::Bytes {
             self.replies();
         }
         self.replies();
-        let lines_unread = if self.machine.misses_lines() { self.count_unread() } else { 0 };
+        let lines_unread = self.lines_unread();
         self.handle(Event::ServerEnded { ending, lines_unread });
         Ok(())
+    }
+
+    /// A server elsewhere is gone when its connection is.
+    fn disconnected(&mut self, why: Option<String>) {
+        self.replies();
+        let lines_unread = self.lines_unread();
+        self.handle(Event::Disconnected { why, lines_unread });
+    }
+
+    fn lines_unread(&mut self) -> usize {
+        if self.machine.misses_lines() { self.count_unread() } else { 0 }
     }
 
     fn count_unread(&mut self) -> usize {
@@ -139,9 +149,18 @@ impl Watchdog {
     }
 
     fn received(&mut self, received: Received) {
-        if received == Received::End {
-            self.replies_open = false;
-            self.handle(Event::ServerClosed);
+        let why = match received {
+            Received::Bytes | Received::Nothing => return,
+            Received::End => None,
+            Received::Reset => Some("the server reset the connection".to_owned()),
+        };
+        self.replies_open = false;
+        match &self.held {
+            Held::Child(_) => self.handle(Event::ServerClosed),
+            Held::Connection(link) => {
+                let why = link.why.said().map(str::to_owned).or(why);
+                self.disconnected(why);
+            }
         }
     }
 
@@ -176,8 +195,15 @@ impl Watchdog {
             Action::Print(text) => self.console.put(Stream::Output, text),
             Action::Complain(sentence) => self.console.put(Stream::Error, format!("error: {sentence}\n")),
             Action::CloseRequests => self.connection.close_outgoing(),
-            Action::Alarm => self.process.alarm(),
-            Action::Kill => self.process.kill(),
+            Action::Alarm => {
+                if let Held::Child(process) = &self.held {
+                    process.alarm();
+                }
+            }
+            Action::Kill => match &self.held {
+                Held::Child(process) => process.kill(),
+                Held::Connection(_) => self.disconnected(None),
+            },
             Action::End(status) => self.status = Some(status),
         }
     }

@@ -2,7 +2,6 @@
 //! wait for the server's end; one loop does what the machine says.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Instant;
@@ -10,11 +9,10 @@ use std::time::Instant;
 use super::command::LINE_BYTES_MAX;
 use super::machine::{Action, Event, Machine, StopSignal};
 use super::options::Options;
+use super::server::Held;
 use super::{Failure, understand};
 use crate::codec::delimited::Delimited;
 use crate::codec::op_frame::{END_SYMBOL, REPLY_BYTES_MAX};
-use crate::process::Process;
-use crate::transport::inherited;
 use crate::transport::pump::{News, Reader, Writer};
 
 enum Happened {
@@ -31,17 +29,18 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
     let interrupts = sender.clone();
     ctrlc::set_handler(move || drop(interrupts.send(Happened::Interrupt)))
         .map_err(|error| Failure::System(io::Error::other(error)))?;
-    let (process, ends) =
-        Process::start(&options.server, &options.arguments, inherited::arguments).map_err(Failure::Start)?;
-    let deaths = sender.clone();
-    process.watch(move || drop(deaths.send(Happened::ServerEnded))).map_err(Failure::System)?;
+    let (held, incoming, outgoing) = Held::obtain(&options.server)?;
+    if let Held::Child(process) = &held {
+        let deaths = sender.clone();
+        process.watch(move || drop(deaths.send(Happened::ServerEnded))).map_err(Failure::System)?;
+    }
     let interactive = io::stdin().is_terminal() && io::stdout().is_terminal();
     let mut watchdog = Watchdog {
-        machine: Machine::new(options.grace, interactive),
-        process,
+        machine: Machine::new(held.kind(), options.grace, interactive),
+        held,
         input: Reader::start(io::stdin(), sender.clone(), Happened::Input),
-        replies: Reader::start(File::from(ends.from_child), sender.clone(), Happened::Replies),
-        requests: Some(Writer::start(File::from(ends.to_child), sender, Happened::Requests)),
+        replies: Reader::start(incoming, sender.clone(), Happened::Replies),
+        requests: Some(Writer::start(outgoing, sender, Happened::Requests)),
         lines: Delimited::new(b'\n', LINE_BYTES_MAX),
         inbox: Delimited::new(END_SYMBOL, REPLY_BYTES_MAX),
         outbox: Vec::new(),
@@ -64,7 +63,7 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
 
 struct Watchdog {
     machine: Machine,
-    process: Process,
+    held: Held,
     input: Reader,
     replies: Reader,
     /// Closed when it is dropped.
@@ -84,10 +83,7 @@ impl Watchdog {
     fn step(&mut self) {
         self.now = Instant::now();
         self.handle(Event::Clock);
-        while let Ok(piece) = self.inbox.next_piece() {
-            let event = understand::reply(piece);
-            self.handle(event);
-        }
+        self.understand_replies();
         while self.wants_lines() {
             let Some(event) = understand::next_line(&mut self.lines, self.input_open) else { break };
             self.handle(event);
@@ -104,6 +100,13 @@ impl Watchdog {
         }
         if self.input_open && self.wants_lines() {
             self.input.allow();
+        }
+    }
+
+    fn understand_replies(&mut self) {
+        while let Ok(piece) = self.inbox.next_piece() {
+            let event = understand::reply(piece);
+            self.handle(event);
         }
     }
 
@@ -146,9 +149,22 @@ impl Watchdog {
             }
             _ => {
                 self.replies_open = false;
-                self.handle(Event::ServerClosed);
+                match &self.held {
+                    Held::Child(_) => self.handle(Event::ServerClosed),
+                    Held::Connection(link) => {
+                        let why = link.why.said().map(str::to_owned);
+                        self.disconnected(why);
+                    }
+                }
             }
         }
+    }
+
+    /// A server elsewhere is gone when its connection is.
+    fn disconnected(&mut self, why: Option<String>) {
+        self.understand_replies();
+        let lines_unread = self.lines.pieces_waiting();
+        self.handle(Event::Disconnected { why, lines_unread });
     }
 
     /// What the server said last is heard before its end is dealt with; its end of the pipe is closed by now.
@@ -163,7 +179,8 @@ impl Watchdog {
             }
         }
         self.step();
-        let Some(ending) = self.process.try_wait()? else { return Ok(()) };
+        let Held::Child(process) = &mut self.held else { return Ok(()) };
+        let Some(ending) = process.try_wait()? else { return Ok(()) };
         let lines_unread = self.lines.pieces_waiting();
         self.handle(Event::ServerEnded { ending, lines_unread });
         Ok(())
@@ -186,8 +203,15 @@ impl Watchdog {
             // If this fails too, there is nobody left to tell.
             Action::Complain(sentence) => drop(writeln!(io::stderr(), "error: {sentence}")),
             Action::CloseRequests => self.requests = None,
-            Action::Alarm => self.process.alarm(),
-            Action::Kill => self.process.kill(),
+            Action::Alarm => {
+                if let Held::Child(process) = &self.held {
+                    process.alarm();
+                }
+            }
+            Action::Kill => match &mut self.held {
+                Held::Child(process) => process.kill(),
+                Held::Connection(_) => self.disconnected(None),
+            },
             Action::End(status) => self.status = Some(status),
         }
     }

@@ -1,0 +1,122 @@
+//! A server over streams, for many at once: each who connects has a thread and a service of its own, and waits for nobody else.
+//!
+//! It knows who is there, not what they ask for.
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use super::limits;
+use super::run::{self, Alarm, Alarms};
+use super::service::Setup;
+use crate::stops::Stops;
+use crate::transport::ends::{Incoming, Outgoing};
+
+/// After a connection that could not be taken, the next one is tried so much later: what is missing then is mostly memory.
+const REST: Duration = Duration::from_millis(100);
+
+enum Happened {
+    Came(Incoming, Outgoing),
+    Gone(u64),
+    Stop,
+}
+
+/// Serves everybody whom `accept` brings, until a signal comes and all of them are done. It is called on a thread of its own,
+/// and only while there is room for another.
+pub fn run(
+    setup: &Setup,
+    stops: Stops,
+    accept: impl Fn() -> io::Result<(Incoming, Outgoing)> + Send + 'static,
+) -> io::Result<()> {
+    let (sender, happened) = channel();
+    let (permit, permits) = channel();
+    for _ in 0..limits::clients_max() {
+        let _ = permit.send(());
+    }
+    let stop = sender.clone();
+    stops.forward(move || drop(stop.send(Happened::Stop)))?;
+    let comers = sender.clone();
+    thread::Builder::new().spawn(move || take_in(&permits, &accept, &comers))?;
+    let mut clients: HashMap<u64, Alarm> = HashMap::new();
+    let (mut number, mut stopping) = (0, false);
+    for news in &happened {
+        match news {
+            // Whoever comes now finds the connection closed.
+            Happened::Came(..) if stopping => {}
+            Happened::Came(incoming, outgoing) => {
+                number += 1;
+                match serve(setup, number, incoming, outgoing, &sender) {
+                    Ok(alarm) => drop(clients.insert(number, alarm)),
+                    Err(error) => {
+                        eprintln!("server: client {number} cannot be served: {error}");
+                        let _ = permit.send(());
+                    }
+                }
+            }
+            Happened::Gone(number) => {
+                clients.remove(&number);
+                let _ = permit.send(());
+            }
+            Happened::Stop => {
+                stopping = true;
+                clients.values().for_each(Alarm::ring);
+            }
+        }
+        if stopping && clients.is_empty() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn take_in(permits: &Receiver<()>, accept: &impl Fn() -> io::Result<(Incoming, Outgoing)>, comers: &Sender<Happened>) {
+    for () in permits {
+        let (incoming, outgoing) = loop {
+            match accept() {
+                Ok(ends) => break ends,
+                // Whoever was gone before it was accepted is no news.
+                Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
+                Err(error) => {
+                    eprintln!("server: a connection could not be taken: {error}");
+                    thread::sleep(REST);
+                }
+            }
+        };
+        if comers.send(Happened::Came(incoming, outgoing)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Serves one client on a thread, which tells when it is gone.
+fn serve(
+    setup: &Setup,
+    number: u64,
+    incoming: Incoming,
+    outgoing: Outgoing,
+    events: &Sender<Happened>,
+) -> io::Result<Alarm> {
+    let (alarms, alarm) = Alarms::rung()?;
+    let (setup, events) = (setup.clone(), events.clone());
+    thread::Builder::new().spawn(move || {
+        let _gone = Gone { number, events };
+        if let Err(error) = run::run(&setup, alarms, incoming, outgoing, &format!("client {number}: ")) {
+            eprintln!("server: client {number}: the connection failed: {error}");
+        }
+    })?;
+    Ok(alarm)
+}
+
+/// Tells that a client is gone, whatever became of its thread.
+struct Gone {
+    number: u64,
+    events: Sender<Happened>,
+}
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        let _ = self.events.send(Happened::Gone(self.number));
+    }
+}

@@ -1,0 +1,633 @@
+//! The pair over sockets: one server for many watchdogs, peers of whom neither listens, and what can happen to streams and to
+//! datagrams on the way.
+
+#![cfg(unix)]
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
+
+use common::{DEADLINE, Peer, SERVER, Session, in_time, response};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use socket2::SockRef;
+use tempfile::TempDir;
+
+/// A server that listens, and a folder for its path.
+struct Listening {
+    child: Option<Child>,
+    /// Where it listens, as it says.
+    address: String,
+    folder: TempDir,
+}
+
+/// The four kinds of address, for a server in this folder.
+fn kinds(folder: &Path) -> [String; 4] {
+    let path = folder.join("socket").display().to_string();
+    [format!("unix:{path}"), "tcp:127.0.0.1:0".into(), format!("unix-dgram:{path}"), "udp:127.0.0.1:0".into()]
+}
+
+impl Listening {
+    fn start(kind: usize, arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let address = kinds(folder.path())[kind].clone();
+        Self::at(&address, arguments, folder)
+    }
+
+    fn at(address: &str, arguments: &[&str], folder: TempDir) -> Self {
+        let mut command = Command::new(SERVER);
+        command.args(["--listen", address]).args(arguments);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the server");
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().expect("stdout")).read_line(&mut said).expect("a line");
+        let address = said.trim_end().strip_prefix("listening on ").unwrap_or_else(|| panic!("found {said:?}"));
+        Self { address: address.to_owned(), child: Some(child), folder }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("socket")
+    }
+
+    fn socket_address(&self) -> SocketAddr {
+        self.address[4..].parse().expect("an internet address")
+    }
+
+    fn watchdog(&self) -> Session {
+        Session::with(&["-connect", &self.address, "-grace-ms", "60000"])
+    }
+
+    fn stream(&self) -> TcpStream {
+        TcpStream::connect(self.socket_address()).expect("a connection")
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = self.child.as_ref().expect("a server").id();
+        kill(Pid::from_raw(pid as i32), signal).expect("the server lives");
+    }
+
+    /// Its exit status, and what it said on standard error.
+    fn end(mut self) -> (Option<i32>, String) {
+        self.ended()
+    }
+
+    fn ended(&mut self) -> (Option<i32>, String) {
+        let child = self.child.take().expect("a server");
+        let output = in_time("the end of the server", move || child.wait_with_output().expect("a child"));
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    fn stop(self) -> (Option<i32>, String) {
+        self.signal(Signal::SIGALRM);
+        self.end()
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The next reply on a stream, with its end symbol.
+fn reply(stream: &mut impl Read) -> String {
+    let mut reply = Vec::new();
+    while reply.last() != Some(&b'#') {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("a reply");
+        reply.push(byte[0]);
+    }
+    String::from_utf8_lossy(&reply).into_owned()
+}
+
+fn patient(stream: TcpStream) -> TcpStream {
+    stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+    stream
+}
+
+/// Lets this process have as many descriptors as it may.
+fn many_descriptors() {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    setrlimit(Resource::RLIMIT_NOFILE, hard.min(8192), hard).expect("a limit");
+}
+
+const ALL: std::ops::Range<usize> = 0..4;
+
+#[test]
+fn watchdogs_at_one_server_do_not_disturb_each_other() {
+    for kind in ALL {
+        let server = Listening::start(kind, &[]);
+        if server.path().exists() {
+            let mode = std::fs::symlink_metadata(server.path()).expect("a socket").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{}", server.address);
+        }
+        let mut sessions: Vec<_> = (0..4).map(|_| server.watchdog()).collect();
+        for (n, session) in sessions.iter_mut().enumerate() {
+            session.send(format!("setmeml 1{n}\n"));
+        }
+        for (n, session) in sessions.iter_mut().enumerate() {
+            assert_eq!(session.out(), format!("memory limit: 1{n} bytes"), "{}", server.address);
+            session.send("setproc 1\nexit\n");
+        }
+        for session in sessions {
+            assert_eq!(session.end(), (0, vec!["processors: 1".into()], vec![]), "{}", server.address);
+        }
+        let path = server.path();
+        assert_eq!(server.stop(), (Some(0), String::new()));
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn a_started_server_works_over_its_standard_streams_and_over_one_socket() {
+    for over in ["pipes", "stdio", "socketpair"] {
+        for (text, status) in [("setmeml 5\nexit\n", 0), ("setmeml 5\n", 0)] {
+            let mut session = Session::with(&["-sp", SERVER, "-over", over]);
+            session.send(text);
+            session.close_input();
+            assert_eq!(session.end(), (status, vec!["memory limit: 5 bytes".into()], vec![]), "{over}");
+        }
+    }
+}
+
+#[test]
+fn peers_of_whom_neither_listens_find_each_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| format!("unix-dgram:{}", folder.path().join(name).display());
+    let port = || {
+        let udp = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        udp.local_addr().expect("an address")
+    };
+    let mut pairs = vec![[format!("udp:{}", port()), format!("udp:{}", port())], [path("one"), path("other")]];
+    // On one processor two requests never are on their way at once.
+    if thread::available_parallelism().expect("a number").get() > 1 {
+        pairs.push([format!("tcp:{}", port()), format!("tcp:{}", port())]);
+    }
+    for [one, other] in pairs {
+        for is_server_first in [true, false] {
+            let server = || {
+                Command::new(SERVER)
+                    .args(["--bind", &one, "--connect", &other])
+                    .stderr(Stdio::piped())
+                    .spawn()
+                    .expect("a server")
+            };
+            let early = is_server_first.then(server);
+            let mut session =
+                Session::with(&["-bind", &other, "-connect", &one, "-connect-ms", "60000", "-grace-ms", "60000"]);
+            session.send("setmeml 5\n");
+            let server = early.unwrap_or_else(server);
+            assert_eq!(session.out(), "memory limit: 5 bytes", "{one}");
+            session.send("exit\n");
+            let (status, out, _) = session.end();
+            assert_eq!((status, out), (0, vec![]), "{one}");
+            let output = in_time("the end of the server", move || server.wait_with_output().expect("a child"));
+            assert_eq!(
+                (
+                    output.status.code(),
+                    String::from_utf8_lossy(&output.stderr).lines().filter(|l| !l.contains("came twice")).count()
+                ),
+                (Some(0), 0),
+                "{one}"
+            );
+        }
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+}
+
+#[test]
+fn a_thousand_clients_are_served_at_once() {
+    const CLIENTS: usize = 1000;
+    many_descriptors();
+    let server = Listening::start(0, &[]);
+    let mut unix: Vec<_> = (0..CLIENTS).map(|_| UnixStream::connect(server.path()).expect("a connection")).collect();
+    for (n, stream) in unix.iter_mut().enumerate() {
+        stream.write_all(format!("1{{Value: 1{n}}}#").as_bytes()).expect("the server reads");
+    }
+    for (n, stream) in unix.iter_mut().enumerate() {
+        assert_eq!(reply(stream), format!("1{{Value: 1{n}}}#"));
+    }
+    // With all of them connected it ends in order, and all of them see that.
+    assert_eq!(server.stop(), (Some(0), String::new()));
+    for mut stream in unix {
+        assert_eq!(stream.read(&mut [0]).expect("an end"), 0);
+    }
+
+    let server = Listening::start(3, &[]);
+    let sockets: Vec<_> = (0..CLIENTS).map(|_| UdpSocket::bind("127.0.0.1:0").expect("a port")).collect();
+    for request in 1..3 {
+        // More than these would not fit into the system's buffer at once.
+        for few in sockets.chunks(50) {
+            for (n, socket) in few.iter().enumerate() {
+                socket.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+                let datagram = format!("7 {request} 1{{Value: 1{n}}}#");
+                socket.send_to(datagram.as_bytes(), server.socket_address()).expect("room");
+            }
+            for (n, socket) in few.iter().enumerate() {
+                let mut bytes = [0; 100];
+                let count = socket.recv(&mut bytes).expect("a reply");
+                assert_eq!(&bytes[..count], format!("7 {request} 1{{Value: 1{n}}}#").as_bytes());
+            }
+        }
+    }
+    assert_eq!(server.stop(), (Some(0), String::new()));
+    for socket in sockets {
+        let mut bytes = [0; 100];
+        let count = socket.recv(&mut bytes).expect("the server's last word");
+        assert_eq!(&bytes[..count], b"7 0 ");
+    }
+}
+
+#[test]
+fn who_stalls_keeps_nobody_from_being_served() {
+    for kind in ALL {
+        let server = Listening::start(kind, &["grace_ms=0"]);
+        let silent = Peer::silent();
+        // One waits for a peer that never answers, another asks for much and takes nothing, a third stops inside a message.
+        let mut waiting = server.watchdog();
+        waiting.send(format!("doreq GET http://{}/\n", silent.address));
+        silent.accepted.recv_timeout(DEADLINE).expect("a request");
+        let _stalled: Box<dyn Send> = match kind {
+            0 => {
+                let mut stream = UnixStream::connect(server.path()).expect("a connection");
+                stream.set_nonblocking(true).expect("a socket");
+                while stream.write(&b"1{Value: 5}#".repeat(1000)).is_ok() {}
+                Box::new(stream)
+            }
+            1 => {
+                let mut stream = server.stream();
+                stream.set_nonblocking(true).expect("a socket");
+                while stream.write(&b"1{Value: 5}#".repeat(1000)).is_ok() {}
+                Box::new(stream)
+            }
+            2 => {
+                let socket = UnixDatagram::bind(server.folder.path().join("stalled")).expect("a path");
+                (1..200).for_each(|n| drop(socket.send_to(format!("7 {n} 1{{Value: 5}}#").as_bytes(), server.path())));
+                Box::new(socket)
+            }
+            _ => {
+                let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+                (1..200).for_each(|n| {
+                    drop(socket.send_to(format!("7 {n} 1{{Value: 5}}#").as_bytes(), server.socket_address()));
+                });
+                Box::new(socket)
+            }
+        };
+        let mut session = server.watchdog();
+        session.send("setmeml 5\nexit\n");
+        assert_eq!(session.end(), (0, vec!["memory limit: 5 bytes".into()], vec![]), "{}", server.address);
+        server.signal(Signal::SIGALRM);
+        assert_eq!(waiting.err(), "error: the server was told to stop before this was done");
+        drop(_stalled);
+        assert_eq!(server.end().0, Some(0));
+        let (status, _, err) = waiting.end();
+        assert_eq!((status, err), (1, vec!["error: the server closed the connection".into()]));
+    }
+}
+
+#[test]
+fn what_is_owed_comes_after_a_half_close_and_then_the_end() {
+    let (release, released) = channel::<()>();
+    let released = std::sync::Arc::new(std::sync::Mutex::new(released));
+    let slow = Peer::new(move |_, stream| {
+        let _ = released.lock().expect("a lock").recv_timeout(DEADLINE);
+        stream.write_all(&response(b"late")).expect("the server reads");
+    });
+    let server = Listening::start(1, &[]);
+    let mut stream = patient(server.stream());
+    write!(stream, "3{{Method: \"GET\", URL: \"http://{}/\"}}#1{{Value: 5}}#", slow.address).expect("the server reads");
+    stream.shutdown(Shutdown::Write).expect("a half-close");
+    slow.accepted.recv_timeout(DEADLINE).expect("a request");
+    release.send(()).expect("a peer");
+    assert!(reply(&mut stream).contains("late"));
+    assert_eq!(reply(&mut stream), "1{Value: 5}#");
+    assert_eq!(stream.read(&mut [0]).expect("an end"), 0);
+}
+
+#[test]
+fn a_reset_is_said_and_ends_that_connection_alone() {
+    let server = Listening::start(1, &[]);
+    let mut other = patient(server.stream());
+    let mut stream = server.stream();
+    stream.write_all(b"1{Value: 5}#1{Val").expect("the server reads");
+    reply(&mut stream);
+    SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).expect("a socket");
+    drop(stream);
+    other.write_all(b"1{Value: 6}#").expect("the server reads");
+    assert_eq!(reply(&mut other), "1{Value: 6}#");
+    drop(other);
+    let mut session = server.watchdog();
+    session.send("setmeml 5\n");
+    session.out();
+    server.signal(Signal::SIGKILL);
+    let (status, _, err) = session.end();
+    assert_eq!((status, err), (1, vec!["error: the server closed the connection".into()]));
+    let (_, said) = server.end();
+    assert_eq!(said, "server: client 2: the connection was reset\n");
+}
+
+#[test]
+fn a_server_that_resets_is_named_so() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let at = listener.local_addr().expect("an address");
+    let mut session = Session::with(&["-connect", &format!("tcp:{at}")]);
+    let (stream, _) = listener.accept().expect("a watchdog");
+    session.send("setmeml 5\n");
+    // What is not read is reset.
+    stream.peek(&mut [0]).expect("a request");
+    drop(stream);
+    let (status, _, err) = session.end();
+    let said = ["error: the server reset the connection", "error: not answered: 1 command"];
+    assert_eq!((status, err), (1, said.map(String::from).to_vec()));
+}
+
+#[test]
+fn where_one_message_ends_is_not_a_matter_of_how_it_arrives() {
+    let server = Listening::start(1, &[]);
+    let mut stream = patient(server.stream());
+    stream.set_nodelay(true).expect("a socket");
+    for byte in b"1{Value: 5}#" {
+        stream.write_all(&[*byte]).expect("the server reads");
+    }
+    assert_eq!(reply(&mut stream), "1{Value: 5}#");
+    stream.write_all(b"1{Value: 6}#1{Value: 7}#1{Val").expect("the server reads");
+    assert_eq!(reply(&mut stream), "1{Value: 6}#");
+    assert_eq!(reply(&mut stream), "1{Value: 7}#");
+    stream.write_all(b"ue: 8}#").expect("the server reads");
+    assert_eq!(reply(&mut stream), "1{Value: 8}#");
+}
+
+/// What stands between a client and a server, and hands on what it likes.
+fn between(server: SocketAddr, hand_on: impl Fn(usize, &mut Vec<Vec<u8>>) + Send + Clone + 'static) -> SocketAddr {
+    let near = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let far = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let address = near.local_addr().expect("an address");
+    far.connect(server).expect("an address");
+    let (near_back, far_back, back) =
+        (near.try_clone().expect("a socket"), far.try_clone().expect("a socket"), hand_on.clone());
+    let (sender, client) = channel();
+    thread::spawn(move || {
+        let mut bytes = vec![0; 70_000];
+        let mut waiting = Vec::new();
+        for n in 0.. {
+            let (count, from) = near.recv_from(&mut bytes).expect("a datagram");
+            let _ = sender.send(from);
+            waiting.push(bytes[..count].to_vec());
+            hand_on(n, &mut waiting);
+            waiting.drain(..).for_each(|datagram| drop(far.send(&datagram)));
+        }
+    });
+    thread::spawn(move || {
+        let client = client.recv().expect("a client");
+        let mut bytes = vec![0; 70_000];
+        let mut waiting = Vec::new();
+        for n in 0.. {
+            let Ok(count) = far_back.recv(&mut bytes) else { return };
+            waiting.push(bytes[..count].to_vec());
+            back(n, &mut waiting);
+            waiting.drain(..).for_each(|datagram| drop(near_back.send_to(&datagram, client)));
+        }
+    });
+    address
+}
+
+/// A session of eight commands over such a way: what is said is the same as over any other, and each request is made once.
+fn eight_commands(hand_on: impl Fn(usize, &mut Vec<Vec<u8>>) + Send + Clone + 'static) -> (Vec<String>, String) {
+    let peer = Peer::serving(b"hello");
+    let server = Listening::start(3, &[]);
+    let mut session = {
+        let way = format!("udp:{}", between(server.socket_address(), hand_on));
+        Session::with(&["-connect", &way, "-grace-ms", "60000"])
+    };
+    let mut expected = Vec::new();
+    for n in 0..4 {
+        session.send(format!("setmeml 1{n}00\ndoreq GET http://{}/{n}\n", peer.address));
+        expected.extend([format!("memory limit: 1{n}00 bytes"), "HTTP 200 OK".into(), "hello".into()]);
+    }
+    let shown: Vec<_> = expected.iter().map(|_| session.out()).collect();
+    assert_eq!(shown, expected);
+    session.send("exit\n");
+    let (status, out, err) = session.end();
+    assert_eq!((status, out), (0, vec![]), "{err:?}");
+    let asked: Vec<_> = (0..4).map(|_| peer.request().head.lines().next().unwrap_or_default().to_owned()).collect();
+    for n in 0..4 {
+        assert_eq!(asked.iter().filter(|line| line.contains(&format!("/{n} "))).count(), 1, "{asked:?}");
+    }
+    assert!(peer.seen.try_recv().is_err());
+    (err, server.stop().1)
+}
+
+#[test]
+fn lost_datagrams_are_sent_again_and_nothing_is_done_twice() {
+    let (err, _) = eight_commands(|n, waiting| {
+        if n % 3 == 1 {
+            waiting.clear();
+        }
+    });
+    assert!(err.len() == 1 && err[0].starts_with("note: datagrams: ") && err[0].contains(" sent again"), "{err:?}");
+}
+
+#[test]
+fn repeated_datagrams_are_noticed_and_nothing_is_done_twice() {
+    let (err, said) = eight_commands(|_, waiting| waiting.extend(waiting.clone()));
+    assert!(err.len() == 1 && err[0].contains(" came twice"), "{err:?}");
+    assert!(said.contains(" came twice"), "{said}");
+}
+
+#[test]
+fn reordered_datagrams_are_put_in_order() {
+    // The first two of both directions change places, as far as there are two.
+    let (_, said) = eight_commands(|n, waiting| match n {
+        0 => {
+            // Kept until the next one comes.
+            let first = waiting.pop();
+            FIRST.with(|kept| *kept.borrow_mut() = first);
+        }
+        1 => waiting.extend(FIRST.with(|kept| kept.borrow_mut().take())),
+        _ => {}
+    });
+    assert!(said.contains(" came out of order"), "{said}");
+}
+
+thread_local! {
+    static FIRST: std::cell::RefCell<Option<Vec<u8>>> = const { std::cell::RefCell::new(None) };
+}
+
+#[test]
+fn what_no_datagram_can_carry_is_refused_and_the_session_goes_on() {
+    let large = Peer::serving(&[b'x'; 100_000]);
+    for kind in [2, 3] {
+        let server = Listening::start(kind, &[]);
+        let mut session = server.watchdog();
+        let body = "x".repeat(if kind == 2 { 400_000 } else { 66_000 });
+        session.send(format!("doreq POST http://{0}/ {body}\ndoreq GET http://{0}/\nsetmeml 5\n", large.address));
+        let first = session.err();
+        assert!(
+            first.starts_with("error: the request is ") && first.contains("which no datagram can carry"),
+            "{first}"
+        );
+        if kind == 3 {
+            let second = session.err();
+            assert!(
+                second.starts_with("error: the reply is ") && second.contains("which no datagram can carry"),
+                "{second}"
+            );
+        } else {
+            assert_eq!(session.out(), "HTTP 200 OK");
+            session.out();
+        }
+        assert_eq!(session.out(), "memory limit: 5 bytes");
+        session.send("exit\n");
+        assert_eq!(session.end(), (0, vec![], vec![]));
+    }
+}
+
+#[test]
+fn each_datagram_holds_one_message() {
+    let server = Listening::start(3, &[]);
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    socket.connect(server.socket_address()).expect("an address");
+    socket.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+    let ask = |datagram: &str| {
+        let mut bytes = [0; 1000];
+        socket.send(datagram.as_bytes()).expect("room");
+        let count = socket.recv(&mut bytes).expect("a reply");
+        String::from_utf8_lossy(&bytes[..count]).into_owned()
+    };
+    assert_eq!(ask("7 1 1{Value: 5}#"), "7 1 1{Value: 5}#");
+    for (n, message) in ["1{Value: 5}", "1{Value: 5}#1{Value: 6}#", "1{Value: 5}#1"].iter().enumerate() {
+        let answer = ask(&format!("7 {} {message}", n + 2));
+        assert!(answer.starts_with(&format!("7 {} 1{{Error: ", n + 2)) && answer.contains("one message"), "{answer}");
+    }
+    // What is no such datagram at all is dropped, and said once.
+    socket.send(b"1{Value: 5}#").expect("room");
+    socket.send(b"1{Value: 5}#").expect("room");
+    assert_eq!(ask("8 1 1{Value: 5}#"), "8 1 1{Value: 5}#");
+    let (status, said) = server.stop();
+    assert_eq!((status, said.lines().count()), (Some(0), 1), "{said}");
+    assert!(said.contains("expected a session's number"), "{said}");
+}
+
+#[test]
+fn where_nobody_is_is_said_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nobody = Peer::refusing().address;
+    let path = folder.path().join("nobody").display().to_string();
+    for (address, why) in [
+        (format!("tcp:{nobody}"), "Connection refused"),
+        (format!("unix:{path}"), "No such file"),
+        (format!("unix-dgram:{path}"), "No such file"),
+    ] {
+        let (status, out, err) = Session::with(&["-connect", &address]).end();
+        assert_eq!((status, out), (2, vec![]));
+        assert!(err.len() == 1 && err[0].starts_with(&format!("error: cannot connect to {address}: {why}")), "{err:?}");
+    }
+    // Datagrams are sent on suspicion.
+    let mut session = Session::with(&["-connect", &format!("udp:{nobody}")]);
+    session.send("setmeml 5\n");
+    let (status, _, err) = session.end();
+    assert_eq!(status, 1);
+    assert!(err[0].starts_with("error: nobody is at the server's address"), "{err:?}");
+}
+
+#[test]
+fn a_server_that_is_gone_is_noticed() {
+    for kind in ALL {
+        let server = Listening::start(kind, &[]);
+        let mut session = server.watchdog();
+        session.send("setmeml 5\n");
+        assert_eq!(session.out(), "memory limit: 5 bytes");
+        server.signal(Signal::SIGKILL);
+        server.end();
+        // A stream tells by itself; over datagrams who asks finds nobody.
+        if kind > 1 {
+            session.send("setmeml 6\n");
+        }
+        let (status, _, err) = session.end();
+        assert_eq!(status, 1);
+        let said = if kind > 1 {
+            "error: nobody is at the server's address"
+        } else {
+            "error: the server closed the connection"
+        };
+        assert!(err[0].starts_with(said), "{err:?}");
+    }
+}
+
+#[test]
+fn the_path_of_a_server_that_was_killed_is_taken_over_and_that_of_one_that_lives_is_not() {
+    for kind in [0, 2] {
+        let mut server = Listening::start(kind, &[]);
+        let refused = |address: &str| {
+            let output = Command::new(SERVER).args(["--listen", address]).output().expect("a server");
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{said}");
+            said
+        };
+        let said = refused(&server.address);
+        assert!(said.contains("another process listens there"), "{said}");
+        server.signal(Signal::SIGKILL);
+        server.ended();
+        let folder = std::mem::replace(&mut server.folder, tempfile::tempdir().expect("a folder"));
+        let mut again = Listening::at(&server.address, &[], folder);
+        let mut session = again.watchdog();
+        session.send("setmeml 5\nexit\n");
+        assert_eq!(session.end(), (0, vec!["memory limit: 5 bytes".into()], vec![]));
+        std::fs::remove_file(again.path()).expect("the socket");
+        std::fs::write(again.path(), "a letter").expect("a file");
+        let said = refused(&again.address);
+        assert!(said.contains("no socket"), "{said}");
+        // Nor does the server itself remove at its end what is not its own any more.
+        again.signal(Signal::SIGALRM);
+        let path = again.path();
+        assert_eq!(again.ended(), (Some(0), String::new()));
+        assert_eq!(std::fs::read_to_string(&path).expect("the file"), "a letter");
+    }
+}
+
+#[test]
+fn what_others_can_reach_has_to_be_asked_for() {
+    let output = Command::new(SERVER).args(["--listen", "tcp:0.0.0.0:0"]).output().expect("a server");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said.contains("add --public"), "{said}");
+    let (status, _, err) = Session::with(&["-connect", "udp:192.0.2.1:9"]).end();
+    assert!(status == 2 && err[0].contains("add --public"), "{err:?}");
+}
+
+#[test]
+fn every_signal_that_means_stop_ends_a_server_in_order() {
+    for signal in [Signal::SIGALRM, Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let server = Listening::start(0, &[]);
+        let path = server.path();
+        server.signal(signal);
+        assert_eq!(server.end(), (Some(0), String::new()), "{signal}");
+        assert!(!path.exists());
+    }
+}
+
+/// On other systems a full queue refuses at once.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_queue_is_waited_for_as_long_as_was_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("socket");
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).expect("a socket");
+    socket.bind(&socket2::SockAddr::unix(&path).expect("a path")).expect("a path");
+    socket.listen(0).expect("a listener");
+    let _first = UnixStream::connect(&path).expect("room for one");
+    let address = format!("unix:{}", path.display());
+    let (status, _, err) = Session::with(&["-connect", &address, "-connect-ms", "50"]).end();
+    let said = format!("error: cannot connect to {address}: nobody took the connection within 50 ms");
+    assert_eq!((status, err), (2, vec![said]));
+}
