@@ -164,6 +164,10 @@ pub enum Who {
     Host,
     /// Its child with this number.
     Plugin(usize),
+    /// Who connects, in the family `sockets`.
+    Client,
+    /// Whom it connects to, with this number.
+    Listener(usize),
 }
 
 impl Who {
@@ -173,6 +177,7 @@ impl Who {
             Who::Watchdog | Who::Server(_) => Who::Watchdog,
             Who::Supervisor | Who::Service(_) => Who::Supervisor,
             Who::Host | Who::Plugin(_) => Who::Host,
+            Who::Client | Who::Listener(_) => Who::Client,
         }
     }
 
@@ -182,14 +187,15 @@ impl Who {
             Who::Watchdog | Who::Server(_) => Who::Server(number),
             Who::Supervisor | Who::Service(_) => Who::Service(number),
             Who::Host | Who::Plugin(_) => Who::Plugin(number),
+            Who::Client | Who::Listener(_) => Who::Listener(number),
         }
     }
 
     /// The number of a child.
     pub fn number(self) -> Option<usize> {
         match self {
-            Who::Watchdog | Who::Supervisor | Who::Host => None,
-            Who::Server(number) | Who::Service(number) | Who::Plugin(number) => Some(number),
+            Who::Watchdog | Who::Supervisor | Who::Host | Who::Client => None,
+            Who::Server(number) | Who::Service(number) | Who::Plugin(number) | Who::Listener(number) => Some(number),
         }
     }
 }
@@ -203,6 +209,8 @@ impl fmt::Display for Who {
             Who::Service(_) => "service",
             Who::Host => "host",
             Who::Plugin(_) => "plugin",
+            Who::Client => "client",
+            Who::Listener(_) => "server",
         })?;
         self.number().filter(|number| *number > 0).map_or(Ok(()), |number| write!(f, " {}", number + 1))
     }

@@ -20,6 +20,8 @@ pub enum Family {
     Control,
     /// A host and its plugin, which ask each other whatever they like over two pipes.
     Plugin,
+    /// A server and the clients that connect to it; neither starts the other.
+    Sockets,
 }
 
 impl fmt::Display for Family {
@@ -30,16 +32,17 @@ impl fmt::Display for Family {
 }
 
 impl Family {
-    /// The one that starts the other.
+    /// The one that starts the other, or connects to it.
     pub fn parent(self) -> Who {
         match self {
             Family::Watchdog => Who::Watchdog,
             Family::Control => Who::Supervisor,
             Family::Plugin => Who::Host,
+            Family::Sockets => Who::Client,
         }
     }
 
-    /// The one that is started.
+    /// The one that is started, or connected to.
     pub fn child(self) -> Who {
         self.parent().child(0)
     }
@@ -49,6 +52,8 @@ impl Family {
         match self {
             // A program of the name `host` is another one on most systems.
             Family::Plugin => ["plugin-host".to_owned(), "plugin".to_owned()],
+            // The assignment's two, without what goes between them there.
+            Family::Sockets => ["watchdog".to_owned(), "server".to_owned()],
             _ => [self.parent(), self.child()].map(|who| who.to_string()),
         }
     }

@@ -31,6 +31,9 @@ pub struct Profile {
     /// How a host and its plugin are called, and what they can be asked for.
     #[serde(default, skip_serializing_if = "Plugin::is_usual")]
     pub plugin: Plugin,
+    /// How a server and a client are called that meet at an address, and what they say to each other.
+    #[serde(default, skip_serializing_if = "Sockets::is_usual")]
+    pub sockets: Sockets,
 }
 
 /// How a supervisor and a service are called, and what the service's tasks are called. `{fd}` stands for a pipe's number; an
@@ -161,6 +164,95 @@ impl Plugin {
     }
 }
 
+/// How a server that listens and a client that connects are called, how addresses are written, and what the two say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sockets {
+    /// What a server is started with; `{address}` stands for where it is to listen.
+    pub server: Vec<String>,
+    /// What a client is started with; `{address}` stands for where it is to connect.
+    pub client: Vec<String>,
+    /// How a path is written as an address: `{path}` stands for it. Empty where there are no such.
+    pub unix: String,
+    /// How an internet address for streams is written: `{port}` stands for the port, behind the host. Empty where there are no
+    /// such.
+    pub tcp: String,
+    /// The line in which a server shows where it listens, once it does; `{address}` stands for that. It is told port 0.
+    pub listening: String,
+    /// A message that is answered at once; `{number}` stands for a number that its answer has too.
+    pub request: String,
+    /// Its answer.
+    pub answer: String,
+    /// What both end with, and nothing else has in it.
+    pub end: String,
+    /// A message that is answered when `{url}` is, with that one's body somewhere in the answer.
+    pub slow: String,
+    /// The line with which a client is made to send `request`.
+    pub typed: String,
+    /// What it shows for the answer.
+    pub shows: String,
+    /// The line with which it is made to leave.
+    pub leave: String,
+}
+
+impl Default for Sockets {
+    /// As the programs of this project have it.
+    fn default() -> Self {
+        Sockets {
+            server: vec!["--listen".to_owned(), "{address}".to_owned()],
+            client: vec!["-connect".to_owned(), "{address}".to_owned()],
+            unix: "unix:{path}".to_owned(),
+            tcp: "tcp:127.0.0.1:{port}".to_owned(),
+            listening: "listening on {address}".to_owned(),
+            request: "1{Value: {number}}#".to_owned(),
+            answer: "1{Value: {number}}#".to_owned(),
+            end: "#".to_owned(),
+            slow: "3{Method: \"GET\", URL: \"{url}\"}#".to_owned(),
+            typed: "setmeml {number}".to_owned(),
+            shows: "memory limit: {number} bytes".to_owned(),
+            leave: "exit".to_owned(),
+        }
+    }
+}
+
+impl Sockets {
+    /// What is wrong with it, if anything is: what would make every program fail, whatever it does.
+    fn problem(&self) -> Option<String> {
+        let (server, client) = (self.server.join(" "), self.client.join(" "));
+        let parts = [
+            ("server", &server, "{address}"),
+            ("client", &client, "{address}"),
+            ("unix", &self.unix, "{path}"),
+            ("tcp", &self.tcp, "{port}"),
+            ("listening", &self.listening, "{address}"),
+            ("request", &self.request, "{number}"),
+            ("answer", &self.answer, "{number}"),
+            ("slow", &self.slow, "{url}"),
+            ("typed", &self.typed, "{number}"),
+            ("shows", &self.shows, "{number}"),
+        ];
+        let may_be_empty = |name: &str| matches!(name, "unix" | "tcp" | "slow");
+        let lacks = parts
+            .into_iter()
+            .find(|(name, form, part)| !(form.contains(part) || form.is_empty() && may_be_empty(name)));
+        let lacks = lacks.map(|(name, form, part)| format!("{name}: expected {part} in it, found `{form}`"));
+        let ends = [("request", &self.request), ("answer", &self.answer), ("slow", &self.slow)];
+        let is_message = |form: &str| form.ends_with(&self.end) && form.matches(&self.end).count() == 1;
+        let endless = ends.into_iter().find(|(_, form)| !form.is_empty() && !is_message(form));
+        lacks
+            .or_else(|| self.end.is_empty().then(|| "end: expected what a message ends with, found nothing".to_owned()))
+            .or_else(|| {
+                endless.map(|(name, form)| {
+                    format!("{name}: expected {} at its end and nowhere else, found `{form}`", self.end)
+                })
+            })
+    }
+
+    fn is_usual(&self) -> bool {
+        *self == Sockets::default()
+    }
+}
+
 /// A kind of source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -173,6 +265,8 @@ pub enum Grade {
     Control,
     /// The description of a plugin connection.
     Plugin,
+    /// The chapter on sockets.
+    Sockets,
     /// This project's rules.
     House,
 }
@@ -184,6 +278,7 @@ impl Grade {
             Grade::Assignment | Grade::Notes => family == Family::Watchdog,
             Grade::Control => family == Family::Control,
             Grade::Plugin => family == Family::Plugin,
+            Grade::Sockets => family == Family::Sockets,
             Grade::House => true,
         }
     }
@@ -191,7 +286,7 @@ impl Grade {
 
 /// What a document states of its own family is graded.
 fn by_default() -> Vec<Grade> {
-    vec![Grade::Assignment, Grade::Control, Grade::Plugin]
+    vec![Grade::Assignment, Grade::Control, Grade::Plugin, Grade::Sockets]
 }
 
 impl Default for Profile {
@@ -204,6 +299,7 @@ impl Default for Profile {
             dialect: None,
             control: Control::default(),
             plugin: Plugin::default(),
+            sockets: Sockets::default(),
         }
     }
 }
@@ -218,6 +314,9 @@ impl Profile {
         }
         if let Some(problem) = profile.plugin.problem() {
             return Err(format!("profile {}: [plugin] {problem}", path.display()));
+        }
+        if let Some(problem) = profile.sockets.problem() {
+            return Err(format!("profile {}: [sockets] {problem}", path.display()));
         }
         let all = requirements();
         // A typing error here would grade what was to be left out, and nobody would notice.
@@ -239,6 +338,7 @@ impl Profile {
             Source::Notes => self.grades.contains(&Grade::Notes),
             Source::Control => self.grades.contains(&Grade::Control),
             Source::Plugin => self.grades.contains(&Grade::Plugin),
+            Source::Sockets => self.grades.contains(&Grade::Sockets),
             Source::House => self.grades.contains(&Grade::House),
             // Who states a dialect wants to know when it is not spoken.
             Source::Profile => true,
@@ -248,7 +348,8 @@ impl Profile {
     /// How the two of a family are started, if a profile states that.
     pub fn command_lines(&self, family: Family) -> Option<CommandLines<'_>> {
         let (parent, child_path, child) = match family {
-            Family::Watchdog => return None,
+            // Whoever meets at an address has that in place of the other's path.
+            Family::Watchdog | Family::Sockets => return None,
             Family::Control => (&self.control.supervisor, "{service}", &self.control.service),
             Family::Plugin => (&self.plugin.host, "{plugin}", &self.plugin.plugin),
         };

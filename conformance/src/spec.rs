@@ -39,6 +39,10 @@ const AREAS: &[(Family, &[(&str, &str)])] = &[
             ("connection", include_str!("../spec/connection.toml")),
         ],
     ),
+    (
+        Family::Sockets,
+        &[("listen", include_str!("../spec/listen.toml")), ("connect", include_str!("../spec/connect.toml"))],
+    ),
 ];
 
 /// One normative sentence.
@@ -108,6 +112,8 @@ pub enum Source {
     Control,
     /// The description of a plugin connection.
     Plugin,
+    /// The chapter on sockets.
+    Sockets,
     /// What this project fixes where the documents leave it open.
     House,
     /// A profile that states a dialect.
@@ -149,6 +155,7 @@ impl Source {
             Source::Notes => "the notes",
             Source::Control => "the control pipe's description",
             Source::Plugin => "the plugin connection's description",
+            Source::Sockets => "the chapter on sockets",
             Source::House | Source::Profile => "this project",
         }
     }
@@ -171,6 +178,7 @@ impl fmt::Display for Source {
             Source::Notes => f.write_str("notes"),
             Source::Control => f.write_str("control"),
             Source::Plugin => f.write_str("plugin"),
+            Source::Sockets => f.write_str("sockets"),
             Source::House => f.write_str("house"),
             Source::Profile => f.write_str("profile"),
         }
@@ -191,11 +199,12 @@ impl TryFrom<String> for Source {
             "notes" => Ok(Source::Notes),
             "control" => Ok(Source::Control),
             "plugin" => Ok(Source::Plugin),
+            "sockets" => Ok(Source::Sockets),
             "house" => Ok(Source::House),
             "profile" => Ok(Source::Profile),
             _ => match text.strip_prefix('D').and_then(|n| n.parse().ok()) {
                 Some(n @ 1..=14) => Ok(Source::Assignment(n)),
-                _ => Err(format!("`{text}`: expected D1 to D14, notes, control, plugin, house or profile")),
+                _ => Err(format!("`{text}`: expected D1 to D14, notes, control, plugin, sockets, house or profile")),
             },
         }
     }

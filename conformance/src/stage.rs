@@ -24,6 +24,7 @@ use crate::subject::session::Session;
 use crate::subject::start::Plan;
 use crate::suite::{Lesson, Suite};
 
+pub mod addressed;
 pub mod stated;
 pub mod watchdog;
 

@@ -22,6 +22,7 @@ mod request;
 mod server_alone;
 mod server_dies;
 mod server_ends;
+mod sockets;
 mod start;
 mod steps;
 mod to_server;
@@ -83,6 +84,9 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         plugin::host_answers::CASES,
         plugin::host_ends::CASES,
         plugin::together::CASES,
+        sockets::listen::CASES,
+        sockets::paths::CASES,
+        sockets::connect::CASES,
     ];
     parts.into_iter().flatten()
 }

@@ -100,10 +100,64 @@ fn ports(pid: i32) -> HashMap<u64, (u16, u16)> {
     ["tcp", "tcp6", "udp", "udp6"].into_iter().flat_map(|name| table(pid, name)).filter_map(row).collect()
 }
 
+/// How many bytes wait to be read at the near port, from the far one, in the network of this process.
+pub fn unread_at(pid: i32, near: u16, far: u16) -> Option<u64> {
+    let port = |address: &str| u16::from_str_radix(address.rsplit_once(':')?.1, 16).ok();
+    let row = |row: &Vec<String>| {
+        let is_this = port(row.get(1)?) == Some(near) && port(row.get(2)?) == Some(far);
+        is_this.then(|| u64::from_str_radix(row.get(4)?.split_once(':')?.1, 16).ok())?
+    };
+    ["tcp", "tcp6"].into_iter().flat_map(|name| table(pid, name)).find_map(|found| row(&found))
+}
+
+/// The addresses at which the processes that this one sees listen at this port.
+pub fn listens_at(pid: i32, port: u16) -> Vec<String> {
+    let address = |row: &Vec<String>| {
+        let (host, at) = row.get(1)?.rsplit_once(':')?;
+        let is_listening = row.get(3).is_some_and(|state| state == "0A");
+        (is_listening && u16::from_str_radix(at, 16) == Ok(port)).then(|| host_of(host))?
+    };
+    ["tcp", "tcp6"].into_iter().flat_map(|name| table(pid, name)).filter_map(|row| address(&row)).collect()
+}
+
+/// An address as the table of the network has it: words of four bytes, each in the machine's order.
+fn host_of(text: &str) -> Option<String> {
+    let words: Option<Vec<u8>> = (0..text.len() / 8)
+        .map(|n| u32::from_str_radix(text.get(8 * n..8 * n + 8)?, 16).ok().map(u32::to_ne_bytes))
+        .collect::<Option<Vec<_>>>()
+        .map(|words| words.concat());
+    match words?.as_slice() {
+        four if four.len() == 4 => Some(std::net::Ipv4Addr::from(<[u8; 4]>::try_from(four).ok()?).to_string()),
+        six => Some(std::net::Ipv6Addr::from(<[u8; 16]>::try_from(six).ok()?).to_string()),
+    }
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
     use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn it_is_seen_how_much_is_unread() {
+        use std::io::{Read, Write};
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut here = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut there, from) = listener.accept().unwrap();
+        here.write_all(b"abc").unwrap();
+        there.read_exact(&mut [0]).unwrap();
+        let near = there.local_addr().unwrap().port();
+        assert_eq!(unread_at(std::process::id().cast_signed(), near, from.port()), Some(2));
+    }
+
+    #[test]
+    fn it_is_seen_where_somebody_listens() {
+        for at in ["127.0.0.1:0", "0.0.0.0:0"] {
+            let listener = TcpListener::bind(at).unwrap();
+            let at = listener.local_addr().unwrap();
+            assert_eq!(listens_at(std::process::id().cast_signed(), at.port()), [at.ip().to_string()]);
+        }
+        assert_eq!(host_of("00000000000000000000000001000000").as_deref(), Some("::1"));
+    }
     use std::os::fd::OwnedFd;
     use std::process::{Command, Stdio};
 

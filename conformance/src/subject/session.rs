@@ -351,6 +351,8 @@ impl Session {
                 Who::Supervisor => self.signal(self.who, Signal::SIGTERM)?,
                 Who::Host => self.close_input().await?,
                 // Whoever plays its parent has closed its pipes.
+                Who::Client => self.close_input().await?,
+                Who::Listener(_) => self.signal(self.who, Signal::SIGALRM)?,
                 Who::Server(_) | Who::Service(_) | Who::Plugin(_) => {}
             }
             self.record.until(Instant::now() + self.patience / 2, over).await;

@@ -19,5 +19,6 @@ mod plugin;
 mod reports;
 mod review;
 mod slow_machine;
+mod sockets;
 mod strace;
 mod tiers;

@@ -42,6 +42,9 @@ pub(crate) enum Base {
     /// `fixtures/pairs/python-plugin`; edits name its files.
     #[serde(rename = "python-plugin")]
     PythonPlugin,
+    /// `fixtures/pairs/python-sockets`; likewise.
+    #[serde(rename = "python-sockets")]
+    PythonSockets,
 }
 
 impl Base {
@@ -51,6 +54,7 @@ impl Base {
             Base::Python | Base::Reference => Family::Watchdog,
             Base::Control => Family::Control,
             Base::PythonPlugin => Family::Plugin,
+            Base::PythonSockets => Family::Sockets,
         }
     }
 
@@ -59,13 +63,14 @@ impl Base {
         match self {
             Base::Python => "fixtures/pairs/python",
             Base::PythonPlugin => "fixtures/pairs/python-plugin",
+            Base::PythonSockets => "fixtures/pairs/python-sockets",
             Base::Reference | Base::Control => "reference/src",
         }
     }
 
     /// It is not built but run as it stands.
     pub(crate) fn is_scripts(self) -> bool {
-        matches!(self, Base::Python | Base::PythonPlugin)
+        matches!(self, Base::Python | Base::PythonPlugin | Base::PythonSockets)
     }
 }
 

@@ -1,0 +1,331 @@
+//! A server that listens, alone, with the suite as its clients.
+
+use nix::sys::signal::Signal;
+
+use super::{answered, are_answers, missing, request, seen, slow, still_serves, up};
+use crate::cases::steps::{must_end, state, text};
+use crate::dialect::find;
+use crate::event::{Event, Status, Stream as Shown, Who, shown};
+use crate::observe::channel::listens_at;
+use crate::observe::rogue::{Manner, Rogue};
+use crate::outcome::{Outcome, Stop};
+use crate::probe::callee::Callee;
+use crate::probe::caller::Listening;
+use crate::probe::stream::Stream;
+use crate::stage::Stage;
+use crate::stage::addressed::Kind;
+
+crate::cases::cases! {
+    "listen.answers" => answers,
+    "listen.listens" => listens,
+    "listen.many" => many,
+    "listen.next" => next,
+    "listen.split" => split,
+    "listen.joined" => joined,
+    "listen.stalled" => stalled,
+    "listen.slow" => takes_long,
+    "listen.half-close" => half_close,
+    "listen.closes" => closes,
+    "listen.cut-off" => cut_off,
+    "listen.reset" => reset,
+    "listen.reset-owed" => reset_owed,
+    "listen.order" => order,
+    "listen.alarm" => alarm,
+    "listen.alarm-told" => alarm_told,
+    "listen.in-use" => in_use,
+    "listen.loopback" => loopback,
+}
+
+/// A client that connects to a server and asks is answered.
+async fn answers(stage: &Stage) -> Outcome {
+    for kind in stage.kinds()? {
+        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        answered(stage, &server, 5).await?;
+    }
+    Ok(())
+}
+
+/// A server listens at the address that it is told, and shows that as the profile states.
+async fn listens(stage: &Stage) -> Outcome {
+    for kind in stage.kinds()? {
+        let server = Listening::start(stage, kind).await?;
+        server.connect().await?;
+    }
+    Ok(())
+}
+
+/// Clients that are connected at the same time are all answered, each with its own answers.
+async fn many(stage: &Stage) -> Outcome {
+    const MANY: u32 = 100;
+    for kind in stage.kinds()? {
+        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let mut streams = Vec::new();
+        for number in 0..MANY {
+            let stream = server.connect().await?;
+            stream.send(request(stage, 1000 + number)).await;
+            streams.push(stream);
+        }
+        for (number, stream) in (0..MANY).zip(&streams) {
+            are_answers(stage, stream, &[1000 + number]).await?;
+        }
+        // All of them are there still.
+        for (number, stream) in (0..MANY).zip(&streams).rev() {
+            stream.send(request(stage, 2000 + number)).await;
+            are_answers(stage, stream, &[1000 + number, 2000 + number]).await?;
+        }
+    }
+    Ok(())
+}
+
+/// When a client has gone, the next one is answered.
+async fn next(stage: &Stage) -> Outcome {
+    for kind in stage.kinds()? {
+        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        up(stage, &server, 5).await?.close().await;
+        answered(stage, &server, 6).await?;
+    }
+    Ok(())
+}
+
+/// A message that comes byte by byte is answered as one that comes at once.
+async fn split(stage: &Stage) -> Outcome {
+    for kind in stage.kinds()? {
+        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let stream = up(stage, &server, 5).await?;
+        stream.send_apart(request(stage, 6)).await;
+        are_answers(stage, &stream, &[5, 6]).await?;
+    }
+    Ok(())
+}
+
+/// Messages that come at once are all answered, in their order.
+async fn joined(stage: &Stage) -> Outcome {
+    for kind in stage.kinds()? {
+        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let stream = up(stage, &server, 5).await?;
+        let three = [6, 7, 8].map(|number| request(stage, number)).concat();
+        stream.send(three).await;
+        are_answers(stage, &stream, &[5, 6, 7, 8]).await?;
+    }
+    Ok(())
+}
+
+/// A client that sends and takes nothing keeps no other from being answered.
+async fn stalled(stage: &Stage) -> Outcome {
+    for kind in stage.kinds()? {
+        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let mut stream = up(stage, &server, 5).await?;
+        stream.stall();
+        // As much as is taken; the rest waits.
+        stream.fill(request(stage, 6).repeat(20_000)).await;
+        answered(stage, &server, 7).await?;
+    }
+    Ok(())
+}
+
+/// A client that is owed an answer which does not come before the target is released.
+async fn owed(stage: &Stage, server: &Listening<'_>, rogue: &mut Rogue) -> Result<Stream, Stop> {
+    let stream = server.connect().await.map_err(missing)?;
+    stream.send(slow(stage, &rogue.url())?).await;
+    if rogue.arrived(&server.run.record, server.run.patience()).await {
+        return Ok(stream);
+    }
+    Err(Stop::Missing(format!("a request at the target; {}", seen(&stream))))
+}
+
+/// The late answer is among what comes.
+async fn is_late_answer(stream: &Stream, count: usize) -> Outcome {
+    let heard = stream.messages(count).await;
+    if heard.get(count - 1).is_some_and(|message| find(message, Rogue::LATE.as_bytes()).is_some()) {
+        return Ok(());
+    }
+    Err(Stop::failure(format!("an answer with `{}`", Rogue::LATE), seen(stream)))
+}
+
+/// A client whose answer takes long keeps no other from being answered.
+async fn takes_long(stage: &Stage) -> Outcome {
+    for kind in stage.kinds()? {
+        let mut rogue = stage.rogue(Manner::Waits)?;
+        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let stream = owed(stage, &server, &mut rogue).await?;
+        answered(stage, &server, 5).await?;
+        rogue.release();
+        is_late_answer(&stream, 1).await.map_err(missing)?;
+    }
+    Ok(())
+}
+
+/// A client that says no more still gets the answers that it is owed.
+async fn half_close(stage: &Stage) -> Outcome {
+    for kind in stage.kinds()? {
+        let mut rogue = stage.rogue(Manner::Waits)?;
+        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let mut stream = owed(stage, &server, &mut rogue).await?;
+        stream.end();
+        // Long enough for who takes it for the end of all: another client is answered meanwhile.
+        up(stage, &server, 5).await?;
+        rogue.release();
+        is_late_answer(&stream, 1).await?;
+    }
+    Ok(())
+}
+
+/// When a client says no more and has its answers, the server closes the connection.
+async fn closes(stage: &Stage) -> Outcome {
+    for kind in stage.kinds()? {
+        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let mut stream = up(stage, &server, 5).await?;
+        stream.end();
+        if !stream.ends().await {
+            return Err(Stop::failure("the end of the connection", seen(&stream)));
+        }
+    }
+    Ok(())
+}
+
+/// A client that is gone inside a message keeps no other from being answered.
+async fn cut_off(stage: &Stage) -> Outcome {
+    for kind in stage.kinds()? {
+        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let stream = up(stage, &server, 5).await?;
+        let message = request(stage, 6);
+        stream.send(&message[..message.len() / 2]).await;
+        stream.close().await;
+        still_serves(stage, &server, 7).await?;
+    }
+    Ok(())
+}
+
+/// A client that resets its connection keeps no other from being answered.
+async fn reset(stage: &Stage) -> Outcome {
+    for kind in stage.kinds()? {
+        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let other = up(stage, &server, 5).await?;
+        up(stage, &server, 6).await?.reset().await;
+        still_serves(stage, &server, 7).await?;
+        other.send(request(stage, 8)).await;
+        are_answers(stage, &other, &[5, 8]).await?;
+    }
+    Ok(())
+}
+
+/// A client that resets its connection while it is owed an answer keeps no other from being answered.
+async fn reset_owed(stage: &Stage) -> Outcome {
+    for kind in stage.kinds()? {
+        let mut rogue = stage.rogue(Manner::Waits)?;
+        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        owed(stage, &server, &mut rogue).await?.reset().await;
+        let other = owed(stage, &server, &mut rogue).await?;
+        rogue.release();
+        // The target answers in the order in which it was asked: when this one has its answer, the other one's was there before.
+        rogue.release();
+        is_late_answer(&other, 1).await?;
+        still_serves(stage, &server, 5).await?;
+    }
+    Ok(())
+}
+
+/// The answers to one client come in the order of its messages, also when the first takes longest.
+async fn order(stage: &Stage) -> Outcome {
+    for kind in stage.kinds()? {
+        let mut rogue = stage.rogue(Manner::Waits)?;
+        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let stream = owed(stage, &server, &mut rogue).await?;
+        stream.send(request(stage, 5)).await;
+        // Who answers that first has done so when another client is answered.
+        up(stage, &server, 6).await?;
+        rogue.release();
+        let heard = stream.messages(2).await;
+        let is_late = |message: &Vec<u8>| find(message, Rogue::LATE.as_bytes()).is_some();
+        if heard.len() != 2 || !is_late(&heard[0]) || is_late(&heard[1]) {
+            return Err(Stop::failure(
+                format!("first the answer with `{}`, then the other", Rogue::LATE),
+                seen(&stream),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// SIGALRM ends a server to which clients are connected.
+async fn alarm(stage: &Stage) -> Outcome {
+    for kind in stage.kinds()? {
+        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let _one = up(stage, &server, 5).await?;
+        let _other = up(stage, &server, 6).await?;
+        server.run.signal(Who::Listener(0), Signal::SIGALRM)?;
+        must_end(&server.run, Who::Listener(0), "SIGALRM").await?;
+    }
+    Ok(())
+}
+
+/// When SIGALRM ends a server, its clients see their connections end in order, and it exits with status 0.
+async fn alarm_told(stage: &Stage) -> Outcome {
+    for kind in stage.kinds()? {
+        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let stream = up(stage, &server, 5).await?;
+        server.run.signal(Who::Listener(0), Signal::SIGALRM)?;
+        let status = must_end(&server.run, Who::Listener(0), "SIGALRM").await.map_err(missing)?;
+        if !stream.ends().await {
+            return Err(Stop::failure("the end of the connection", seen(&stream)));
+        }
+        if !matches!(status, Some(Status::Exited(0)) | None) {
+            let seen = status.map_or_else(String::new, |status| status.to_string());
+            return Err(Stop::failure("exit status 0 after SIGALRM", seen));
+        }
+    }
+    Ok(())
+}
+
+/// A server that is to listen at a port at which another does exits with a status that is not 0.
+async fn in_use(stage: &Stage) -> Outcome {
+    if !stage.kinds()?.contains(&Kind::Tcp) {
+        return Err(Stop::NotApplicable("the profile says that they have no ports as addresses".into()));
+    }
+    let callee = Callee::start(stage, Some(8))?;
+    let run = stage.server_at_port(callee.port).await?;
+    ends_badly(must_end(&run, Who::Listener(0), "its start at a port that is in use").await?)
+}
+
+/// It did not exit with 0.
+pub(super) fn ends_badly(status: Option<Status>) -> Outcome {
+    match status {
+        Some(Status::Exited(0)) => Err(Stop::failure("an exit status that is not 0", "exit status 0")),
+        _ => Ok(()),
+    }
+}
+
+/// A server that is to listen on the loopback listens on nothing else.
+async fn loopback(stage: &Stage) -> Outcome {
+    if !stage.kinds()?.contains(&Kind::Tcp) {
+        return Err(Stop::NotApplicable("the profile says that they have no ports as addresses".into()));
+    }
+    let server = Listening::start(stage, Kind::Tcp).await.map_err(missing)?;
+    let (pid, port) = (server.run.pid, server.port());
+    let at = server.run.record.answer("the addresses at which it listens", || listens_at(pid, port));
+    if at.is_empty() {
+        return Err(Stop::Missing("where it listens is not seen".into()));
+    }
+    match at.iter().find(|at| !at.starts_with("127.") && *at != "::1") {
+        None => Ok(()),
+        Some(other) => Err(Stop::failure("127.0.0.1", other.clone())),
+    }
+}
+
+/// Waits until a line that begins so is shown on standard error or output, and gives what follows in it.
+pub(super) async fn shown_after(run: &crate::stage::Run, beginning: &str) -> Result<String, Stop> {
+    let is_there = |events: &[Event]| {
+        [Shown::Stdout, Shown::Stderr].into_iter().find_map(|stream| {
+            let shown = String::from_utf8_lossy(&shown(events, Some(stream))).into_owned();
+            let mut lines = shown.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            lines.find_map(|line| line.strip_prefix(beginning).map(|rest| rest.trim_end().to_owned()))
+        })
+    };
+    let none = || Stop::failure(format!("a server that ends, and then the line `{beginning}…`"), state(run));
+    run.until(is_there).await.ok_or_else(none)
+}
+
+/// A text that was expected.
+pub(super) fn is_text(what: &str, expected: &str, seen: &str) -> Outcome {
+    if seen == expected { Ok(()) } else { Err(Stop::failure(format!("{what}: `{expected}`"), text(seen.as_bytes()))) }
+}

@@ -1,0 +1,80 @@
+//! Cases of the family `sockets`: a server alone, and a client alone.
+//!
+//! Steps that they share are here.
+
+use std::time::Instant;
+
+use crate::cases::steps::{state, text};
+use crate::outcome::{Outcome, Stop};
+use crate::probe::caller::Listening;
+use crate::probe::stream::Stream;
+use crate::stage::Stage;
+
+pub(super) mod connect;
+pub(super) mod listen;
+pub(super) mod paths;
+
+/// A message that is answered at once, with this number.
+fn request(stage: &Stage, number: u32) -> String {
+    stage.suite.profile.sockets.request.replace("{number}", &number.to_string())
+}
+
+/// Its answer.
+fn answer(stage: &Stage, number: u32) -> String {
+    stage.suite.profile.sockets.answer.replace("{number}", &number.to_string())
+}
+
+/// A message that is answered when this address is.
+fn slow(stage: &Stage, url: &str) -> Result<String, Stop> {
+    let form = &stage.suite.profile.sockets.slow;
+    let none = || Stop::NotApplicable("the profile names no message whose answer takes long".into());
+    Some(form).filter(|form| !form.is_empty()).map(|form| form.replace("{url}", url)).ok_or_else(none)
+}
+
+/// The messages that come are these answers, in this order.
+async fn are_answers(stage: &Stage, stream: &Stream, numbers: &[u32]) -> Outcome {
+    let heard = stream.messages(numbers.len()).await;
+    let expected: Vec<_> = numbers.iter().map(|number| answer(stage, *number).into_bytes()).collect();
+    if heard == expected {
+        return Ok(());
+    }
+    Err(Stop::failure(format!("the answers {}", text(&expected.concat())), seen(stream)))
+}
+
+/// What has come over a stream, and how its session is.
+fn seen(stream: &Stream) -> String {
+    let heard = stream.bytes_heard();
+    let heard = if heard.is_empty() { "nothing".to_owned() } else { text(&heard) };
+    format!("{heard}, over connection {}; {}", stream.number, state(&stream.run))
+}
+
+/// A client that has asked one thing and was answered.
+async fn answered(stage: &Stage, server: &Listening<'_>, number: u32) -> Result<Stream, Stop> {
+    let stream = server.try_connect().await?.map_err(|error| {
+        let expected = format!("the answers {}", text(answer(stage, number).as_bytes()));
+        Stop::failure(expected, format!("no connection at {}: {error}", server.kind.name()))
+    })?;
+    stream.send(request(stage, number)).await;
+    are_answers(stage, &stream, &[number]).await?;
+    Ok(stream)
+}
+
+/// Others are answered, and still are when all that was under way has come to its end.
+async fn still_serves(stage: &Stage, server: &Listening<'_>, number: u32) -> Outcome {
+    answered(stage, server, number).await?;
+    server.run.asleep(server.run.pid, Instant::now() + server.run.patience() / 10).await;
+    answered(stage, server, number).await.map(drop)
+}
+
+/// The same on the way to a case's point.
+async fn up(stage: &Stage, server: &Listening<'_>, number: u32) -> Result<Stream, Stop> {
+    answered(stage, server, number).await.map_err(missing)
+}
+
+/// What a case needs and is not its point.
+fn missing(stop: Stop) -> Stop {
+    match stop {
+        Stop::Failure { expected, seen } => Stop::Missing(format!("{expected}; seen: {seen}")),
+        other => other,
+    }
+}
