@@ -36,5 +36,5 @@ fn serve() -> Result<(), (u8, String)> {
     let setup = setup()?;
     let alarms = Alarms::of_process().map_err(|error| (1, format!("cannot listen for signals: {error}")))?;
     let (incoming, outgoing) = ends::of_inherited(ends);
-    run::run(&setup, alarms, incoming, outgoing, "").map_err(|error| (1, format!("a pipe failed: {error}")))
+    run::run(&setup, alarms, incoming, outgoing, "", ()).map_err(|error| (1, format!("a pipe failed: {error}")))
 }

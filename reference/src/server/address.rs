@@ -60,7 +60,7 @@ pub fn everybody(at: &Address, setup: &Setup) -> Result<(), Failure> {
         Address::UnixDatagram(path) => {
             let (socket, _file) = unix_datagram::bind(path).map_err(told)?;
             say(at)?;
-            datagrams::run(setup, stops, Datagrams::Unix(socket), None)?;
+            datagrams::run(setup, stops, Datagrams::Unix(socket, None), None)?;
         }
         #[cfg(windows)]
         Address::Unix(_) | Address::UnixDatagram(_) => return Err(told(io::ErrorKind::Unsupported.into())),
@@ -71,12 +71,14 @@ pub fn everybody(at: &Address, setup: &Setup) -> Result<(), Failure> {
 /// Serves one peer, which is bound to an address and connects to ours as we do to its.
 pub fn one_peer(own: &Address, peer: &Address, setup: &Setup) -> Result<(), Failure> {
     let told = |error: io::Error| Failure::Address(format!("cannot connect {own} to {peer}: {error}"));
+    own.meets(peer).map_err(|why| told(io::Error::other(why)))?;
     match (own, peer) {
         (Address::Tcp(own), Address::Tcp(peer)) => {
-            let alarms = Alarms::of_process()?;
+            // Until they have met, a signal ends it as it ends any program.
             let stream = tcp::meet(*own, *peer, PEER_WAIT).map_err(told)?;
+            let alarms = Alarms::of_process_and_stops()?;
             let (incoming, outgoing) = ends::of_tcp(stream)?;
-            run::run(setup, alarms, incoming, outgoing, "")?;
+            run::run(setup, alarms, incoming, outgoing, "", ())?;
         }
         (Address::Udp(own), Address::Udp(peer)) => {
             let stops = Stops::watch_with_alarm()?;
@@ -87,13 +89,10 @@ pub fn one_peer(own: &Address, peer: &Address, setup: &Setup) -> Result<(), Fail
         (Address::UnixDatagram(own), Address::UnixDatagram(peer)) => {
             let stops = Stops::watch_with_alarm()?;
             let (socket, _file) = unix_datagram::bind(own).map_err(told)?;
-            datagrams::run(setup, stops, Datagrams::Unix(socket), Some(Peer::Unix(peer.clone())))?;
+            datagrams::run(setup, stops, Datagrams::Unix(socket, None), Some(Peer::Unix(peer.clone())))?;
         }
-        (Address::Unix(_), Address::Unix(_)) => {
-            let none = "local streams have no form in which both sides connect; one of them has to listen";
-            return Err(told(io::Error::other(none)));
-        }
-        _ => return Err(Failure::Address(format!("expected two addresses of one kind, found {own} and {peer}"))),
+        // They do not meet.
+        _ => return Err(told(io::ErrorKind::Unsupported.into())),
     }
     Ok(())
 }

@@ -12,8 +12,9 @@ use super::machine::Event;
 use super::service::{Service, Setup};
 use super::understand::event_of;
 use crate::codec::op_frame::{END_SYMBOL, Op, Reply};
+use crate::complaints::complain;
 use crate::stops::Stops;
-use crate::transport::datagram::{Answering, Datagram};
+use crate::transport::datagram::{Answering, Datagram, WINDOW};
 use crate::transport::datagrams::{DATAGRAM_BYTES_MAX, Datagrams, Peer, is_too_long};
 
 /// More sessions than this are not begun.
@@ -22,8 +23,12 @@ const SESSIONS_MAX: usize = 4096;
 /// A session of which nothing was heard for so long is forgotten. Who waits for an answer asks for it more often.
 const SILENCE_MAX: Duration = Duration::from_secs(15 * 60);
 
-/// A session that is over is kept for so long, in case that its last answer was lost.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// A session that is over is kept for so long: longer than anything is sent again that is on its way still, so that it is not
+/// done again.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// Of a peer that is the only one, the last answer is at most likely to be asked for again.
+const LAST_WORDS_TO_PEER: Duration = Duration::from_secs(1);
 
 /// What came and was not looked at yet; more waits in the system, which drops what is too much.
 const WAITING_MAX: usize = 1024;
@@ -91,6 +96,11 @@ impl Server<'_> {
 
     fn wait(&mut self, happened: &Receiver<Happened>) -> io::Result<()> {
         let deadline = self.sessions.values().map(Session::deadline).min();
+        // However much comes in, what is due is due.
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            self.tidy(Instant::now());
+            return Ok(());
+        }
         let news = match deadline {
             Some(deadline) => happened.recv_timeout(deadline.saturating_duration_since(Instant::now())),
             None => happened.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -111,11 +121,14 @@ impl Server<'_> {
             Ok(Happened::Stop) => {
                 self.stopping = true;
                 for ((peer, _), session) in &mut self.sessions {
+                    // The grace begins now, and not when it last had something to do.
+                    session.go_on(&self.socket, peer);
                     session.handle(Event::Alarm);
                     session.go_on(&self.socket, peer);
                 }
             }
-            Err(_) => self.tidy(Instant::now()),
+            // What is due now is seen to next.
+            Err(_) => {}
         }
         Ok(())
     }
@@ -130,7 +143,12 @@ impl Server<'_> {
         };
         let key = (peer, id);
         if !self.sessions.contains_key(&key) {
-            if self.stopping || self.sessions.len() == SESSIONS_MAX {
+            if message.is_empty() {
+                // Of a session that is over, or never was, there is nothing more to say.
+                let _ = self.socket.send_to(&Answering::new(id).stop(), &key.0);
+                return;
+            }
+            if self.stopping || !(1..=WINDOW).contains(&number) || !self.has_room() {
                 return;
             }
             let session = self.session(&key);
@@ -138,6 +156,23 @@ impl Server<'_> {
         }
         if let Some(session) = self.sessions.get_mut(&key) {
             session.heard(number, message, &self.socket, &key.0);
+        }
+    }
+
+    /// Whether there is room for another session, for which one may be forgotten that is owed nothing and was not heard of for
+    /// longest.
+    fn has_room(&mut self) -> bool {
+        if self.sessions.len() < SESSIONS_MAX {
+            return true;
+        }
+        let idle = self.sessions.iter().filter(|(_, session)| !session.answering.owes());
+        let longest = idle.min_by_key(|(_, session)| session.heard).map(|(key, session)| (key.clone(), session.heard));
+        match longest {
+            Some((key, heard)) if heard.elapsed() > LAST_WORDS => self.sessions.remove(&key).is_some(),
+            _ => {
+                self.complain(&format!("there are {SESSIONS_MAX} sessions; no more are begun until one ends"));
+                false
+            }
         }
     }
 
@@ -150,6 +185,7 @@ impl Server<'_> {
             ended: false,
             over: None,
             heard: Instant::now(),
+            last_words: if self.only.is_some() { LAST_WORDS_TO_PEER } else { LAST_WORDS },
         }
     }
 
@@ -158,20 +194,22 @@ impl Server<'_> {
         for ((peer, _), session) in &mut self.sessions {
             session.go_on(&self.socket, peer);
         }
+        let mut one_is_over = false;
         self.sessions.retain(|(peer, _), session| {
-            let is_forgotten = session.is_forgotten(now);
+            let is_forgotten = session.deadline_to_forget() <= now;
             if is_forgotten {
                 session.account(peer);
-                self.done |= self.only.is_some();
+                one_is_over |= session.over.is_some();
             }
             !is_forgotten
         });
+        self.done |= self.only.is_some() && one_is_over && self.sessions.is_empty();
     }
 
     /// Says that datagrams are dropped, the first time.
     fn complain(&mut self, sentence: &str) {
         if !std::mem::replace(&mut self.complained, true) {
-            eprintln!("server: {sentence}");
+            complain(format_args!("server: {sentence}"));
         }
     }
 
@@ -195,6 +233,8 @@ struct Session {
     /// Since when all of them are answered.
     over: Option<Instant>,
     heard: Instant,
+    /// How long it is kept then.
+    last_words: Duration,
 }
 
 impl Session {
@@ -230,7 +270,7 @@ impl Session {
         self.handle(Event::Flushed);
         if self.ended && self.over.is_none() && self.service.ended() {
             self.over = Some(Instant::now());
-            self.answer(b"", socket, peer);
+            let _ = socket.send_to(&self.answering.answer_end(), peer);
         }
     }
 
@@ -252,22 +292,20 @@ impl Session {
 
     /// When to look again at the latest.
     fn deadline(&self) -> Instant {
-        let forgotten = self.over.map_or(self.heard + SILENCE_MAX, |over| over + LAST_WORDS);
+        let forgotten = self.deadline_to_forget();
         self.service.deadline().map_or(forgotten, |deadline| deadline.min(forgotten))
     }
 
-    fn is_forgotten(&self, now: Instant) -> bool {
-        match self.over {
-            Some(over) => now >= over + LAST_WORDS,
-            None => now >= self.heard + SILENCE_MAX,
-        }
+    /// When it is forgotten.
+    fn deadline_to_forget(&self) -> Instant {
+        self.over.map_or(self.heard + SILENCE_MAX, |over| over + self.last_words)
     }
 
     /// Says what happened to its datagrams, if anything did.
     fn account(&self, peer: &Peer) {
         let counts = self.answering.counts().to_string();
         if !counts.is_empty() {
-            eprintln!("server: {peer}: datagrams: {counts}");
+            complain(format_args!("server: {peer}: datagrams: {counts}"));
         }
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::limits;
 use super::run::{self, Alarm, Alarms};
 use super::service::Setup;
+use crate::complaints::complain;
 use crate::stops::Stops;
 use crate::transport::ends::{Incoming, Outgoing};
 
@@ -47,18 +48,15 @@ pub fn run(
             Happened::Came(..) if stopping => {}
             Happened::Came(incoming, outgoing) => {
                 number += 1;
-                match serve(setup, number, incoming, outgoing, &sender) {
+                let room = Room(permit.clone());
+                match serve(setup, number, incoming, outgoing, &sender, room) {
                     Ok(alarm) => drop(clients.insert(number, alarm)),
                     Err(error) => {
-                        eprintln!("server: client {number} cannot be served: {error}");
-                        let _ = permit.send(());
+                        complain(format_args!("server: client {number} cannot be served: {error}"));
                     }
                 }
             }
-            Happened::Gone(number) => {
-                clients.remove(&number);
-                let _ = permit.send(());
-            }
+            Happened::Gone(number) => drop(clients.remove(&number)),
             Happened::Stop => {
                 stopping = true;
                 clients.values().for_each(Alarm::ring);
@@ -79,7 +77,7 @@ fn take_in(permits: &Receiver<()>, accept: &impl Fn() -> io::Result<(Incoming, O
                 // Whoever was gone before it was accepted is no news.
                 Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
                 Err(error) => {
-                    eprintln!("server: a connection could not be taken: {error}");
+                    complain(format_args!("server: a connection could not be taken: {error}"));
                     thread::sleep(REST);
                 }
             }
@@ -97,16 +95,26 @@ fn serve(
     incoming: Incoming,
     outgoing: Outgoing,
     events: &Sender<Happened>,
+    room: Room,
 ) -> io::Result<Alarm> {
     let (alarms, alarm) = Alarms::rung()?;
     let (setup, events) = (setup.clone(), events.clone());
     thread::Builder::new().spawn(move || {
         let _gone = Gone { number, events };
-        if let Err(error) = run::run(&setup, alarms, incoming, outgoing, &format!("client {number}: ")) {
-            eprintln!("server: client {number}: the connection failed: {error}");
+        if let Err(error) = run::run(&setup, alarms, incoming, outgoing, &format!("client {number}: "), room) {
+            complain(format_args!("server: client {number}: the connection failed: {error}"));
         }
     })?;
     Ok(alarm)
+}
+
+/// The room that a client takes, with all that is under way for it, which may outlast it.
+struct Room(Sender<()>);
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
 }
 
 /// Tells that a client is gone, whatever became of its thread.

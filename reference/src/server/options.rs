@@ -35,7 +35,7 @@ A request is at most 8388608 bytes long, a response body that is carried at most
 No redirect is followed, no cookie kept, no proxy used, and no HTTP status is an error.
 
 The end of the requests: what was received is finished, then the server exits; one that listens serves the others.
-setmeml is for who sends it, setproc for the whole server.
+setmeml is for who sends it, and so is the number of threads that setproc sets; the processors are the whole server's.
 SIGALRM: reading stops, requests under way get the grace, replies get half of it again to be taken. A second SIGALRM
 ends the grace, a third the server. If nobody reads the replies any more, it exits at once. With --listen, SIGINT,
 SIGTERM and SIGHUP (on Windows Ctrl-C) do the same.
@@ -122,6 +122,9 @@ fn place(arguments: &[OsString]) -> Result<Place, String> {
         let (name, value) = argument.split_once('=').map_or((&*argument, None), |(name, value)| (name, Some(value)));
         let Some(which) = NAMES.iter().position(|known| *known == name) else { continue };
         let value = value.map(str::to_owned).or_else(|| arguments.next().map(String::from));
+        if value.as_deref().is_some_and(|value| value.contains('\u{fffd}')) {
+            return Err(format!("{name}: expected text in UTF-8"));
+        }
         let value = value.ok_or_else(|| format!("{name}: expected {}, found nothing", Address::FORMS))?;
         if addresses[which].replace(value).is_some() {
             return Err(format!("{name} is there twice; a server has one address"));

@@ -4,6 +4,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
@@ -13,6 +14,7 @@ use super::service::{Service, Setup};
 use super::understand::next_event;
 use crate::codec::delimited::Delimited;
 use crate::codec::op_frame::{END_SYMBOL, REQUEST_BYTES_MAX};
+use crate::complaints::complain;
 use crate::signals::{Raise, Signals};
 use crate::transport::ends::{Incoming, Outgoing};
 use crate::transport::pipe::{Connection, Received, wait_for};
@@ -25,6 +27,11 @@ impl Alarms {
     /// Those of this process; to be made early, since an alarm kills until then.
     pub fn of_process() -> io::Result<Self> {
         Signals::watch(&[Signal::SIGALRM]).map(Alarms)
+    }
+
+    /// The same, and what else is a wish that it stop.
+    pub fn of_process_and_stops() -> io::Result<Self> {
+        Signals::watch(&[Signal::SIGALRM, Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM]).map(Alarms)
     }
 
     /// Those that are rung here, by whoever hears the process's.
@@ -46,13 +53,23 @@ impl Alarm {
 }
 
 /// Serves over one connection until the requests end, the replies have no reader, or an alarm comes. `who` names the other side
-/// in complaints, and is empty for the only one.
-pub fn run(setup: &Setup, alarms: Alarms, incoming: Incoming, outgoing: Outgoing, who: &str) -> io::Result<()> {
+/// in complaints, and is empty for the only one. `room` is kept as long as anything is under way for it, which may be longer.
+pub fn run(
+    setup: &Setup,
+    alarms: Alarms,
+    incoming: Incoming,
+    outgoing: Outgoing,
+    who: &str,
+    room: impl Send + Sync + 'static,
+) -> io::Result<()> {
     let (results, waker) = UnixStream::pair()?;
     results.set_nonblocking(true)?;
     waker.set_nonblocking(true)?;
     // If the byte finds no room, enough of them are there already to wake the event loop.
-    let wake = move || drop((&waker).write(&[0]));
+    let wake = move || {
+        let _kept = &room;
+        let _ = (&waker).write(&[0]);
+    };
     let mut server = Server {
         service: Service::new(setup, wake),
         connection: Connection::new(incoming, outgoing, Delimited::new(END_SYMBOL, REQUEST_BYTES_MAX))?,
@@ -60,6 +77,7 @@ pub fn run(setup: &Setup, alarms: Alarms, incoming: Incoming, outgoing: Outgoing
         who: who.to_owned(),
         results,
         reading: true,
+        is_hungry: true,
     };
     while !server.service.ended() {
         let busy = server.step()?;
@@ -67,6 +85,8 @@ pub fn run(setup: &Setup, alarms: Alarms, incoming: Incoming, outgoing: Outgoing
             server.wait(busy)?;
         }
     }
+    let unread = server.reading;
+    server.connection.leave(unread, Instant::now() + setup.grace() / 2);
     Ok(())
 }
 
@@ -79,6 +99,8 @@ struct Server {
     results: UnixStream,
     /// False once the requests have ended.
     reading: bool,
+    /// All that has arrived was worked on.
+    is_hungry: bool,
 }
 
 impl Server {
@@ -98,7 +120,9 @@ impl Server {
         let cut_off = self.connection.inbox.unfinished().len();
         if cut_off > 0 && self.connection.inbox.pieces_waiting() == 0 {
             let who = &self.who;
-            eprintln!("server: {who}the requests ended inside a message, of which {cut_off} bytes had come");
+            complain(format_args!(
+                "server: {who}the requests ended inside a message, of which {cut_off} bytes had come"
+            ));
         }
     }
 
@@ -109,8 +133,12 @@ impl Server {
     /// Works on the messages that have arrived. True if there was one.
     fn messages(&mut self) -> bool {
         let mut any = false;
+        self.is_hungry = false;
         while self.wants_messages() {
-            let Some(event) = next_event(&mut self.connection.inbox, self.reading) else { break };
+            let Some(event) = next_event(&mut self.connection.inbox, self.reading) else {
+                self.is_hungry = true;
+                break;
+            };
             any = true;
             self.handle(event);
         }
@@ -136,7 +164,11 @@ impl Server {
     /// Waits until something happens. Right after a message the next one is probably near, so there it looks for a
     /// moment before it goes to sleep.
     fn wait(&mut self, busy: bool) -> io::Result<()> {
-        let wants = self.reading && self.wants_messages();
+        if !self.is_hungry && self.wants_messages() {
+            // There is room again for what has arrived already.
+            return Ok(());
+        }
+        let wants = self.reading && self.is_hungry;
         if wants && busy && self.connection.unsent_bytes() == 0 {
             match self.connection.receive_soon()? {
                 Received::Nothing => {}
@@ -183,7 +215,7 @@ impl Server {
             Received::Bytes | Received::Nothing => {}
             Received::End => self.requests_ended(),
             Received::Reset => {
-                eprintln!("server: {}the connection was reset", self.who);
+                complain(format_args!("server: {}the connection was reset", self.who));
                 self.handle(Event::NobodyReads);
             }
         }

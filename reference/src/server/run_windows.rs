@@ -35,6 +35,11 @@ impl Alarms {
         Ok(Self::default())
     }
 
+    /// The same.
+    pub fn of_process_and_stops() -> io::Result<Self> {
+        Self::of_process()
+    }
+
     /// Those that are rung here.
     pub fn rung() -> io::Result<(Self, Alarm)> {
         let alarms = Self::default();
@@ -71,13 +76,23 @@ enum Happened {
 }
 
 /// Serves over one connection until the requests end, the replies have no reader, or an alarm comes. Nothing is complained about
-/// here that would need the name of the other side.
-pub fn run(setup: &Setup, alarms: Alarms, incoming: Incoming, outgoing: Outgoing, _who: &str) -> io::Result<()> {
+/// here that would need the name of the other side. `room` is kept as long as anything is under way for it.
+pub fn run(
+    setup: &Setup,
+    alarms: Alarms,
+    incoming: Incoming,
+    outgoing: Outgoing,
+    _who: &str,
+    room: impl Send + Sync + 'static,
+) -> io::Result<()> {
     let (sender, happened) = channel();
     alarms.listen(sender.clone());
     let waker: Sender<Happened> = sender.clone();
     let mut server = Server {
-        service: Service::new(setup, move || drop(waker.send(Happened::Result))),
+        service: Service::new(setup, move || {
+            let _kept = &room;
+            let _ = waker.send(Happened::Result);
+        }),
         requests: Reader::start(incoming, sender.clone(), Happened::Requests),
         replies: Writer::start(outgoing, sender, Happened::Replies),
         inbox: Delimited::new(END_SYMBOL, REQUEST_BYTES_MAX),
@@ -105,15 +120,19 @@ struct Server {
 impl Server {
     fn step(&mut self) {
         self.service.catch_up(&mut self.outbox);
+        let mut is_hungry = false;
         while self.wants_messages() {
-            let Some(event) = next_event(&mut self.inbox, self.reading) else { break };
+            let Some(event) = next_event(&mut self.inbox, self.reading) else {
+                is_hungry = true;
+                break;
+            };
             self.handle(event);
         }
         self.replies.put(std::mem::take(&mut self.outbox));
         if self.replies.unsent_bytes() == 0 {
             self.handle(Event::Flushed);
         }
-        if self.reading && self.wants_messages() {
+        if self.reading && is_hungry {
             self.requests.allow();
         }
     }

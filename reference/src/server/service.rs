@@ -27,6 +27,11 @@ impl Setup {
         let client = Client::new(options.timeout, options.roots.as_deref())?;
         Ok(Setup { grace: options.grace, client, processors: Arc::new(Processors::new()) })
     }
+
+    /// How long requests under way have after an alarm.
+    pub fn grace(&self) -> Duration {
+        self.grace
+    }
 }
 
 /// A server that is told what happens and leaves its replies in an outbox.

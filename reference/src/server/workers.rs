@@ -120,9 +120,10 @@ impl Shared {
             drop(state);
             let failed = |_| Reply::Error("the request failed inside the server".into());
             let reply = catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(failed);
-            state = self.lock();
-            state.done.push((ticket, reply));
+            self.lock().done.push((ticket, reply));
+            // Without the lock: whoever is woken may be about to take it, and not yet ready to be woken.
             (self.wake)();
+            state = self.lock();
         }
     }
 }

@@ -34,9 +34,25 @@ impl Address {
         }
     }
 
-    /// Whether each message travels apart from the others.
-    pub fn has_datagrams(&self) -> bool {
-        matches!(self, Address::UnixDatagram(_) | Address::Udp(_))
+    /// Whether one side can be here and the other one there. The error says why not.
+    pub fn meets(&self, other: &Address) -> Result<(), String> {
+        match (self, other) {
+            (Address::Unix(_), Address::Unix(_)) => {
+                Err("local streams have no form in which both sides connect; one of them has to listen".into())
+            }
+            (own, other) if own == other => Err("expected two addresses, found one twice".into()),
+            (Address::UnixDatagram(_), Address::UnixDatagram(_)) => Ok(()),
+            (Address::Tcp(own), Address::Tcp(other)) | (Address::Udp(own), Address::Udp(other)) => {
+                if own.is_ipv4() != other.is_ipv4() {
+                    return Err("expected two addresses of one family, found one of IPv4 and one of IPv6".into());
+                }
+                match own.port() == 0 || other.port() == 0 {
+                    true => Err("expected two ports that are not 0: each side has to know the other's".into()),
+                    false => Ok(()),
+                }
+            }
+            _ => Err("expected two addresses of one kind".into()),
+        }
     }
 }
 
@@ -119,6 +135,20 @@ mod tests {
         {
             let error = text.parse::<Address>().unwrap_err();
             assert!(error.starts_with("expected "), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn two_sides_meet_at_two_addresses_of_one_kind() {
+        let meet = |own: &str, other: &str| own.parse::<Address>().unwrap().meets(&other.parse().unwrap()).is_ok();
+        assert!(meet("udp:127.0.0.1:1", "udp:127.0.0.1:2") && meet("tcp:[::1]:1", "tcp:[::1]:2"));
+        for (own, other) in [
+            ("udp:127.0.0.1:1", "udp:127.0.0.1:1"),
+            ("udp:127.0.0.1:1", "tcp:127.0.0.1:2"),
+            ("udp:127.0.0.1:1", "udp:[::1]:2"),
+            ("tcp:127.0.0.1:1", "tcp:127.0.0.1:0"),
+        ] {
+            assert!(!meet(own, other), "{own} {other}");
         }
     }
 

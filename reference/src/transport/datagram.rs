@@ -6,8 +6,8 @@
 //! time and not for ever; one that comes again is not done again but answered again. So both sides see every message once and in
 //! order, or say that they do not.
 //!
-//! Without a message, the asking side says that these were all its requests, and the answering side that it has got the request
-//! of that number and is at it, or that it has nothing more to say to the end; with the number 0, that it stops.
+//! Without a message, the asking side says that these were all its requests, and the answering side that it has got what has that
+//! number and is at it; with the number 0, that it has nothing more to say: all is answered, or it stops.
 //!
 //! It knows no socket and no clock: time is an argument, and [`Asking::deadline`] says when to look again.
 
@@ -199,7 +199,6 @@ impl Asking {
         }
         let is_end = self.end == Some(number);
         match self.waiting.get_mut(&number) {
-            Some(_) if is_end && message.is_empty() => return Heard::End,
             // It is at it: that is a word, and the next one is asked for later.
             Some(waiting) if message.is_empty() => {
                 (waiting.tries, waiting.wait, waiting.again) = (0, AGAIN_MAX, now + AGAIN_MAX);
@@ -290,7 +289,8 @@ impl Answering {
     /// Takes in a datagram of this session: the requests whose turn it is, an empty one for the end of all, and what is to be
     /// sent at once.
     pub fn heard(&mut self, number: u64, message: &[u8]) -> (Vec<Vec<u8>>, Option<Vec<u8>>) {
-        if number == 0 || number > self.taken + WINDOW {
+        // Who asks sends no more than that before it has answers.
+        if number == 0 || number > self.answered + WINDOW {
             self.counts.strange += 1;
             return (Vec::new(), None);
         }
@@ -316,8 +316,18 @@ impl Answering {
 
     /// The datagram that answers the oldest request that was not answered yet.
     pub fn answer(&mut self, reply: &[u8]) -> Vec<u8> {
+        let datagram = self.datagram(self.answered + 1, reply);
+        self.answered_with(datagram)
+    }
+
+    /// The datagram that answers the end of the requests, when all of them are answered.
+    pub fn answer_end(&mut self) -> Vec<u8> {
+        let datagram = self.stop();
+        self.answered_with(datagram)
+    }
+
+    fn answered_with(&mut self, datagram: Vec<u8>) -> Vec<u8> {
         self.answered += 1;
-        let datagram = self.datagram(self.answered, reply);
         if self.kept.len() as u64 == WINDOW {
             self.kept.pop_front();
         }
@@ -332,7 +342,12 @@ impl Answering {
         self.answer(reply)
     }
 
-    /// The datagram that says that this side stops.
+    /// Whether a request was not answered yet.
+    pub fn owes(&self) -> bool {
+        self.answered < self.taken
+    }
+
+    /// The datagram that says that this side has nothing more to say.
     pub fn stop(&self) -> Vec<u8> {
         self.datagram(0, b"")
     }

@@ -129,7 +129,10 @@ fn no_more_are_on_their_way_than_there_is_room_for() {
     answering.heard(WINDOW + 1, &frame(0));
     answering.answer(&frame(0));
     assert_eq!(answering.heard(1, &frame(1)), (vec![], None));
-    // Nor is anything kept of what cannot have been sent.
+    // Nor is anything kept of what cannot have been sent, and not more taken than there are answers to.
+    let mut busy = Answering::new(8);
+    (1..=WINDOW).for_each(|n| assert_eq!(busy.heard(n, &frame(n)).0.len(), 1));
+    assert_eq!(busy.heard(WINDOW + 1, &frame(0)), (vec![], None));
     assert_eq!(answering.heard(3 * WINDOW, &frame(0)), (vec![], None));
     assert_eq!(answering.heard(0, &frame(0)), (vec![], None));
     assert_eq!(answering.counts().strange, 2);
@@ -145,10 +148,29 @@ fn both_sides_come_to_an_end() {
     assert_eq!(answering.heard(2, b""), (vec![], None));
     assert_eq!(answering.heard(1, &frame(1)), (vec![frame(1), vec![]], None));
     let reply = answering.answer(&frame(1));
-    let end = answering.answer(b"");
     assert_eq!(replies(asking.heard(&reply, now)), [frame(1)]);
+    let end = answering.answer_end();
     assert_eq!(asking.heard(&end, now), Heard::End);
-    assert_eq!(asking.heard(&answering.stop(), now), Heard::End);
+    // That was lost.
+    assert_eq!(answering.heard(2, b""), (vec![], Some(end)));
+}
+
+#[test]
+fn the_end_is_no_end_as_long_as_something_is_owed() {
+    let now = Instant::now();
+    let (mut asking, mut answering) = (Asking::new(7), Answering::new(7));
+    asking.ask(&frame(1), now);
+    asking.finish(now);
+    answering.heard(1, &frame(1));
+    answering.heard(2, b"");
+    let again = asking.due(now + AGAIN_FIRST).expect("it is not given up");
+    assert_eq!(again.len(), 2);
+    let (_, at_it) = answering.heard(2, b"");
+    assert_eq!(replies(asking.heard(&at_it.expect("a word"), now)), Vec::<Vec<u8>>::new());
+    assert!(answering.owes());
+    let reply = answering.answer(&frame(1));
+    assert_eq!(replies(asking.heard(&reply, now)), [frame(1)]);
+    assert_eq!(asking.heard(&answering.answer_end(), now), Heard::End);
 }
 
 #[test]

@@ -13,6 +13,9 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(unix)]
+use socket2::SockRef;
+
 /// More than any datagram holds.
 pub const DATAGRAM_BYTES_MAX: usize = 256 * 1024;
 
@@ -21,9 +24,10 @@ pub const DATAGRAM_BYTES_MAX: usize = 256 * 1024;
 pub enum Datagrams {
     /// Over the internet's protocol.
     Udp(UdpSocket),
-    /// Within this machine.
+    /// Within this machine; and whom it sends to, if that is always the same. It is not connected there: then it would hear
+    /// nobody but that one socket.
     #[cfg(unix)]
-    Unix(UnixDatagram),
+    Unix(UnixDatagram, Option<PathBuf>),
 }
 
 /// Whom a datagram is from, where that can be answered.
@@ -53,7 +57,7 @@ impl Datagrams {
             let received = match self {
                 Datagrams::Udp(socket) => socket.recv_from(bytes).map(|(count, from)| (count, Some(Peer::Udp(from)))),
                 #[cfg(unix)]
-                Datagrams::Unix(socket) => socket.recv_from(bytes).map(|(count, from)| (count, unix_peer(&from))),
+                Datagrams::Unix(socket, _) => socket.recv_from(bytes).map(|(count, from)| (count, unix_peer(&from))),
             };
             match received {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -62,12 +66,14 @@ impl Datagrams {
         }
     }
 
-    /// Sends to whoever the socket is connected to.
+    /// Sends to whom it always sends to.
     pub fn send(&self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Datagrams::Udp(socket) => socket.send(bytes),
             #[cfg(unix)]
-            Datagrams::Unix(socket) => socket.send(bytes),
+            Datagrams::Unix(socket, Some(to)) => socket.send_to(bytes, to),
+            #[cfg(unix)]
+            Datagrams::Unix(_, None) => return Err(ErrorKind::NotConnected.into()),
         }
         .map(drop)
     }
@@ -77,9 +83,17 @@ impl Datagrams {
         match (self, peer) {
             (Datagrams::Udp(socket), Peer::Udp(at)) => socket.send_to(bytes, at).map(drop),
             #[cfg(unix)]
-            (Datagrams::Unix(socket), Peer::Unix(path)) => {
+            (Datagrams::Unix(socket, _), Peer::Unix(path)) => {
                 let at = socket2::SockAddr::unix(path)?;
-                socket2::SockRef::from(socket).send_to_with_flags(bytes, &at, nix::libc::MSG_DONTWAIT).map(drop)
+                let send = |socket: &UnixDatagram| {
+                    SockRef::from(socket).send_to_with_flags(bytes, &at, nix::libc::MSG_DONTWAIT).map(drop)
+                };
+                match send(socket) {
+                    // What others have not read is held against the socket that sent it, so there may be no room in it for
+                    // one who reads. Another one has room, for whoever hears others than this.
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => send(&UnixDatagram::unbound()?),
+                    sent => sent,
+                }
             }
             #[cfg(unix)]
             _ => Err(ErrorKind::InvalidInput.into()),
@@ -91,7 +105,7 @@ impl Datagrams {
         match self {
             Datagrams::Udp(socket) => socket.set_write_timeout(Some(wait)),
             #[cfg(unix)]
-            Datagrams::Unix(socket) => socket.set_write_timeout(Some(wait)),
+            Datagrams::Unix(socket, _) => socket.set_write_timeout(Some(wait)),
         }
     }
 
@@ -100,7 +114,7 @@ impl Datagrams {
         Ok(match self {
             Datagrams::Udp(socket) => Datagrams::Udp(socket.try_clone()?),
             #[cfg(unix)]
-            Datagrams::Unix(socket) => Datagrams::Unix(socket.try_clone()?),
+            Datagrams::Unix(socket, to) => Datagrams::Unix(socket.try_clone()?, to.clone()),
         })
     }
 }
@@ -166,7 +180,7 @@ mod tests {
         use std::os::unix::net::SocketAddr;
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path().join("socket");
-        let server = Datagrams::Unix(UnixDatagram::bind(&at).unwrap());
+        let server = Datagrams::Unix(UnixDatagram::bind(&at).unwrap(), None);
         let name = SocketAddr::from_abstract_name(format!("reference-{}", std::process::id())).unwrap();
         let client = UnixDatagram::bind_addr(&name).unwrap();
         client.send_to(b"1", &at).unwrap();
@@ -178,13 +192,27 @@ mod tests {
         assert_eq!(server.receive(&mut bytes).unwrap(), (1, None));
     }
 
+    /// As on Linux, where a socket pays for what it has sent until that is read.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn who_does_not_read_takes_no_room_from_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let [idle, busy] = ["idle", "busy"].map(|name| folder.path().join(name));
+        let (_idle, reader) = (UnixDatagram::bind(&idle).unwrap(), UnixDatagram::bind(&busy).unwrap());
+        let server = Datagrams::Unix(UnixDatagram::unbound().unwrap(), None);
+        let (idle, busy) = (Peer::Unix(idle), Peer::Unix(busy));
+        while server.send_to(&[0; 60_000], &idle).is_ok() {}
+        server.send_to(b"1", &busy).unwrap();
+        assert_eq!(reader.recv(&mut [0; 8]).unwrap(), 1);
+    }
+
     #[cfg(unix)]
     #[test]
     fn nobody_is_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path().join("socket");
         let _never_reads = UnixDatagram::bind(&at).unwrap();
-        let server = Datagrams::Unix(UnixDatagram::unbound().unwrap());
+        let server = Datagrams::Unix(UnixDatagram::unbound().unwrap(), None);
         let peer = Peer::Unix(at);
         let error = (0..).find_map(|_| server.send_to(b"1", &peer).err()).unwrap();
         assert!(is_lost(&error), "{error}");

@@ -54,6 +54,9 @@ impl Link {
             Some(own) => format!("cannot connect {own} to {to}: {error}"),
             None => format!("cannot connect to {to}: {error}"),
         };
+        if let Some(own) = own {
+            own.meets(to).map_err(|why| told(io::Error::other(why)))?;
+        }
         let why = Why::default();
         #[cfg(unix)]
         let mut place = None;
@@ -61,35 +64,28 @@ impl Link {
             (Address::Tcp(to), None) => tcp::connect(*to, patience).and_then(ends::of_tcp),
             (Address::Tcp(to), Some(Address::Tcp(own))) => tcp::meet(*own, *to, patience).and_then(ends::of_tcp),
             (Address::Udp(to), own) => {
-                let own = match own {
-                    Some(Address::Udp(own)) => Some(*own),
-                    None => None,
-                    Some(other) => return Err(mixed(to, other)),
+                let (own, waits) = match own {
+                    Some(Address::Udp(own)) => (Some(*own), true),
+                    _ => (None, false),
                 };
                 udp::connect(own, *to)
-                    .and_then(|socket| relay::start(Datagrams::Udp(socket), own.is_some(), why.clone(), too_long))
+                    .and_then(|socket| relay::start(Datagrams::Udp(socket), waits, why.clone(), too_long))
             }
             #[cfg(unix)]
-            (Address::Unix(path), None) => unix::connect(path, patience).and_then(ends::of_socket),
-            #[cfg(unix)]
-            (Address::Unix(_), Some(Address::Unix(_))) => Err(io::Error::other(
-                "local streams have no form in which both sides connect; one of them has to listen",
-            )),
+            (Address::Unix(path), _) => unix::connect(path, patience).and_then(ends::of_socket),
             #[cfg(unix)]
             (Address::UnixDatagram(path), own) => {
-                let own = match own {
-                    Some(Address::UnixDatagram(own)) => Some(own.as_path()),
-                    None => None,
-                    Some(other) => return Err(mixed(to, other)),
+                let (own, waits) = match own {
+                    Some(Address::UnixDatagram(own)) => (Some(own.as_path()), true),
+                    _ => (None, false),
                 };
                 unix_datagram::connect(own, path, patience).and_then(|(socket, at)| {
                     place = Some(at);
-                    relay::start(Datagrams::Unix(socket), own.is_some(), why.clone(), too_long)
+                    relay::start(socket, waits, why.clone(), too_long)
                 })
             }
-            (to, Some(own)) => return Err(mixed(to, own)),
-            #[cfg(windows)]
-            (to, None) => return Err(format!("{to} cannot be used on this system")),
+            // The two do not meet.
+            _ => Err(io::ErrorKind::Unsupported.into()),
         }
         .map_err(told)?;
         let link = Link {
@@ -99,8 +95,4 @@ impl Link {
         };
         Ok((link, incoming, outgoing))
     }
-}
-
-fn mixed(to: &impl std::fmt::Display, own: &Address) -> String {
-    format!("expected two addresses of one kind, found {own} and {to}")
 }

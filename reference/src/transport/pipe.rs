@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::{PollFd, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{read, write};
 use socket2::SockRef;
 
@@ -132,6 +132,24 @@ impl Connection {
         self.outbox.clear();
         if self.outbox.capacity() > OUTGOING_BYTES_KEPT {
             self.outbox = Vec::new();
+        }
+    }
+
+    /// Closes the outgoing side of a socket for good, in order. While something is `unread` that came, what was sent would be lost
+    /// with the connection, so it is read and dropped until the other side closes too, up to the deadline.
+    pub fn leave(&mut self, unread: bool, deadline: Instant) {
+        let is_socket = self.outgoing.as_ref().is_some_and(|fd| SockRef::from(fd).shutdown(Shutdown::Write).is_ok());
+        while is_socket && unread && Instant::now() < deadline {
+            match self.receive() {
+                Ok(Received::Bytes) => self.inbox = Delimited::new(0, usize::MAX),
+                Ok(Received::Nothing) => {
+                    let mut fds = [PollFd::new(self.incoming.as_fd(), PollFlags::POLLIN)];
+                    if wait_for(&mut fds, Some(deadline)).is_err() {
+                        return;
+                    }
+                }
+                Ok(Received::End | Received::Reset) | Err(_) => return,
+            }
         }
     }
 

@@ -104,7 +104,8 @@ impl Relay {
         };
         match over {
             Over::Failed(failed) => why.say(words(failed)),
-            Over::Ended if !counts.is_empty() => eprintln!("note: datagrams: {counts}"),
+            // If this fails, there is nobody to tell.
+            Over::Ended if !counts.is_empty() => drop(writeln!(io::stderr(), "note: datagrams: {counts}")),
             Over::Ended => {}
         }
         // The end of the replies, for whoever reads them, comes with the end of this.

@@ -6,12 +6,18 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::stat::{Mode, umask};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::BACKLOG;
+
+/// Who takes over a path has done so in much less.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
 
 /// A path to which a socket is bound, until this is dropped.
 #[derive(Debug)]
@@ -63,10 +69,21 @@ impl Drop for SocketFile {
     }
 }
 
-/// The folder above the path, locked. One that cannot be opened for reading is nobody's to lock.
+/// The folder above the path, locked. One that cannot be opened for reading is nobody's to lock, and one that somebody has
+/// locked for something else is not waited for longer than another of us would take.
 fn lock_folder(path: &Path) -> Option<Flock<File>> {
     let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Flock::lock(File::open(above).ok()?, FlockArg::LockExclusive).ok()
+    let mut folder = File::open(above).ok()?;
+    let deadline = Instant::now() + LOCK_WAIT;
+    loop {
+        match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
+            Ok(locked) => return Some(locked),
+            Err((_, errno)) if errno != Errno::EWOULDBLOCK => return None,
+            Err(_) if Instant::now() >= deadline => return None,
+            Err((unlocked, _)) => folder = unlocked,
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 fn remove_stale(path: &Path, address: &SockAddr, kind: Type) -> io::Result<()> {

@@ -6,13 +6,14 @@ use std::env;
 use std::fs;
 use std::io;
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::unistd::mkdtemp;
 use socket2::Type;
 
+use super::datagrams::Datagrams;
 use super::socket_file::SocketFile;
 
 /// How often a path is looked at where nobody is yet: nothing tells when somebody comes.
@@ -42,26 +43,30 @@ pub fn bind(path: &Path) -> io::Result<(UnixDatagram, SocketFile)> {
     Ok((socket.into(), file))
 }
 
-/// A socket that sends to one path and hears nobody else, itself at `own` or, without that, in a folder that is made for it. With
-/// a path of its own it has a peer, which may come later, and is waited for so long.
-pub fn connect(own: Option<&Path>, to: &Path, patience: Duration) -> io::Result<(UnixDatagram, Place)> {
+/// A socket that sends to one path, itself at `own` or, without that, in a folder that is made for it. With a path of its own it
+/// has a peer, which may come later, and is waited for so long.
+pub fn connect(own: Option<&Path>, to: &Path, patience: Duration) -> io::Result<(Datagrams, Place)> {
     let (path, folder) = match own {
-        Some(own) => (own.to_owned(), None),
+        // Whoever answers may be in another folder.
+        Some(own) => (absolute(own)?, None),
         None => {
-            let folder = mkdtemp(&env::temp_dir().join("watchdog-XXXXXX"))?;
+            let above = env::temp_dir();
+            let folder = mkdtemp(&above.join("watchdog-XXXXXX")).map_err(|errno| {
+                io::Error::other(format!("no folder for a path of our own can be made in {}: {errno}", above.display()))
+            })?;
             (folder.join("socket"), Some(Folder(folder)))
         }
     };
     let (socket, file) = bind(&path)?;
     let deadline = Instant::now() + patience;
     loop {
-        match socket.connect(to) {
+        match UnixDatagram::unbound()?.connect(to) {
             Ok(()) => break,
             Err(error) if own.is_some() && is_nobody(&error) && Instant::now() < deadline => thread::sleep(REST),
             Err(error) => return Err(error),
         }
     }
-    Ok((socket, Place { _file: file, _folder: folder }))
+    Ok((Datagrams::Unix(socket, Some(to.to_owned())), Place { _file: file, _folder: folder }))
 }
 
 fn is_nobody(error: &io::Error) -> bool {
@@ -84,7 +89,7 @@ mod tests {
         assert_eq!(&bytes[..count], b"1");
         let own = from.as_pathname().unwrap().to_owned();
         server.send_to(b"2", &own).unwrap();
-        let count = client.recv(&mut bytes).unwrap();
+        let (count, _) = client.receive(&mut bytes).unwrap();
         assert_eq!(&bytes[..count], b"2");
         drop((client, place));
         assert!(!own.exists() && !own.parent().unwrap().exists());

@@ -43,6 +43,7 @@ Instead of -sp, -connect takes the address of a server that listens: unix:PATH, 
 udp:HOST:PORT, HOST being an IP address or localhost. With -bind, an address of the same kind for this side, a stream
 goes to a peer that does not listen but is bound and connects back in the same way. Over datagrams each command is one
 datagram; what is lost is sent again, up to 6 times, and what was lost, came twice or out of order is said at the end.
+Over udp nobody tells that nobody is there before a command is typed, so -connect-ms means nothing and the status is 1.
 At the end this side of the connection is closed, and the server has the grace to answer and to close its own.
 
 Exit status: 0 after an ordered end; 1 if the server ended by itself, badly, or had to be killed, if the connection
@@ -73,10 +74,10 @@ struct CommandLine {
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["sp", "sargs", "over"])]
     connect: Option<Address>,
     /// The address of this side
-    #[arg(long, value_name = "ADDRESS", requires = "connect")]
+    #[arg(long, value_name = "ADDRESS", requires = "connect", conflicts_with = "sp")]
     bind: Option<Address>,
     /// Allows addresses that are not on this machine alone
-    #[arg(long, requires = "connect")]
+    #[arg(long, requires = "connect", conflicts_with = "sp")]
     public: bool,
     /// How long connecting may take, in milliseconds
     #[arg(long, value_name = "N", default_value_t = 10_000, requires = "connect",

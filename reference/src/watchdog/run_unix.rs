@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use super::command::LINE_BYTES_MAX;
 use super::console::{Console, Stream};
 use super::machine::{Action, Event, Machine, StopSignal};
-use super::options::Options;
+use super::options::{Options, Server};
 use super::server::Held;
 use super::{Failure, understand};
 use crate::codec::delimited::{Delimited, Piece};
@@ -25,10 +25,13 @@ const REST_BYTES_MAX: usize = 1024 * 1024;
 
 /// Runs one session and returns its exit status.
 pub fn run(options: &Options) -> Result<u8, Failure> {
-    // Before the server is started, so that not even an early death goes unseen.
-    let signals = Signals::watch(&[Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM, Signal::SIGCHLD]);
-    let signals = signals.map_err(Failure::System)?;
+    let watch = || Signals::watch(&[Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM, Signal::SIGCHLD]);
+    // Before a server is started, so that not even an early death goes unseen. Until there is a connection a signal ends the
+    // watchdog as it ends any program.
+    let is_child = matches!(options.server, Server::Start { .. });
+    let early = is_child.then(watch).transpose().map_err(Failure::System)?;
     let (held, incoming, outgoing) = Held::obtain(&options.server)?;
+    let signals = early.map_or_else(watch, Ok).map_err(Failure::System)?;
     let inbox = Delimited::new(END_SYMBOL, REPLY_BYTES_MAX);
     let connection = Connection::new(incoming, outgoing, inbox).map_err(Failure::System)?;
     connection.enlarge();
