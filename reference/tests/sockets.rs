@@ -631,3 +631,160 @@ fn a_full_queue_is_waited_for_as_long_as_was_said() {
     let said = format!("error: cannot connect to {address}: nobody took the connection within 50 ms");
     assert_eq!((status, err), (2, vec![said]));
 }
+
+/// A client over UDP without a watchdog: what it sends is what the test says.
+fn raw(server: &Listening) -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    socket.connect(server.socket_address()).expect("an address");
+    socket.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+    socket
+}
+
+fn ask(socket: &UdpSocket, datagram: &str) -> String {
+    let mut bytes = vec![0; 70_000];
+    socket.send(datagram.as_bytes()).expect("room");
+    let count = socket.recv(&mut bytes).expect("a reply");
+    String::from_utf8_lossy(&bytes[..count]).into_owned()
+}
+
+#[test]
+fn what_is_owed_when_a_client_leaves_over_datagrams_is_waited_for() {
+    let (release, released) = channel::<()>();
+    let released = std::sync::Arc::new(std::sync::Mutex::new(released));
+    let slow = Peer::new(move |_, stream| {
+        let _ = released.lock().expect("a lock").recv_timeout(DEADLINE);
+        stream.write_all(&response(b"late")).expect("the server reads");
+    });
+    let server = Listening::start(3, &[]);
+    let ends = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    // The watchdog has to say twice that it has no more requests before the answer comes.
+    let way = between(server.socket_address(), move |_, waiting| {
+        let is_end = waiting.last().is_some_and(|datagram| datagram.ends_with(b" 2 "));
+        if is_end && ends.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 3 {
+            let _ = release.send(());
+        }
+    });
+    let mut session = Session::with(&["-connect", &format!("udp:{way}"), "-grace-ms", "60000"]);
+    session.send(format!("doreq GET http://{}/\nexit\n", slow.address));
+    let (status, out, _) = session.end();
+    assert_eq!((status, out), (0, vec!["HTTP 200 OK".into(), "late".into()]));
+}
+
+#[test]
+fn what_comes_again_after_the_end_is_not_done_again() {
+    let peer = Peer::serving(b"hello");
+    let server = Listening::start(3, &[]);
+    let socket = raw(&server);
+    let request = format!("7 1 3{{Method: \"GET\", URL: \"http://{}/\"}}#", peer.address);
+    let answer = ask(&socket, &request);
+    assert!(answer.contains("hello"), "{answer}");
+    assert_eq!(ask(&socket, "7 2 "), "7 0 ");
+    assert_eq!(ask(&socket, &request), answer);
+    assert_eq!(ask(&socket, "7 2 "), "7 0 ");
+    peer.request();
+    assert!(peer.seen.try_recv().is_err());
+    // Nor is a session begun by the end of one that is forgotten.
+    assert_eq!(ask(&socket, "8 2 "), "8 0 ");
+}
+
+#[test]
+fn datagrams_that_ask_for_nothing_take_no_room() {
+    let server = Listening::start(3, &[]);
+    let socket = raw(&server);
+    for session in 0..5000 {
+        assert_eq!(ask(&socket, &format!("{session} 9 ")), format!("{session} 0 "));
+        socket.send(format!("{session} 99 1{{Value: 5}}#").as_bytes()).expect("room");
+    }
+    assert_eq!(ask(&socket, "7 1 1{Value: 5}#"), "7 1 1{Value: 5}#");
+}
+
+#[test]
+fn many_requests_at_once_over_datagrams_do_not_stop_the_server() {
+    let peer = Peer::serving(b"hello");
+    let server = Listening::start(2, &[]);
+    let client = UnixDatagram::bind(server.folder.path().join("client")).expect("a path");
+    client.set_nonblocking(true).expect("a socket");
+    let send =
+        |number: u64, message: &str| drop(client.send_to(format!("7 {number} {message}").as_bytes(), server.path()));
+    let request = format!("3{{Method: \"GET\", URL: \"http://{}/\"}}#", peer.address);
+    let mut bytes = [0; 1000];
+    for number in 1..300 {
+        let own = format!("7 {number} 3");
+        let is_answer = |bytes: &[u8]| bytes.starts_with(own.as_bytes());
+        loop {
+            // As often as it goes: what comes again is answered again.
+            send(number, &request);
+            send(1, &request);
+            if client.recv(&mut bytes).is_ok_and(|count| is_answer(&bytes[..count])) {
+                break;
+            }
+        }
+    }
+    let mut session = server.watchdog();
+    session.send("setmeml 5\nexit\n");
+    assert_eq!(session.out(), "memory limit: 5 bytes");
+    assert_eq!(server.stop().0, Some(0));
+}
+
+#[test]
+fn a_server_whose_complaints_nobody_hears_goes_on() {
+    for kind in [1, 3] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut command = Command::new(SERVER);
+        let mut child = command
+            .args(["--listen", &kinds(folder.path())[kind]])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the server");
+        drop(child.stderr.take());
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().expect("stdout")).read_line(&mut said).expect("a line");
+        let address = said.trim_end().strip_prefix("listening on ").expect("an address").to_owned();
+        let server = Listening { child: Some(child), address, folder };
+        if kind == 1 {
+            let mut stream = patient(server.stream());
+            stream.write_all(b"1{Val").and_then(|()| stream.shutdown(Shutdown::Write)).expect("a half-close");
+            assert_eq!(stream.read(&mut [0]).expect("an end"), 0);
+            let mut stream = patient(server.stream());
+            stream.write_all(b"1{Value: 5}#").expect("the server reads");
+            assert_eq!(reply(&mut stream), "1{Value: 5}#");
+        } else {
+            let socket = raw(&server);
+            socket.send(b"nothing that it knows").expect("room");
+            assert_eq!(ask(&socket, "7 1 1{Value: 5}#"), "7 1 1{Value: 5}#");
+        }
+        assert_eq!(server.stop().0, Some(0));
+    }
+}
+
+#[test]
+fn what_was_answered_arrives_although_more_was_asked_at_the_end() {
+    let large = Peer::serving(&[b'x'; 200_000]);
+    let server = Listening::start(1, &["grace_ms=10000"]);
+    let mut stream = patient(server.stream());
+    write!(stream, "3{{Method: \"GET\", URL: \"http://{}/\"}}#", large.address).expect("the server reads");
+    large.request();
+    // Whoever waits for its first byte knows that all of it is about to be sent.
+    stream.peek(&mut [0]).expect("a reply");
+    server.signal(Signal::SIGALRM);
+    while TcpStream::connect(server.socket_address()).is_ok_and(|mut other| {
+        // One that is not taken any more is closed at once; until then it is answered.
+        let _ = other.write_all(b"1{Value: 5}#");
+        other.read(&mut [0]).is_ok_and(|count| count > 0)
+    }) {}
+    stream.write_all(b"1{Value: 5}#").expect("room");
+    let answer = reply(&mut stream);
+    assert!(answer.len() > 200_000, "{} bytes", answer.len());
+    drop(stream);
+    assert_eq!(server.end().0, Some(0));
+}
+
+#[test]
+fn a_folder_that_somebody_has_locked_is_not_waited_for_for_ever() {
+    use nix::fcntl::{Flock, FlockArg};
+    let server = Listening::start(0, &[]);
+    let folder = std::fs::File::open(server.folder.path()).expect("a folder");
+    let _locked = Flock::lock(folder, FlockArg::LockShared).expect("a lock");
+    assert_eq!(server.stop(), (Some(0), String::new()));
+}

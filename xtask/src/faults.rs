@@ -26,7 +26,7 @@ use known::{Fault, File};
 const VOID: u8 = 3;
 
 /// Most of a run with a fault is waiting for what never comes.
-const AT_A_TIME: usize = 4;
+const AT_A_TIME: usize = 5;
 
 /// Half of the usual patience is five seconds, some fifty times what the slowest step of a pair that works takes.
 const TIMEOUT_SCALE: &str = "0.5";
