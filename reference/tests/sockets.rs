@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
+use std::time::Instant;
 
 use common::{DEADLINE, Peer, SERVER, Session, in_time, response};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -708,13 +709,15 @@ fn many_requests_at_once_over_datagrams_do_not_stop_the_server() {
         |number: u64, message: &str| drop(client.send_to(format!("7 {number} {message}").as_bytes(), server.path()));
     let request = format!("3{{Method: \"GET\", URL: \"http://{}/\"}}#", peer.address);
     let mut bytes = [0; 1000];
+    let deadline = Instant::now() + DEADLINE;
     for number in 1..300 {
         let own = format!("7 {number} 3");
         let is_answer = |bytes: &[u8]| bytes.starts_with(own.as_bytes());
         loop {
+            assert!(Instant::now() < deadline, "request {number} is not answered");
             // As often as it goes: what comes again is answered again.
             send(number, &request);
-            send(1, &request);
+            (0..200).for_each(|_| send(1, &request));
             if client.recv(&mut bytes).is_ok_and(|count| is_answer(&bytes[..count])) {
                 break;
             }
@@ -760,22 +763,33 @@ fn a_server_whose_complaints_nobody_hears_goes_on() {
 
 #[test]
 fn what_was_answered_arrives_although_more_was_asked_at_the_end() {
-    let large = Peer::serving(&[b'x'; 200_000]);
-    let server = Listening::start(1, &["grace_ms=10000"]);
+    let (release, released) = channel::<()>();
+    let released = std::sync::Arc::new(std::sync::Mutex::new(released));
+    let large = Peer::serving(&[b'x'; 1_500_000]);
+    let slow = Peer::new(move |_, stream| {
+        let _ = released.lock().expect("a lock").recv_timeout(DEADLINE);
+        stream.write_all(&response(b"late")).expect("the server reads");
+    });
+    let server = Listening::start(1, &["grace_ms=60000"]);
     let mut stream = patient(server.stream());
-    write!(stream, "3{{Method: \"GET\", URL: \"http://{}/\"}}#", large.address).expect("the server reads");
-    large.request();
-    // Whoever waits for its first byte knows that all of it is about to be sent.
+    for peer in [&large, &slow] {
+        write!(stream, "3{{Method: \"GET\", URL: \"http://{}/\"}}#", peer.address).expect("the server reads");
+    }
+    slow.accepted.recv_timeout(DEADLINE).expect("a request");
+    // The beginning of the first answer is here; most of it waits in the system, on the side of the server.
     stream.peek(&mut [0]).expect("a reply");
     server.signal(Signal::SIGALRM);
-    while TcpStream::connect(server.socket_address()).is_ok_and(|mut other| {
-        // One that is not taken any more is closed at once; until then it is answered.
+    // Who is not taken any more finds the connection closed: then the server reads nothing more from anybody.
+    let is_served = |mut other: TcpStream| {
         let _ = other.write_all(b"1{Value: 5}#");
         other.read(&mut [0]).is_ok_and(|count| count > 0)
-    }) {}
+    };
+    while TcpStream::connect(server.socket_address()).is_ok_and(is_served) {}
     stream.write_all(b"1{Value: 5}#").expect("room");
-    let answer = reply(&mut stream);
-    assert!(answer.len() > 200_000, "{} bytes", answer.len());
+    release.send(()).expect("a peer");
+    assert!(reply(&mut stream).len() > 1_500_000);
+    assert!(reply(&mut stream).contains("late"));
+    assert_eq!(stream.read(&mut [0]).expect("an end"), 0);
     drop(stream);
     assert_eq!(server.end().0, Some(0));
 }
