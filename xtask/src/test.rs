@@ -189,6 +189,7 @@ fn steps(cargo_test_args: Vec<OsString>, left_out: &[&str]) -> Vec<Step> {
             ("under load", stability("watchdog", "3", "4"), Some(SLICES_WITHIN)),
             ("control under load", stability("control", "3", "4"), Some(SLICES_WITHIN)),
             ("plugin under load", stability("plugin", "3", "4"), Some(SLICES_WITHIN)),
+            ("sockets under load", stability("sockets", "3", "4"), Some(SLICES_WITHIN)),
         ];
         if cfg!(target_os = "linux") && has_namespaces() {
             if python().is_ok() && is_there("cc", "--version") {
