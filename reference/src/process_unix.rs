@@ -65,10 +65,10 @@ impl Process {
         Self::start_over_pipes(program, arguments.iter(), [0, 1])
     }
 
-    /// Starts the program with one local socket for both directions, where it would have the pipes.
+    /// Starts the program with one local socket for both directions, where it would have what it reads.
     pub fn start_on_socket(program: &Path, arguments: &[OsString]) -> io::Result<(Self, Ends)> {
         let (theirs, ours) = UnixStream::pair()?;
-        let numbers = [REQUESTS_FD, REPLIES_FD];
+        let numbers = [REQUESTS_FD, REQUESTS_FD];
         let process = Self::start_with(program, arguments.iter(), numbers, [theirs.as_fd(), theirs.as_fd()])?;
         Ok((process, Ends { to_child: ours.try_clone()?.into(), from_child: ours.into() }))
     }

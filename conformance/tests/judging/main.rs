@@ -22,3 +22,4 @@ mod slow_machine;
 mod sockets;
 mod strace;
 mod tiers;
+mod transports;

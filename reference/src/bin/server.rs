@@ -30,6 +30,7 @@ fn serve() -> Result<(), (u8, String)> {
     let ends = match &options.place {
         Place::Pipes => inherited::take(&options.arguments).map_err(|why| (2, why.to_string()))?,
         Place::Standard => inherited::standard().map_err(|why| (2, why))?,
+        Place::Socket => inherited::socket().map_err(|why| (2, why))?,
         Place::Listen(at) => return address::everybody(at, &setup()?).map_err(addressed),
         Place::Meet { own, peer } => return address::one_peer(own, peer, &setup()?).map_err(addressed),
     };

@@ -14,6 +14,7 @@ Serves a watchdog: reads requests from descriptor 3, writes replies to descripto
 that the watchdog appends as pipe_in=… and pipe_out=…).
 
   --stdio                             from standard input and to standard output instead
+  --socket                            over one local socket at descriptor 3 instead
   --listen ADDRESS                    for everybody who connects, many at once, until a signal comes
   --bind ADDRESS --connect ADDRESS    for one peer, which is bound and connects in the same way
   --public                            lets others than this machine connect
@@ -44,7 +45,7 @@ Exit status: 0 after an ordered end, 1 if a pipe failed, 2 if the arguments or t
 
 /// The command line, as clap sees it.
 #[derive(Debug, Parser)]
-#[command(name = "server", version, about = ABOUT, override_usage = "server [--listen ADDRESS | --stdio | --bind ADDRESS --connect ADDRESS] [--public] [KEY=VALUE]…")]
+#[command(name = "server", version, about = ABOUT, override_usage = "server [--listen ADDRESS | --stdio | --socket | --bind ADDRESS --connect ADDRESS] [--public] [KEY=VALUE]…")]
 struct CommandLine {
     #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
@@ -72,6 +73,8 @@ pub enum Place {
     Pipes,
     /// Over standard input and output.
     Standard,
+    /// Over one inherited socket.
+    Socket,
     /// At this address, by everybody.
     Listen(Address),
     /// By one peer.
@@ -112,12 +115,13 @@ impl Options {
 
 /// What the options say; what is none of them is for somebody else.
 fn place(arguments: &[OsString]) -> Result<Place, String> {
-    let (mut stdio, mut public) = (false, false);
+    let (mut stdio, mut socket, mut public) = (false, false, false);
     let mut addresses: [Option<String>; 3] = [const { None }; 3];
     const NAMES: [&str; 3] = ["--listen", "--bind", "--connect"];
     let mut arguments = arguments.iter().map(|argument| argument.to_string_lossy());
     while let Some(argument) = arguments.next() {
         stdio |= argument == "--stdio";
+        socket |= argument == "--socket";
         public |= argument == "--public";
         let (name, value) = argument.split_once('=').map_or((&*argument, None), |(name, value)| (name, Some(value)));
         let Some(which) = NAMES.iter().position(|known| *known == name) else { continue };
@@ -134,12 +138,13 @@ fn place(arguments: &[OsString]) -> Result<Place, String> {
         let parsed = addresses[which].take().map(|text| text.parse::<Address>().and_then(|a| a.allowed(public)));
         parsed.transpose().map_err(|why| format!("{}: {why}", NAMES[which]))
     };
-    match (address(0)?, address(1)?, address(2)?, stdio) {
-        (None, None, None, false) => Ok(Place::Pipes),
-        (None, None, None, true) => Ok(Place::Standard),
-        (Some(at), None, None, false) => Ok(Place::Listen(at)),
-        (None, Some(own), Some(peer), false) => Ok(Place::Meet { own, peer }),
-        _ => Err("expected --listen ADDRESS, or --bind and --connect, or --stdio alone".into()),
+    match (address(0)?, address(1)?, address(2)?, stdio, socket) {
+        (None, None, None, false, false) => Ok(Place::Pipes),
+        (None, None, None, true, false) => Ok(Place::Standard),
+        (None, None, None, false, true) => Ok(Place::Socket),
+        (Some(at), None, None, false, false) => Ok(Place::Listen(at)),
+        (None, Some(own), Some(peer), false, false) => Ok(Place::Meet { own, peer }),
+        _ => Err("expected --listen ADDRESS, or --bind and --connect, or --stdio, or --socket, alone".into()),
     }
 }
 

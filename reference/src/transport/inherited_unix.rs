@@ -67,6 +67,13 @@ pub fn standard() -> Result<Ends, String> {
     Ok(Ends { requests: one(0, false)?, replies: one(1, true)? })
 }
 
+/// Takes over the one socket, for both directions, that is where the requests would be, once. The error says what is wrong with it.
+pub fn socket() -> Result<Ends, String> {
+    let both = one(REQUESTS_FD as usize, false)?;
+    let told = |error| format!("expected a socket at descriptor {REQUESTS_FD}, which cannot be used: {error}");
+    Ok(Ends { replies: both.try_clone().map_err(told)?, requests: both })
+}
+
 /// Takes over the inherited end with this number, to read from it or, if `writes`, to write to it, and waiting for that
 /// however it was left by whoever handed it on. To be done once for each number, before anything else is opened, which might
 /// then have the number of an end that is missing. The error says what is wrong with it.

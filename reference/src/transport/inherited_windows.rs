@@ -80,6 +80,11 @@ pub fn standard() -> Result<Ends, String> {
     Ok(Ends { requests: one(requests as usize, false)?, replies: one(replies as usize, true)? })
 }
 
+/// There are no such sockets here.
+pub fn socket() -> Result<Ends, String> {
+    Err("there are no local sockets on this system that one process hands to another".into())
+}
+
 /// Takes over the inherited end with this value, to read from it or, if `writes`, to write to it. To be done once for each
 /// value. The error says what is wrong with it.
 pub fn one(value: usize, writes: bool) -> Result<End, String> {

@@ -24,7 +24,7 @@ for \" and \\. Nothing is passed through a shell.
   -sargs 'text=\"a, b\", , \"  c\", \"\"'     text=a, b |   c | (empty)
 
 The server has two pipes at descriptors 3 and 4; with -over stdio its standard input and output instead, and it is told
---stdio; with -over socketpair one local socket at 3 and 4.
+--stdio; with -over socketpair one local socket at 3 for both directions, and it is told --socket.
 
 Commands, one a line, at most 1048576 bytes long:
   setmeml BYTES              no HTTP body larger than this is buffered by the server

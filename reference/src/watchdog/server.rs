@@ -25,13 +25,11 @@ impl Held {
     pub fn obtain(server: &Server) -> Result<(Self, Incoming, Outgoing), Failure> {
         match server {
             Server::Start { path, arguments, over } => {
+                let with = |option: &str| arguments.iter().cloned().chain([option.into()]).collect::<Vec<_>>();
                 let started = match over {
                     Over::Pipes => Process::start(path, arguments, inherited::arguments),
-                    Over::Stdio => {
-                        let arguments: Vec<_> = arguments.iter().cloned().chain(["--stdio".into()]).collect();
-                        Process::start_on_standard(path, &arguments)
-                    }
-                    Over::Socketpair => Process::start_on_socket(path, arguments),
+                    Over::Stdio => Process::start_on_standard(path, &with("--stdio")),
+                    Over::Socketpair => Process::start_on_socket(path, &with("--socket")),
                 };
                 let told = |error| Failure::NoServer(format!("cannot start the server {}: {error}", path.display()));
                 let (process, theirs) = started.map_err(told)?;

@@ -117,7 +117,7 @@ async fn stalled(stage: &Stage) -> Outcome {
         let mut stream = up(stage, &server, 5).await?;
         stream.stall();
         // As much as is taken; the rest waits.
-        stream.fill(request(stage, 6).repeat(20_000)).await;
+        stream.fill(request(stage, 6).repeat(100_000)).await;
         answered(stage, &server, 7).await?;
     }
     Ok(())

@@ -1,7 +1,5 @@
 //! A server at a path: whose that is, before, meanwhile and afterwards.
 
-use std::os::unix::fs::PermissionsExt;
-
 use super::listen::{is_text, shown_after};
 use super::{answered, missing};
 use crate::outcome::{Outcome, Stop};
@@ -62,10 +60,10 @@ async fn foreign(stage: &Stage) -> Outcome {
 async fn private(stage: &Stage) -> Outcome {
     stage.has_paths()?;
     let server = Listening::start(stage, Kind::Unix).await.map_err(missing)?;
-    let mode = server.run.record.answer("the mode of its path", || {
-        let about = std::fs::symlink_metadata(server.folder().join(PATH));
-        about.map(|about| about.permissions().mode() & 0o777).map_err(|error| error.to_string())
-    });
+    let mode = server
+        .run
+        .record
+        .answer("the mode of its path", || server.path().and_then(|at| at.mode()).map_err(|error| error.to_string()));
     let mode = mode.map_err(|error: String| Stop::Missing(format!("its path: {error}")))?;
     if mode & 0o077 == 0 {
         return Ok(());
