@@ -148,12 +148,11 @@ impl Plugin {
             ("notify", &self.notify, "{text}"),
             ("shows", &self.shows, "{text}"),
         ];
-        let lacks = parts.into_iter().find(|(_, form, part)| !form.contains(part));
+        let lacks = lacking(&parts);
         let commands = [("echo", &self.echo), ("repeat", &self.repeat), ("fail", &self.fail), ("back", &self.back)];
         let is_command = |command: &str| command.bytes().all(|byte| byte > b' ');
         let wrong = commands.into_iter().find(|(_, command)| !is_command(command));
         let missing = commands[..2].iter().find(|(_, command)| command.is_empty());
-        let lacks = lacks.map(|(name, form, part)| format!("{name}: expected {part} in it, found `{form}`"));
         lacks
             .or_else(|| wrong.map(|(name, command)| format!("{name}: expected no blanks in it, found `{command}`")))
             .or_else(|| missing.map(|(name, _)| format!("{name}: expected a command, found none")))
@@ -232,10 +231,8 @@ impl Sockets {
             ("shows", &self.shows, "{number}"),
         ];
         let may_be_empty = |name: &str| matches!(name, "unix" | "tcp" | "slow");
-        let lacks = parts
-            .into_iter()
-            .find(|(name, form, part)| !(form.contains(part) || form.is_empty() && may_be_empty(name)));
-        let lacks = lacks.map(|(name, form, part)| format!("{name}: expected {part} in it, found `{form}`"));
+        let written = parts.into_iter().filter(|(name, form, _)| !(form.is_empty() && may_be_empty(name)));
+        let lacks = lacking(&written.collect::<Vec<_>>());
         let ends = [("request", &self.request), ("answer", &self.answer), ("slow", &self.slow)];
         let is_message = |form: &str| form.ends_with(&self.end) && form.matches(&self.end).count() == 1;
         let endless = ends.into_iter().find(|(_, form)| !form.is_empty() && !is_message(form));
@@ -251,6 +248,12 @@ impl Sockets {
     fn is_usual(&self) -> bool {
         *self == Sockets::default()
     }
+}
+
+/// The first form, by its name, that lacks the part that has to be in it, in words.
+fn lacking(parts: &[(&str, &String, &str)]) -> Option<String> {
+    let (name, form, part) = parts.iter().find(|(_, form, part)| !form.contains(part))?;
+    Some(format!("{name}: expected {part} in it, found `{form}`"))
 }
 
 /// A kind of source.

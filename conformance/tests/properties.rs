@@ -32,8 +32,9 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn who() -> impl Strategy<Value = Who> {
-    let child =
-        (0usize..3).prop_flat_map(|n| prop_oneof![Just(Who::Server(n)), Just(Who::Service(n)), Just(Who::Plugin(n))]);
+    let child = (0usize..3).prop_flat_map(|n| {
+        prop_oneof![Just(Who::Server(n)), Just(Who::Service(n)), Just(Who::Plugin(n)), Just(Who::Listener(n))]
+    });
     prop_oneof![Just(Who::Watchdog), Just(Who::Supervisor), Just(Who::Host), child]
 }
 

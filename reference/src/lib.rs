@@ -8,7 +8,6 @@
 //! between operating systems sits in twins, `*_unix.rs` and `*_windows.rs`, behind one plain interface each.
 
 pub mod codec;
-pub mod complaints;
 pub mod control;
 pub mod ending;
 pub mod plugin;

@@ -2,6 +2,7 @@
 //!
 //! Each observer appends to the session's record; none of them knows a requirement or a dialect.
 
+pub mod at_path;
 pub mod channel;
 pub mod lateness;
 pub mod process;

@@ -3,10 +3,13 @@
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 
-use super::stream::{Stream, harness};
+use super::stream::Stream;
 use crate::event::Who;
 use crate::outcome::Stop;
 use crate::stage::{Run, Stage};
+
+/// One client comes, and no more than these.
+const BACKLOG: i32 = 8;
 
 /// Where the suite listens, over TCP: a path would have to lie in a folder that only the client sees.
 pub struct Callee {
@@ -18,24 +21,23 @@ pub struct Callee {
 }
 
 impl Callee {
-    /// Listens, with room for so many that wait; with none at all nobody listens, and the port is kept.
-    pub fn start(stage: &Stage, backlog: Option<i32>) -> Result<Self, Stop> {
+    /// Listens, or keeps a port at which nobody listens.
+    pub fn start(stage: &Stage, listens: bool) -> Result<Self, Stop> {
         let (mut listener, mut held) = (None, None);
         let mut start = || -> std::io::Result<u16> {
             let bound = TcpListener::from(stage.suite.folder.sandbox.bound()?);
             let port = bound.local_addr()?.port();
-            match backlog {
-                Some(backlog) => {
-                    rustix::net::listen(&bound, backlog)?;
-                    bound.set_nonblocking(true)?;
-                    listener = Some(tokio::net::TcpListener::from_std(bound)?);
-                }
-                None => held = Some(bound),
+            if listens {
+                rustix::net::listen(&bound, BACKLOG)?;
+                bound.set_nonblocking(true)?;
+                listener = Some(tokio::net::TcpListener::from_std(bound)?);
+            } else {
+                held = Some(bound);
             }
             Ok(port)
         };
         let port = stage.notes.answer("the port of the suite", || start().map_err(|error| error.to_string()));
-        let port = port.map_err(|error: String| harness(&std::io::Error::other(error)))?;
+        let port = port.map_err(Stop::Harness)?;
         Ok(Callee { listener, port, _held: held })
     }
 
@@ -56,6 +58,6 @@ impl Callee {
             return Err(Stop::failure("a connection to where the suite listens", "none"));
         }
         let end = &stage.suite.profile.sockets.end;
-        Stream::new(run, 1, Who::Client, end, socket).map_err(|error| harness(&error))
+        Ok(Stream::new(run, 1, Who::Client, end, socket)?)
     }
 }

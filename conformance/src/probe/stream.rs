@@ -12,7 +12,6 @@ use crate::event::{Event, What, Who, passed};
 use crate::forks;
 use crate::observe::channel::unread_at;
 use crate::observe::terminal::{Input, Reader, read_passing};
-use crate::outcome::Stop;
 use crate::stage::Run;
 
 /// One connection of a session.
@@ -188,9 +187,4 @@ impl Drop for Stream {
 fn ports(socket: &OwnedFd) -> Option<(u16, u16)> {
     let stream = std::net::TcpStream::from(socket.try_clone().ok()?);
     Some((stream.local_addr().ok()?.port(), stream.peer_addr().ok()?.port()))
-}
-
-/// What a failure that is not the subject's is called.
-pub(super) fn harness(error: &io::Error) -> Stop {
-    Stop::Harness(format!("a socket of the suite's own: {error}"))
 }

@@ -3,7 +3,7 @@
 //! What should happen then is not known here.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Run, Stage, put_program};
 use crate::event::Who;
@@ -47,10 +47,10 @@ impl Stage {
         Ok(spoken)
     }
 
-    /// Fails where the pair has no paths.
-    pub fn has_paths(&self) -> Result<(), Stop> {
-        let none = || Stop::NotApplicable("the profile says that they have no paths as addresses".into());
-        self.kinds()?.contains(&Kind::Unix).then_some(()).ok_or_else(none)
+    /// Says that there is nothing to judge where the pair does not speak this kind.
+    pub fn speaks(&self, kind: Kind) -> Result<(), Stop> {
+        let none = || Stop::NotApplicable(format!("the profile says that {} is no address of theirs", kind.name()));
+        self.kinds()?.contains(&kind).then_some(()).ok_or_else(none)
     }
 
     /// An address of this kind, at this path or port.
@@ -62,13 +62,12 @@ impl Stage {
         }
     }
 
-    /// Starts a server that is to listen at an address of this kind, at a port that it chooses; `after` this script, in its
-    /// folder, in which `"$0" "$@"` is the server.
+    /// Starts a server that is to listen at an address of this kind, at a port that it chooses; `after` this script, in which
+    /// `"$server" "$@"` is the server, and `$folder` its folder.
     pub async fn server_at(&self, kind: Kind, after: &str) -> Result<Run, Stop> {
         let folder = self.suite.folder.session()?;
         let address = self.address(kind, &folder.join(PATH), 0);
-        let stated = self.suite.profile.sockets.server.iter().map(|arg| arg.replace("{address}", &address).into());
-        let mut args: Vec<OsString> = stated.collect();
+        let mut args = told(&self.suite.profile.sockets.server, &address);
         let mut program = self.suite.pair.child.clone();
         if !after.is_empty() {
             let script = folder.join("after");
@@ -87,8 +86,7 @@ impl Stage {
     pub async fn server_at_port(&self, port: u16) -> Result<Run, Stop> {
         let folder = self.suite.folder.session()?;
         let address = self.address(Kind::Tcp, Path::new(""), port);
-        let args = self.suite.profile.sockets.server.iter().map(|arg| arg.replace("{address}", &address).into());
-        let args = args.collect();
+        let args = told(&self.suite.profile.sockets.server, &address);
         self.addressed(folder, Who::Listener(0), self.suite.pair.child.clone(), args).await
     }
 
@@ -97,8 +95,7 @@ impl Stage {
         let program = self.parent()?.to_owned();
         let folder = self.suite.folder.session()?;
         let address = self.address(Kind::Tcp, Path::new(""), port);
-        let args = self.suite.profile.sockets.client.iter().map(|arg| arg.replace("{address}", &address).into());
-        let args = args.collect();
+        let args = told(&self.suite.profile.sockets.client, &address);
         self.addressed(folder, Who::Client, program, args).await
     }
 
@@ -106,7 +103,7 @@ impl Stage {
         &self,
         folder: SessionFolder,
         who: Who,
-        program: std::path::PathBuf,
+        program: PathBuf,
         args: Vec<OsString>,
     ) -> Result<Run, Stop> {
         let plan = Plan {
@@ -123,4 +120,9 @@ impl Stage {
         let started = self.run(folder, plan, self.slot(), Answer::default()).await?;
         started.map_err(|error| Stop::Missing(format!("the {who} could not be executed: {error}")))
     }
+}
+
+/// What a program is started with that is told this address.
+fn told(stated: &[String], address: &str) -> Vec<OsString> {
+    stated.iter().map(|arg| arg.replace("{address}", address).into()).collect()
 }

@@ -43,7 +43,7 @@ pub fn everybody(at: &Address, setup: &Setup) -> Result<(), Failure> {
         Address::Tcp(at) => {
             let listener = tcp::listen(*at).map_err(told)?;
             say(&Address::Tcp(listener.local_addr()?))?;
-            listen::run(setup, stops, move || tcp::prompt(listener.accept()?.0).and_then(ends::of_tcp))?;
+            listen::run(setup, stops, move || tcp::at_once(listener.accept()?.0).and_then(ends::of_tcp))?;
         }
         Address::Udp(at) => {
             let socket = UdpSocket::bind(at).map_err(told)?;

@@ -1,6 +1,6 @@
 //! A server over datagrams, for many at once: one socket, one thread, and a session for each who asks.
 //!
-//! It puts sessions and services together; what is in order and what is lost is known in `transport::datagram`.
+//! It puts sessions and services together; what is in order and what is lost is known in `transport::numbered`.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
@@ -8,14 +8,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::complaints::complain;
 use super::machine::Event;
 use super::service::{Service, Setup};
 use super::understand::event_of;
 use crate::codec::op_frame::{END_SYMBOL, Op, Reply};
-use crate::complaints::complain;
 use crate::stops::Stops;
-use crate::transport::datagram::{Answering, Datagram, WINDOW};
 use crate::transport::datagrams::{DATAGRAM_BYTES_MAX, Datagrams, Peer, is_too_long};
+use crate::transport::numbered::{Answering, Datagram, WINDOW};
 
 /// More sessions than this are not begun.
 const SESSIONS_MAX: usize = 4096;

@@ -8,10 +8,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
+use super::complaints::complain;
 use super::limits;
 use super::run::{self, Alarm, Alarms};
 use super::service::Setup;
-use crate::complaints::complain;
 use crate::stops::Stops;
 use crate::transport::ends::{Incoming, Outgoing};
 

@@ -2,6 +2,7 @@
 //! over connections of its own to many who ask.
 
 pub mod address;
+pub mod complaints;
 pub mod datagrams;
 pub mod http;
 #[cfg_attr(unix, path = "limits_unix.rs")]

@@ -9,12 +9,12 @@ use std::time::Instant;
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
 
+use super::complaints::complain;
 use super::machine::Event;
 use super::service::{Service, Setup};
 use super::understand::next_event;
 use crate::codec::delimited::Delimited;
 use crate::codec::op_frame::{END_SYMBOL, REQUEST_BYTES_MAX};
-use crate::complaints::complain;
 use crate::signals::{Raise, Signals};
 use crate::transport::ends::{Incoming, Outgoing};
 use crate::transport::pipe::{Connection, Received, wait_for};

@@ -4,7 +4,6 @@ use std::io;
 use std::time::Duration;
 
 pub mod address;
-pub mod datagram;
 pub mod datagrams;
 #[cfg_attr(unix, path = "ends_unix.rs")]
 #[cfg_attr(windows, path = "ends_windows.rs")]
@@ -13,6 +12,7 @@ pub mod ends;
 #[cfg_attr(windows, path = "inherited_windows.rs")]
 pub mod inherited;
 pub mod link;
+pub mod numbered;
 #[cfg(unix)]
 pub mod pipe;
 pub mod pump;

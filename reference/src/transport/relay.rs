@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use os_pipe::PipeWriter;
 
-use super::datagram::{Asking, Heard};
 use super::datagrams::{DATAGRAM_BYTES_MAX, Datagrams, is_lost, is_too_long};
 use super::ends::{self, Incoming, Outgoing};
 use super::link::Why;
+use super::numbered::{Asking, Heard};
 use super::pump::{News, Reader};
 use crate::codec::delimited::{Delimited, Piece};
 use crate::codec::op_frame::END_SYMBOL;

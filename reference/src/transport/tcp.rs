@@ -28,7 +28,7 @@ pub fn listen(at: SocketAddr) -> io::Result<TcpListener> {
 /// Connects to whoever listens at the address.
 pub fn connect(to: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&to, patience.max(Duration::from_millis(1)));
-    prompt(stream.map_err(|error| match error.kind() {
+    at_once(stream.map_err(|error| match error.kind() {
         io::ErrorKind::TimedOut => super::timed_out(patience),
         _ => error,
     })?)
@@ -47,7 +47,7 @@ pub fn meet(own: SocketAddr, other: SocketAddr, patience: Duration) -> io::Resul
             let socket = bound(own)?;
             let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             match socket.connect_timeout(&other.into(), left) {
-                Ok(()) => return prompt(socket.into()),
+                Ok(()) => return at_once(socket.into()),
                 Err(error) if is_refusal(&error) => {}
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(super::timed_out(patience)),
                 Err(error) => return Err(error),
@@ -68,7 +68,7 @@ fn is_refusal(error: &io::Error) -> bool {
 }
 
 /// What is written goes at once: whole messages are put together before.
-pub fn prompt(stream: TcpStream) -> io::Result<TcpStream> {
+pub fn at_once(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     Ok(stream)
 }

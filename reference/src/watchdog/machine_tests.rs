@@ -107,21 +107,33 @@ fn interrupt() -> Event {
 
 type Named<T> = (&'static str, fn() -> T);
 
+/// What each event leads to in each state.
+fn table(states: &[(&str, &dyn Fn() -> Bench)], events: &[Named<Event>]) -> String {
+    let mut table = String::new();
+    for (state, make) in states {
+        table.push_str(&format!("{state}\n"));
+        for (name, event) in events {
+            table.push_str(&format!("  {name:<28}{}\n", make().told(event())));
+        }
+    }
+    table
+}
+
 #[test]
 fn every_event_in_every_state() {
-    let states: [Named<Bench>; 12] = [
-        ("serving, idle", || Bench::after([setmeml(), value()])),
-        ("serving, one unanswered", || Bench::after([setmeml()])),
-        ("draining", || Bench::after([setmeml(), exit()])),
-        ("draining, time is up", || Bench::after([setmeml(), exit()]).later(800)),
-        ("closing, may be starting", || Bench::after([exit()])),
-        ("closing, time is up", || Bench::after([exit()]).later(300)),
-        ("closing, as the server did", || Bench::after([setmeml(), Event::ServerClosed])),
-        ("alarmed", || Bench::after([setmeml(), value(), exit()])),
-        ("alarmed, time is up", || Bench::after([setmeml(), value(), exit()]).later(1800)),
-        ("alarmed after a signal", || Bench::after([setmeml(), value(), signal()])),
-        ("killed", || Bench::after([setmeml(), value(), signal(), interrupt()])),
-        ("ended", || Bench::after([exit(), exited(0)])),
+    let states: [(&str, &dyn Fn() -> Bench); 12] = [
+        ("serving, idle", &|| Bench::after([setmeml(), value()])),
+        ("serving, one unanswered", &|| Bench::after([setmeml()])),
+        ("draining", &|| Bench::after([setmeml(), exit()])),
+        ("draining, time is up", &|| Bench::after([setmeml(), exit()]).later(800)),
+        ("closing, may be starting", &|| Bench::after([exit()])),
+        ("closing, time is up", &|| Bench::after([exit()]).later(300)),
+        ("closing, as the server did", &|| Bench::after([setmeml(), Event::ServerClosed])),
+        ("alarmed", &|| Bench::after([setmeml(), value(), exit()])),
+        ("alarmed, time is up", &|| Bench::after([setmeml(), value(), exit()]).later(1800)),
+        ("alarmed after a signal", &|| Bench::after([setmeml(), value(), signal()])),
+        ("killed", &|| Bench::after([setmeml(), value(), signal(), interrupt()])),
+        ("ended", &|| Bench::after([exit(), exited(0)])),
     ];
     let events: [Named<Event>; 15] = [
         ("a command", doreq),
@@ -143,14 +155,7 @@ fn every_event_in_every_state() {
         ("the output fails", || Event::OutputFailed),
         ("the clock", || Event::Clock),
     ];
-    let mut table = String::new();
-    for (state, make) in states {
-        table.push_str(&format!("{state}\n"));
-        for (name, event) in events {
-            table.push_str(&format!("  {name:<28}{}\n", make().told(event())));
-        }
-    }
-    insta::assert_snapshot!(table);
+    insta::assert_snapshot!(table(&states, &events));
 }
 
 fn disconnected(why: Option<&str>) -> Event {
@@ -185,14 +190,7 @@ fn every_event_with_a_server_elsewhere() {
         ("SIGINT", interrupt),
         ("the clock", || Event::Clock),
     ];
-    let mut table = String::new();
-    for (state, make) in states {
-        table.push_str(&format!("{state}\n"));
-        for (name, event) in events {
-            table.push_str(&format!("  {name:<28}{}\n", make().told(event())));
-        }
-    }
-    insta::assert_snapshot!(table);
+    insta::assert_snapshot!(table(&states, &events));
 }
 
 #[test]

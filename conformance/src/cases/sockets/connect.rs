@@ -1,7 +1,6 @@
 //! A client that connects, alone, with the suite as its server.
 
-use super::listen::ends_badly;
-use super::{answer, missing, request, seen};
+use super::{answer, ends_badly, missing, request, seen};
 use crate::cases::steps::{complaints, must_close, must_end, shows, state, text};
 use crate::event::{Status, Who};
 use crate::outcome::{Outcome, Stop};
@@ -26,10 +25,8 @@ crate::cases::cases! {
 
 /// The port at which the suite listens, or keeps anybody from listening.
 fn callee(stage: &Stage, listens: bool) -> Result<Callee, Stop> {
-    if !stage.kinds()?.contains(&Kind::Tcp) {
-        return Err(Stop::NotApplicable("the profile says that they have no ports as addresses".into()));
-    }
-    Callee::start(stage, listens.then_some(8))
+    stage.speaks(Kind::Tcp)?;
+    Callee::start(stage, listens)
 }
 
 /// A client that has connected.

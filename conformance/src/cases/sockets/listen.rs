@@ -2,10 +2,10 @@
 
 use nix::sys::signal::Signal;
 
-use super::{answered, are_answers, missing, request, seen, slow, still_serves, up};
-use crate::cases::steps::{must_end, state, text};
+use super::{answered, are_answers, ends_badly, missing, request, seen, slow, started, still_serves, up};
+use crate::cases::steps::must_end;
 use crate::dialect::find;
-use crate::event::{Event, Status, Stream as Shown, Who, shown};
+use crate::event::{Status, Who};
 use crate::observe::channel::listens_at;
 use crate::observe::rogue::{Manner, Rogue};
 use crate::outcome::{Outcome, Stop};
@@ -39,7 +39,7 @@ crate::cases::cases! {
 /// A client that connects to a server and asks is answered.
 async fn answers(stage: &Stage) -> Outcome {
     for kind in stage.kinds()? {
-        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let server = started(stage, kind).await?;
         answered(stage, &server, 5).await?;
     }
     Ok(())
@@ -58,7 +58,7 @@ async fn listens(stage: &Stage) -> Outcome {
 async fn many(stage: &Stage) -> Outcome {
     const MANY: u32 = 100;
     for kind in stage.kinds()? {
-        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let server = started(stage, kind).await?;
         let mut streams = Vec::new();
         for number in 0..MANY {
             let stream = server.connect().await?;
@@ -80,7 +80,7 @@ async fn many(stage: &Stage) -> Outcome {
 /// When a client has gone, the next one is answered.
 async fn next(stage: &Stage) -> Outcome {
     for kind in stage.kinds()? {
-        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let server = started(stage, kind).await?;
         up(stage, &server, 5).await?.close().await;
         answered(stage, &server, 6).await?;
     }
@@ -90,7 +90,7 @@ async fn next(stage: &Stage) -> Outcome {
 /// A message that comes byte by byte is answered as one that comes at once.
 async fn split(stage: &Stage) -> Outcome {
     for kind in stage.kinds()? {
-        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let server = started(stage, kind).await?;
         let stream = up(stage, &server, 5).await?;
         stream.send_apart(request(stage, 6)).await;
         are_answers(stage, &stream, &[5, 6]).await?;
@@ -101,7 +101,7 @@ async fn split(stage: &Stage) -> Outcome {
 /// Messages that come at once are all answered, in their order.
 async fn joined(stage: &Stage) -> Outcome {
     for kind in stage.kinds()? {
-        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let server = started(stage, kind).await?;
         let stream = up(stage, &server, 5).await?;
         let three = [6, 7, 8].map(|number| request(stage, number)).concat();
         stream.send(three).await;
@@ -113,7 +113,7 @@ async fn joined(stage: &Stage) -> Outcome {
 /// A client that sends and takes nothing keeps no other from being answered.
 async fn stalled(stage: &Stage) -> Outcome {
     for kind in stage.kinds()? {
-        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let server = started(stage, kind).await?;
         let mut stream = up(stage, &server, 5).await?;
         stream.stall();
         // As much as is taken; the rest waits.
@@ -146,7 +146,7 @@ async fn is_late_answer(stream: &Stream, count: usize) -> Outcome {
 async fn takes_long(stage: &Stage) -> Outcome {
     for kind in stage.kinds()? {
         let mut rogue = stage.rogue(Manner::Waits)?;
-        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let server = started(stage, kind).await?;
         let stream = owed(stage, &server, &mut rogue).await?;
         answered(stage, &server, 5).await?;
         rogue.release();
@@ -159,7 +159,7 @@ async fn takes_long(stage: &Stage) -> Outcome {
 async fn half_close(stage: &Stage) -> Outcome {
     for kind in stage.kinds()? {
         let mut rogue = stage.rogue(Manner::Waits)?;
-        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let server = started(stage, kind).await?;
         let mut stream = owed(stage, &server, &mut rogue).await?;
         stream.end();
         // Long enough for who takes it for the end of all: another client is answered meanwhile.
@@ -173,7 +173,7 @@ async fn half_close(stage: &Stage) -> Outcome {
 /// When a client says no more and has its answers, the server closes the connection.
 async fn closes(stage: &Stage) -> Outcome {
     for kind in stage.kinds()? {
-        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let server = started(stage, kind).await?;
         let mut stream = up(stage, &server, 5).await?;
         stream.end();
         if !stream.ends().await {
@@ -186,7 +186,7 @@ async fn closes(stage: &Stage) -> Outcome {
 /// A client that is gone inside a message keeps no other from being answered.
 async fn cut_off(stage: &Stage) -> Outcome {
     for kind in stage.kinds()? {
-        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let server = started(stage, kind).await?;
         let stream = up(stage, &server, 5).await?;
         let message = request(stage, 6);
         stream.send(&message[..message.len() / 2]).await;
@@ -199,7 +199,7 @@ async fn cut_off(stage: &Stage) -> Outcome {
 /// A client that resets its connection keeps no other from being answered.
 async fn reset(stage: &Stage) -> Outcome {
     for kind in stage.kinds()? {
-        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let server = started(stage, kind).await?;
         let other = up(stage, &server, 5).await?;
         up(stage, &server, 6).await?.reset().await;
         still_serves(stage, &server, 7).await?;
@@ -213,7 +213,7 @@ async fn reset(stage: &Stage) -> Outcome {
 async fn reset_owed(stage: &Stage) -> Outcome {
     for kind in stage.kinds()? {
         let mut rogue = stage.rogue(Manner::Waits)?;
-        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let server = started(stage, kind).await?;
         owed(stage, &server, &mut rogue).await?.reset().await;
         let other = owed(stage, &server, &mut rogue).await?;
         rogue.release();
@@ -229,7 +229,7 @@ async fn reset_owed(stage: &Stage) -> Outcome {
 async fn order(stage: &Stage) -> Outcome {
     for kind in stage.kinds()? {
         let mut rogue = stage.rogue(Manner::Waits)?;
-        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let server = started(stage, kind).await?;
         let stream = owed(stage, &server, &mut rogue).await?;
         stream.send(request(stage, 5)).await;
         // Who answers that first has done so when another client is answered.
@@ -250,7 +250,7 @@ async fn order(stage: &Stage) -> Outcome {
 /// SIGALRM ends a server to which clients are connected.
 async fn alarm(stage: &Stage) -> Outcome {
     for kind in stage.kinds()? {
-        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let server = started(stage, kind).await?;
         let _one = up(stage, &server, 5).await?;
         let _other = up(stage, &server, 6).await?;
         server.run.signal(Who::Listener(0), Signal::SIGALRM)?;
@@ -262,7 +262,7 @@ async fn alarm(stage: &Stage) -> Outcome {
 /// When SIGALRM ends a server, its clients see their connections end in order, and it exits with status 0.
 async fn alarm_told(stage: &Stage) -> Outcome {
     for kind in stage.kinds()? {
-        let server = Listening::start(stage, kind).await.map_err(missing)?;
+        let server = started(stage, kind).await?;
         let stream = up(stage, &server, 5).await?;
         server.run.signal(Who::Listener(0), Signal::SIGALRM)?;
         let status = must_end(&server.run, Who::Listener(0), "SIGALRM").await.map_err(missing)?;
@@ -279,28 +279,16 @@ async fn alarm_told(stage: &Stage) -> Outcome {
 
 /// A server that is to listen at a port at which another does exits with a status that is not 0.
 async fn in_use(stage: &Stage) -> Outcome {
-    if !stage.kinds()?.contains(&Kind::Tcp) {
-        return Err(Stop::NotApplicable("the profile says that they have no ports as addresses".into()));
-    }
-    let callee = Callee::start(stage, Some(8))?;
+    stage.speaks(Kind::Tcp)?;
+    let callee = Callee::start(stage, true)?;
     let run = stage.server_at_port(callee.port).await?;
     ends_badly(must_end(&run, Who::Listener(0), "its start at a port that is in use").await?)
 }
 
-/// It did not exit with 0.
-pub(super) fn ends_badly(status: Option<Status>) -> Outcome {
-    match status {
-        Some(Status::Exited(0)) => Err(Stop::failure("an exit status that is not 0", "exit status 0")),
-        _ => Ok(()),
-    }
-}
-
 /// A server that is to listen on the loopback listens on nothing else.
 async fn loopback(stage: &Stage) -> Outcome {
-    if !stage.kinds()?.contains(&Kind::Tcp) {
-        return Err(Stop::NotApplicable("the profile says that they have no ports as addresses".into()));
-    }
-    let server = Listening::start(stage, Kind::Tcp).await.map_err(missing)?;
+    stage.speaks(Kind::Tcp)?;
+    let server = started(stage, Kind::Tcp).await?;
     let (pid, port) = (server.run.pid, server.port());
     let at = server.run.record.answer("the addresses at which it listens", || listens_at(pid, port));
     if at.is_empty() {
@@ -310,22 +298,4 @@ async fn loopback(stage: &Stage) -> Outcome {
         None => Ok(()),
         Some(other) => Err(Stop::failure("127.0.0.1", other.clone())),
     }
-}
-
-/// Waits until a line that begins so is shown on standard error or output, and gives what follows in it.
-pub(super) async fn shown_after(run: &crate::stage::Run, beginning: &str) -> Result<String, Stop> {
-    let is_there = |events: &[Event]| {
-        [Shown::Stdout, Shown::Stderr].into_iter().find_map(|stream| {
-            let shown = String::from_utf8_lossy(&shown(events, Some(stream))).into_owned();
-            let mut lines = shown.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-            lines.find_map(|line| line.strip_prefix(beginning).map(|rest| rest.trim_end().to_owned()))
-        })
-    };
-    let none = || Stop::failure(format!("a server that ends, and then the line `{beginning}…`"), state(run));
-    run.until(is_there).await.ok_or_else(none)
-}
-
-/// A text that was expected.
-pub(super) fn is_text(what: &str, expected: &str, seen: &str) -> Outcome {
-    if seen == expected { Ok(()) } else { Err(Stop::failure(format!("{what}: `{expected}`"), text(seen.as_bytes()))) }
 }

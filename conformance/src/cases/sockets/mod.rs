@@ -5,10 +5,12 @@
 use std::time::Instant;
 
 use crate::cases::steps::{state, text};
+use crate::event::{Event, Status, Stream as Shown, shown};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::caller::Listening;
 use crate::probe::stream::Stream;
-use crate::stage::Stage;
+use crate::stage::addressed::Kind;
+use crate::stage::{Run, Stage};
 
 pub(super) mod connect;
 pub(super) mod listen;
@@ -77,4 +79,40 @@ fn missing(stop: Stop) -> Stop {
         Stop::Failure { expected, seen } => Stop::Missing(format!("{expected}; seen: {seen}")),
         other => other,
     }
+}
+
+/// A server that listens, on the way to a case's point.
+async fn started(stage: &Stage, kind: Kind) -> Result<Listening<'_>, Stop> {
+    Listening::start(stage, kind).await.map_err(missing)
+}
+
+/// It did not exit with 0.
+fn ends_badly(status: Option<Status>) -> Outcome {
+    match status {
+        Some(Status::Exited(0)) => Err(Stop::failure("an exit status that is not 0", "exit status 0")),
+        _ => Ok(()),
+    }
+}
+
+/// The same of what a shell says of it.
+fn ends_badly_with(status: &str) -> Outcome {
+    ends_badly(status.parse().ok().map(Status::Exited))
+}
+
+/// Waits until a line that begins so is shown on standard error or output, and gives what follows in it.
+async fn shown_after(run: &Run, beginning: &str) -> Result<String, Stop> {
+    let is_there = |events: &[Event]| {
+        [Shown::Stdout, Shown::Stderr].into_iter().find_map(|stream| {
+            let shown = String::from_utf8_lossy(&shown(events, Some(stream))).into_owned();
+            let mut lines = shown.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            lines.find_map(|line| line.strip_prefix(beginning).map(|rest| rest.trim_end().to_owned()))
+        })
+    };
+    let none = || Stop::failure(format!("a server that ends, and then the line `{beginning}…`"), state(run));
+    run.until(is_there).await.ok_or_else(none)
+}
+
+/// A text that was expected.
+fn is_text(what: &str, expected: &str, seen: &str) -> Outcome {
+    if seen == expected { Ok(()) } else { Err(Stop::failure(format!("{what}: `{expected}`"), text(seen.as_bytes()))) }
 }

@@ -1,7 +1,6 @@
 //! A server at a path: whose that is, before, meanwhile and afterwards.
 
-use super::listen::{is_text, shown_after};
-use super::{answered, missing};
+use super::{answered, ends_badly_with, is_text, missing, shown_after, started};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::caller::Listening;
 use crate::stage::Stage;
@@ -21,7 +20,7 @@ const STARTED: &str =
 
 /// A server listens at a path that a killed one has left.
 async fn stale(stage: &Stage) -> Outcome {
-    stage.has_paths()?;
+    stage.speaks(Kind::Unix)?;
     let script = format!("{STARTED}kill -KILL $!\nwait $! 2>/dev/null\nexec 3>&-");
     let server = Listening::start_after(stage, Kind::Unix, &script).await?;
     answered(stage, &server, 5).await.map(drop)
@@ -29,7 +28,7 @@ async fn stale(stage: &Stage) -> Outcome {
 
 /// A server does not take a path at which another listens, and exits with a status that is not 0.
 async fn taken(stage: &Stage) -> Outcome {
-    stage.has_paths()?;
+    stage.speaks(Kind::Unix)?;
     // Another one is started when the first one is there.
     let script = format!(
         "( while ! [ -S \"$folder/{PATH}\" ]; do :; done; \"$server\" \"$@\" >\"$folder/said\" 2>&1; echo \"another: $?\" >&2 ) &"
@@ -37,15 +36,13 @@ async fn taken(stage: &Stage) -> Outcome {
     let server = Listening::start_after(stage, Kind::Unix, &script).await.map_err(missing)?;
     answered(stage, &server, 5).await.map_err(missing)?;
     let status = shown_after(&server.run, "another: ").await?;
-    if status == "0" {
-        return Err(Stop::failure("an exit status that is not 0", "exit status 0"));
-    }
+    ends_badly_with(&status)?;
     answered(stage, &server, 6).await.map(drop)
 }
 
 /// What is no socket is left alone where a server is to listen, and it exits with a status that is not 0.
 async fn foreign(stage: &Stage) -> Outcome {
-    stage.has_paths()?;
+    stage.speaks(Kind::Unix)?;
     let script = format!(
         "echo letter >\"$folder/{PATH}\"\n\"$server\" \"$@\" >\"$folder/said\" 2>&1\n\
          echo \"another: $?\"\necho \"file: $(cat \"$folder/{PATH}\")\"\nexit 0"
@@ -53,13 +50,13 @@ async fn foreign(stage: &Stage) -> Outcome {
     let run = stage.server_at(Kind::Unix, &script).await?;
     let status = shown_after(&run, "another: ").await?;
     is_text("the file", "letter", &shown_after(&run, "file: ").await?)?;
-    if status == "0" { Err(Stop::failure("an exit status that is not 0", "exit status 0")) } else { Ok(()) }
+    ends_badly_with(&status)
 }
 
 /// The path of a server can be used by its owner alone.
 async fn private(stage: &Stage) -> Outcome {
-    stage.has_paths()?;
-    let server = Listening::start(stage, Kind::Unix).await.map_err(missing)?;
+    stage.speaks(Kind::Unix)?;
+    let server = started(stage, Kind::Unix).await?;
     let mode = server
         .run
         .record
@@ -73,7 +70,7 @@ async fn private(stage: &Stage) -> Outcome {
 
 /// When a server has ended in order, its path is gone.
 async fn removed(stage: &Stage) -> Outcome {
-    stage.has_paths()?;
+    stage.speaks(Kind::Unix)?;
     let script = format!(
         "{STARTED}kill -ALRM $!\nwait $!\n\
          if [ -e \"$folder/{PATH}\" ]; then echo 'path: there'; else echo 'path: gone'; fi\nexit 0"

@@ -363,5 +363,5 @@ impl Answering {
 }
 
 #[cfg(test)]
-#[path = "datagram_tests.rs"]
+#[path = "numbered_tests.rs"]
 mod tests;
