@@ -59,8 +59,10 @@ fn a_started_server_works_over_its_standard_streams_and_over_one_socket() {
 fn peers_of_whom_neither_listens_find_each_other() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| format!("unix-dgram:{}", folder.path().join(name).display());
+    // Nobody else is at this address, so that the ports are free still when the peers come to them.
+    let host = if cfg!(target_os = "linux") { "127.0.0.2" } else { "127.0.0.1" };
     let port = || {
-        let udp = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let udp = UdpSocket::bind((host, 0)).expect("a port");
         udp.local_addr().expect("an address")
     };
     let mut pairs = vec![[format!("udp:{}", port()), format!("udp:{}", port())], [path("one"), path("other")]];

@@ -40,6 +40,15 @@ pub fn meet(own: SocketAddr, other: SocketAddr, patience: Duration) -> io::Resul
     if own == other {
         return Err(io::Error::other("expected the two addresses of a peer-to-peer connection to differ"));
     }
+    // On a thread of its own, which may stay where it was put.
+    let trying = || {
+        stay_apart(own < other);
+        keep_trying(own, other, patience)
+    };
+    thread::scope(|scope| scope.spawn(trying).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn keep_trying(own: SocketAddr, other: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
     let deadline = Instant::now() + patience;
     loop {
         for _ in 0..TRIES_IN_A_ROW {
@@ -62,6 +71,26 @@ pub fn meet(own: SocketAddr, other: SocketAddr, patience: Duration) -> io::Resul
         thread::sleep(Duration::from_nanos(left));
     }
 }
+
+/// Puts the calling thread on a processor that the other of the two, whose address is the lower one or not, does not use: two
+/// that have to wait for each other's processor are never on their way at once, and a busy system may leave it at that for long.
+#[cfg(target_os = "linux")]
+fn stay_apart(is_lower: bool) {
+    use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+    use nix::unistd::Pid;
+    let this_thread = Pid::from_raw(0);
+    // Where it is not allowed, the system does as it likes.
+    let Ok(allowed) = sched_getaffinity(this_thread) else { return };
+    let mut processors = (0..CpuSet::count()).filter(|n| allowed.is_set(*n).unwrap_or_default());
+    let (Some(first), Some(second)) = (processors.next(), processors.next()) else { return };
+    let mut only = CpuSet::new();
+    if only.set(if is_lower { first } else { second }).is_ok() {
+        let _ = sched_setaffinity(this_thread, &only);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn stay_apart(_is_lower: bool) {}
 
 fn is_refusal(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset)

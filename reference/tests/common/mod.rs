@@ -6,6 +6,7 @@
 pub mod listening;
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::iter;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -20,6 +21,9 @@ use reference::process::Process;
 
 /// Long enough for any machine; nothing that works waits for it.
 pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// So long a test that has failed already looks for what a program says about that.
+const COMPLAINT: Duration = Duration::from_secs(1);
 
 pub const WATCHDOG: &str = env!("CARGO_BIN_EXE_watchdog");
 pub const SERVER: &str = env!("CARGO_BIN_EXE_server");
@@ -106,7 +110,10 @@ impl Session {
 
     /// The next line of standard output.
     pub fn out(&mut self) -> String {
-        self.stdout.recv_timeout(DEADLINE).expect("a line on standard output")
+        self.stdout.recv_timeout(DEADLINE).unwrap_or_else(|_| {
+            let complaints: Vec<_> = iter::from_fn(|| self.stderr.recv_timeout(COMPLAINT).ok()).collect();
+            panic!("expected a line on standard output; on standard error came {complaints:?}")
+        })
     }
 
     /// The next line of standard error.
