@@ -143,6 +143,10 @@ impl Server<'_> {
         };
         let key = (peer, id);
         if !self.sessions.contains_key(&key) {
+            if number == 0 {
+                // Whoever says that has nothing to ask; and two who answered it would never come to an end.
+                return;
+            }
             if message.is_empty() {
                 // Of a session that is over, or never was, there is nothing more to say.
                 let _ = self.socket.send_to(&Answering::new(id).stop(), &key.0);

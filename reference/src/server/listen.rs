@@ -18,6 +18,9 @@ use crate::transport::ends::{Incoming, Outgoing};
 /// After a connection that could not be taken, the next one is tried so much later: what is missing then is mostly memory.
 const REST: Duration = Duration::from_millis(100);
 
+/// What the thread of a client may use for its calls. A thousand of the usual size would be 2 GiB, which not everybody may have.
+const STACK_BYTES: usize = 256 << 10;
+
 enum Happened {
     Came(Incoming, Outgoing),
     Gone(u64),
@@ -99,7 +102,7 @@ fn serve(
 ) -> io::Result<Alarm> {
     let (alarms, alarm) = Alarms::rung()?;
     let (setup, events) = (setup.clone(), events.clone());
-    thread::Builder::new().spawn(move || {
+    thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
         let _gone = Gone { number, events };
         if let Err(error) = run::run(&setup, alarms, incoming, outgoing, &format!("client {number}: "), room) {
             complain(format_args!("server: client {number}: the connection failed: {error}"));

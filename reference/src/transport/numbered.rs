@@ -15,8 +15,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// So many requests are on their way at most.
+/// So many requests are taken in, and their answers kept, beyond the last that was answered.
 pub const WINDOW: u64 = 16;
+
+/// So many are sent before there are answers: fewer than the ten for which there is room at a path, so that neither side finds
+/// the other's full.
+const AHEAD_MAX: u64 = 8;
 
 /// After so long a request is sent again for the first time; then it is twice as long each time.
 const AGAIN_FIRST: Duration = Duration::from_millis(250);
@@ -161,7 +165,7 @@ impl Asking {
 
     /// Whether another request may be sent.
     pub fn wants(&self) -> bool {
-        self.end.is_none() && self.next - self.given <= WINDOW
+        self.end.is_none() && self.next - self.given <= AHEAD_MAX
     }
 
     /// The datagram for this request, which is to be sent now.

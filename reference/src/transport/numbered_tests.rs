@@ -117,7 +117,9 @@ fn no_more_are_on_their_way_than_there_is_room_for() {
         sent += 1;
         asking.ask(&frame(sent), now);
     }
-    assert_eq!(sent, WINDOW);
+    // At a path there is room for ten, on some systems.
+    assert_eq!(sent, AHEAD_MAX);
+    assert!(sent < 10 && sent <= WINDOW);
     // All of them can come in any order, and all answers are kept.
     for n in (1..=WINDOW).rev() {
         answering.heard(n, &frame(n));
