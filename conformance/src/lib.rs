@@ -7,6 +7,7 @@ pub mod baseline;
 pub mod bundle;
 pub mod cases;
 pub mod chunk;
+mod descriptors;
 pub mod dialect;
 pub mod escape;
 pub mod event;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chunk::Order;
 use crate::dialect::Dialect;
+use crate::dialect::datagram::Form;
 use crate::family::Family;
 use crate::spec::{Requirement, Source, requirements};
 
@@ -171,11 +172,25 @@ pub struct Sockets {
     pub server: Vec<String>,
     /// What a client is started with; `{address}` stands for where it is to connect.
     pub client: Vec<String>,
+    /// What a client is started with that is to wait for its connection for `{ms}` milliseconds at most. Empty where it cannot be
+    /// told.
+    pub client_that_waits: Vec<String>,
+    /// What a server is started with that is to be at `{own}`, for a peer at `{other}` alone. Empty where there is no such.
+    pub peer: Vec<String>,
     /// How a path is written as an address: `{path}` stands for it. Empty where there are no such.
     pub unix: String,
     /// How an internet address for streams is written: `{port}` stands for the port, behind the host. Empty where there are no
     /// such.
     pub tcp: String,
+    /// How a path for datagrams is written. Empty where there are no such.
+    pub unix_datagram: String,
+    /// How an internet address for datagrams is written. Empty where there are no such.
+    pub udp: String,
+    /// What is in a datagram: the number of a request and of its answer, which are counted from 1, for `{number}`, a number
+    /// that the asking side has chosen for itself, if there is one, for `{session}`, and the message for `{message}`. Whoever
+    /// asks says with an empty message that it will ask no more, and gets one with the number 0; whoever answers says with
+    /// one that it is at it.
+    pub datagram: String,
     /// The line in which a server shows where it listens, once it does; `{address}` stands for that. It is told port 0.
     pub listening: String,
     /// A message that is answered at once; `{number}` stands for a number that its answer has too.
@@ -190,8 +205,12 @@ pub struct Sockets {
     pub typed: String,
     /// What it shows for the answer.
     pub shows: String,
+    /// A line that makes it send a request in which `{text}` is, however long that is. Empty where there is none.
+    pub typed_long: String,
     /// The line with which it is made to leave.
     pub leave: String,
+    /// So long, in ms, a client asks at most that gets no answer in a datagram.
+    pub gives_up_ms: u64,
 }
 
 impl Default for Sockets {
@@ -200,8 +219,13 @@ impl Default for Sockets {
         Sockets {
             server: vec!["--listen".to_owned(), "{address}".to_owned()],
             client: vec!["-connect".to_owned(), "{address}".to_owned()],
+            client_that_waits: Vec::new(),
+            peer: Vec::new(),
             unix: "unix:{path}".to_owned(),
             tcp: "tcp:127.0.0.1:{port}".to_owned(),
+            unix_datagram: String::new(),
+            udp: String::new(),
+            datagram: "{session} {number} {message}".to_owned(),
             listening: "listening on {address}".to_owned(),
             request: "1{Value: {number}}#".to_owned(),
             answer: "1{Value: {number}}#".to_owned(),
@@ -209,7 +233,9 @@ impl Default for Sockets {
             slow: "3{Method: \"GET\", URL: \"{url}\"}#".to_owned(),
             typed: "setmeml {number}".to_owned(),
             shows: "memory limit: {number} bytes".to_owned(),
+            typed_long: "doreq GET http://127.0.0.1/{text}".to_owned(),
             leave: "exit".to_owned(),
+            gives_up_ms: 30_000,
         }
     }
 }
@@ -218,25 +244,35 @@ impl Sockets {
     /// What is wrong with it, if anything is: what would make every program fail, whatever it does.
     fn problem(&self) -> Option<String> {
         let (server, client) = (self.server.join(" "), self.client.join(" "));
+        let (waits, peer) = (self.client_that_waits.join(" "), self.peer.join(" "));
         let parts = [
             ("server", &server, "{address}"),
             ("client", &client, "{address}"),
+            ("client_that_waits", &waits, "{address}"),
+            ("client_that_waits", &waits, "{ms}"),
+            ("peer", &peer, "{own}"),
+            ("peer", &peer, "{other}"),
             ("unix", &self.unix, "{path}"),
             ("tcp", &self.tcp, "{port}"),
+            ("unix_datagram", &self.unix_datagram, "{path}"),
+            ("udp", &self.udp, "{port}"),
             ("listening", &self.listening, "{address}"),
             ("request", &self.request, "{number}"),
             ("answer", &self.answer, "{number}"),
             ("slow", &self.slow, "{url}"),
             ("typed", &self.typed, "{number}"),
             ("shows", &self.shows, "{number}"),
+            ("typed_long", &self.typed_long, "{text}"),
         ];
-        let may_be_empty = |name: &str| matches!(name, "unix" | "tcp" | "slow");
+        let may_be_empty =
+            |name: &str| !matches!(name, "server" | "client" | "listening" | "request" | "answer" | "typed" | "shows");
         let written = parts.into_iter().filter(|(name, form, _)| !(form.is_empty() && may_be_empty(name)));
         let lacks = lacking(&written.collect::<Vec<_>>());
         let ends = [("request", &self.request), ("answer", &self.answer), ("slow", &self.slow)];
         let is_message = |form: &str| form.ends_with(&self.end) && form.matches(&self.end).count() == 1;
         let endless = ends.into_iter().find(|(_, form)| !form.is_empty() && !is_message(form));
         lacks
+            .or_else(|| self.datagram.parse::<Form>().err().map(|problem| format!("datagram: {problem}")))
             .or_else(|| self.end.is_empty().then(|| "end: expected what a message ends with, found nothing".to_owned()))
             .or_else(|| {
                 endless.map(|(name, form)| {

@@ -41,7 +41,13 @@ const AREAS: &[(Family, &[(&str, &str)])] = &[
     ),
     (
         Family::Sockets,
-        &[("listen", include_str!("../spec/listen.toml")), ("connect", include_str!("../spec/connect.toml"))],
+        &[
+            ("listen", include_str!("../spec/listen.toml")),
+            ("connect", include_str!("../spec/connect.toml")),
+            ("datagram", include_str!("../spec/datagram.toml")),
+            ("resend", include_str!("../spec/resend.toml")),
+            ("peer", include_str!("../spec/peer.toml")),
+        ],
     ),
 ];
 

@@ -87,6 +87,9 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         sockets::listen::CASES,
         sockets::paths::CASES,
         sockets::connect::CASES,
+        sockets::datagram::CASES,
+        sockets::resend::CASES,
+        sockets::peer::CASES,
     ];
     parts.into_iter().flatten()
 }

@@ -4,6 +4,7 @@
 //! This file holds the value and how messages are cut by it. How it is learned is in `learn`, and of what comes back and
 //! is shown in `replies` and `prints`; how a payload is read is in `payload`. None of them does any I/O.
 
+pub mod datagram;
 pub mod learn;
 pub mod payload;
 pub mod prints;

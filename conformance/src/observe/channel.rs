@@ -110,14 +110,17 @@ pub fn unread_at(pid: i32, near: u16, far: u16) -> Option<u64> {
     ["tcp", "tcp6"].into_iter().flat_map(|name| table(pid, name)).find_map(|found| row(&found))
 }
 
-/// The addresses at which the processes that this one sees listen at this port.
-pub fn listens_at(pid: i32, port: u16) -> Vec<String> {
+/// The addresses at which the processes that this one sees listen at this port, by this protocol: `tcp` or `udp`. A socket
+/// for datagrams that is connected to nobody listens to everybody.
+pub fn listens_at(pid: i32, protocol: &str, port: u16) -> Vec<String> {
+    let listening = if protocol == "tcp" { "0A" } else { "07" };
     let address = |row: &Vec<String>| {
         let (host, at) = row.get(1)?.rsplit_once(':')?;
-        let is_listening = row.get(3).is_some_and(|state| state == "0A");
+        let is_listening = row.get(3).is_some_and(|state| state == listening);
         (is_listening && u16::from_str_radix(at, 16) == Ok(port)).then(|| host_of(host))?
     };
-    ["tcp", "tcp6"].into_iter().flat_map(|name| table(pid, name)).filter_map(|row| address(&row)).collect()
+    let tables = [protocol.to_owned(), format!("{protocol}6")];
+    tables.iter().flat_map(|name| table(pid, name)).filter_map(|row| address(&row)).collect()
 }
 
 /// An address as the table of the network has it: words of four bytes, each in the machine's order.
@@ -154,7 +157,7 @@ mod tests {
         for at in ["127.0.0.1:0", "0.0.0.0:0"] {
             let listener = TcpListener::bind(at).unwrap();
             let at = listener.local_addr().unwrap();
-            assert_eq!(listens_at(std::process::id().cast_signed(), at.port()), [at.ip().to_string()]);
+            assert_eq!(listens_at(std::process::id().cast_signed(), "tcp", at.port()), [at.ip().to_string()]);
         }
         assert_eq!(host_of("00000000000000000000000001000000").as_deref(), Some("::1"));
     }

@@ -4,6 +4,7 @@
 
 pub mod at_path;
 pub mod channel;
+pub mod datagrams;
 pub mod lateness;
 pub mod process;
 pub mod readiness;

@@ -4,16 +4,20 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Instant;
 
 use tokio::net::{TcpSocket, UnixStream};
 
+use super::datagrams::Datagrams;
 use super::stream::Stream;
 use crate::dialect::find;
 use crate::event::{Event, Stream as Shown, Who, ended, shown};
 use crate::observe::at_path::AtPath;
+use crate::observe::datagrams::{Peer, bound_at, unbound};
+use crate::observe::process;
 use crate::observe::terminal::unblock;
 use crate::outcome::Stop;
-use crate::stage::addressed::{Kind, PATH};
+use crate::stage::addressed::{How, Kind, OURS, PATH};
 use crate::stage::{Run, Stage};
 
 /// A server that listens, or was started to.
@@ -30,12 +34,17 @@ pub struct Listening<'a> {
 impl<'a> Listening<'a> {
     /// Starts a server of this kind, and waits until it shows that it listens, which must come.
     pub async fn start(stage: &'a Stage, kind: Kind) -> Result<Self, Stop> {
-        Self::start_after(stage, kind, "").await
+        Self::start_so(stage, kind, How::default()).await
     }
 
-    /// The same after this script; see [`Stage::server_at`].
-    pub async fn start_after(stage: &'a Stage, kind: Kind, script: &str) -> Result<Self, Stop> {
-        let run = stage.server_at(kind, script).await?;
+    /// The same after this script; see [`How::after`].
+    pub async fn start_after(stage: &'a Stage, kind: Kind, after: &str) -> Result<Self, Stop> {
+        Self::start_so(stage, kind, How { after, ..How::default() }).await
+    }
+
+    /// The same, started so.
+    pub async fn start_so(stage: &'a Stage, kind: Kind, how: How<'_>) -> Result<Self, Stop> {
+        let run = stage.server_at(kind, how).await?;
         let form = stage.suite.profile.sockets.listening.clone();
         let is_there = |events: &[Event]| {
             let line = shown_address(&shown(events, Some(Shown::Stdout)), &form);
@@ -51,10 +60,34 @@ impl<'a> Listening<'a> {
         };
         let address = run.until(is_there).await.flatten().ok_or_else(told)?;
         let port = address.rsplit(':').next().and_then(|port| port.parse().ok());
-        if kind == Kind::Tcp && port.is_none() {
+        if !kind.is_path() && port.is_none() {
             return Err(Stop::failure("a port at the end of the address that it shows", format!("`{address}`")));
         }
         Ok(Listening { stage, run, kind, port: port.unwrap_or_default(), connections: AtomicI32::new(0) })
+    }
+
+    /// Starts a server that is to meet the suite, at the first socket that is made here, and waits until it has its path.
+    pub async fn peer(stage: &'a Stage) -> Result<Self, Stop> {
+        if stage.suite.profile.sockets.peer.is_empty() {
+            return Err(Stop::NotApplicable("the profile does not say how a peer is started".into()));
+        }
+        let run = stage.peer_of("1").await?;
+        let server = Listening { stage, run, kind: Kind::UnixDatagram, port: 0, connections: AtomicI32::new(0) };
+        let coming = async {
+            let there = async {
+                // Nobody tells when a path comes to be; who sleeps without one waits for something else first.
+                while server.path().is_err() && !process::is_over(server.run.pid) {
+                    process::asleep(server.run.pid, Instant::now() + server.run.patience()).await;
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(server.run.patience(), there).await.is_ok() && server.path().is_ok()
+        };
+        if server.run.record.ask("its path is there", coming).await {
+            return Ok(server);
+        }
+        server.run.record.run_out();
+        Err(Stop::failure("a socket at its path", "none"))
     }
 
     /// Connects to it, which must be possible.
@@ -99,7 +132,7 @@ impl<'a> Listening<'a> {
 
     async fn socket(&self) -> Result<OwnedFd, Failed> {
         match self.kind {
-            Kind::Tcp => {
+            Kind::Tcp | Kind::Udp => {
                 let bound = self.stage.suite.folder.sandbox.bound().map_err(Failed::Ours)?;
                 unblock(&bound).map_err(Failed::Ours)?;
                 let socket = TcpSocket::from_std_stream(std::net::TcpStream::from(bound));
@@ -109,12 +142,40 @@ impl<'a> Listening<'a> {
                 stream.set_nodelay(true).map_err(Failed::Ours)?;
                 stream.into_std().map(OwnedFd::from).map_err(Failed::Ours)
             }
-            Kind::Unix => {
+            Kind::Unix | Kind::UnixDatagram => {
                 let at = self.path().map_err(Failed::Theirs)?;
                 let stream = UnixStream::connect(at.address()).await.map_err(Failed::Theirs)?;
                 stream.into_std().map(OwnedFd::from).map_err(Failed::Ours)
             }
         }
+    }
+
+    /// A socket from which datagrams can be sent to it, and to which it can answer.
+    pub fn datagrams(&self) -> Result<Datagrams, Stop> {
+        self.exchange(|number| match self.kind.is_path() {
+            true => bound_at(&self.run.folder.join(OURS).join(number.to_string()), true),
+            false => self.stage.suite.folder.sandbox.bound_for_datagrams(),
+        })
+    }
+
+    /// One that has no address, so that it cannot answer.
+    pub fn nameless(&self) -> Result<Datagrams, Stop> {
+        self.exchange(|_| unbound(true))
+    }
+
+    fn exchange(&self, make: impl FnOnce(i32) -> io::Result<OwnedFd>) -> Result<Datagrams, Stop> {
+        let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut socket = None;
+        let made = self.run.record.answer(&format!("socket {number} is there"), || {
+            socket = Some(make(number).map_err(|error| error.to_string())?);
+            Ok(())
+        });
+        made.map_err(|error: String| Stop::Harness(format!("a socket for datagrams: {error}")))?;
+        let at = match self.kind.is_path() {
+            true => Peer::Path(self.run.folder.join(PATH)),
+            false => Peer::Internet(SocketAddr::from(([127, 0, 0, 1], self.port))),
+        };
+        Datagrams::new(self.stage, &self.run, number, Who::Listener(0), socket, at)
     }
 
     /// The port at which it listens.

@@ -5,6 +5,7 @@ pub mod callee;
 pub mod caller;
 pub mod client;
 pub mod connection;
+pub mod datagrams;
 pub mod host;
 pub mod lesson;
 pub mod plugin;

@@ -10,19 +10,27 @@ use crate::event::Who;
 use crate::observe::target::Answer;
 use crate::outcome::Stop;
 use crate::subject::attend::ChildPlan;
+use crate::subject::limits::Limits;
 use crate::subject::place::SessionFolder;
 use crate::subject::start::Plan;
 
 /// The name of a server's path in its session's folder.
 pub const PATH: &str = "s";
 
+/// The name of the folder in there that holds the paths of the suite. Subjects see it and change nothing in it.
+pub const OURS: &str = "ours";
+
 /// Kinds of address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A path.
+    /// A path, for streams.
     Unix,
     /// The internet's protocol for streams.
     Tcp,
+    /// A path, for datagrams.
+    UnixDatagram,
+    /// The internet's protocol for datagrams.
+    Udp,
 }
 
 impl Kind {
@@ -31,47 +39,109 @@ impl Kind {
         match self {
             Kind::Unix => "a path",
             Kind::Tcp => "TCP",
+            Kind::UnixDatagram => "a path for datagrams",
+            Kind::Udp => "UDP",
         }
+    }
+
+    /// Whether it is a path.
+    pub fn is_path(self) -> bool {
+        matches!(self, Kind::Unix | Kind::UnixDatagram)
+    }
+
+    /// Whether what is sent comes as it was sent, in pieces of its own, or not at all.
+    pub fn is_for_datagrams(self) -> bool {
+        matches!(self, Kind::UnixDatagram | Kind::Udp)
     }
 }
 
+/// How a server is started beside where it listens.
+#[derive(Default)]
+pub struct How<'a> {
+    /// After this script, in which `"$server" "$@"` is the server, and `$folder` its folder.
+    pub after: &'a str,
+    /// What its target answers.
+    pub answer: Answer,
+}
+
 impl Stage {
-    /// The kinds that the two speak, by the profile.
-    pub fn kinds(&self) -> Result<Vec<Kind>, Stop> {
-        let stated = &self.suite.profile.sockets;
-        let all = [(Kind::Unix, &stated.unix), (Kind::Tcp, &stated.tcp)];
-        let spoken: Vec<_> = all.into_iter().filter(|(_, form)| !form.is_empty()).map(|(kind, _)| kind).collect();
+    /// The kinds that the two speak, by the profile, of those that `are` asked for.
+    fn kinds(&self, what: &str, are: fn(Kind) -> bool) -> Result<Vec<Kind>, Stop> {
+        let all = [Kind::Unix, Kind::Tcp, Kind::UnixDatagram, Kind::Udp];
+        let spoken: Vec<_> = all.into_iter().filter(|kind| are(*kind) && !self.form(*kind).is_empty()).collect();
         if spoken.is_empty() {
-            return Err(Stop::NotApplicable("the profile names no kind of address".into()));
+            return Err(Stop::NotApplicable(format!("the profile names no address {what}")));
         }
         Ok(spoken)
+    }
+
+    /// All kinds that they speak.
+    pub fn all_kinds(&self) -> Result<Vec<Kind>, Stop> {
+        self.kinds("at all", |_| true)
+    }
+
+    /// Those for streams.
+    pub fn streams(&self) -> Result<Vec<Kind>, Stop> {
+        self.kinds("for streams", |kind| !kind.is_for_datagrams())
+    }
+
+    /// Those for datagrams.
+    pub fn datagrams(&self) -> Result<Vec<Kind>, Stop> {
+        self.kinds("for datagrams", Kind::is_for_datagrams)
+    }
+
+    /// Those that are ports.
+    pub fn ports(&self) -> Result<Vec<Kind>, Stop> {
+        self.kinds("that is a port", |kind| !kind.is_path())
+    }
+
+    /// Those that are paths.
+    pub fn paths(&self) -> Result<Vec<Kind>, Stop> {
+        self.kinds("that is a path", Kind::is_path)
     }
 
     /// Says that there is nothing to judge where the pair does not speak this kind.
     pub fn speaks(&self, kind: Kind) -> Result<(), Stop> {
         let none = || Stop::NotApplicable(format!("the profile says that {} is no address of theirs", kind.name()));
-        self.kinds()?.contains(&kind).then_some(()).ok_or_else(none)
+        (!self.form(kind).is_empty()).then_some(()).ok_or_else(none)
+    }
+
+    /// How such an address is written; empty where there are no such.
+    fn form(&self, kind: Kind) -> &str {
+        let stated = &self.suite.profile.sockets;
+        match kind {
+            Kind::Unix => &stated.unix,
+            Kind::Tcp => &stated.tcp,
+            Kind::UnixDatagram => &stated.unix_datagram,
+            Kind::Udp => &stated.udp,
+        }
     }
 
     /// An address of this kind, at this path or port.
     fn address(&self, kind: Kind, path: &Path, port: u16) -> String {
-        let stated = &self.suite.profile.sockets;
-        match kind {
-            Kind::Unix => stated.unix.replace("{path}", &path.display().to_string()),
-            Kind::Tcp => stated.tcp.replace("{port}", &port.to_string()),
+        match kind.is_path() {
+            true => self.form(kind).replace("{path}", &path.display().to_string()),
+            false => self.form(kind).replace("{port}", &port.to_string()),
         }
     }
 
-    /// Starts a server that is to listen at an address of this kind, at a port that it chooses; `after` this script, in which
-    /// `"$server" "$@"` is the server, and `$folder` its folder.
-    pub async fn server_at(&self, kind: Kind, after: &str) -> Result<Run, Stop> {
+    /// A session's folder in which the suite can have paths of its own.
+    pub fn meeting_place(&self) -> Result<SessionFolder, Stop> {
         let folder = self.suite.folder.session()?;
+        std::fs::create_dir(folder.join(OURS))?;
+        Ok(folder)
+    }
+
+    /// Starts a server that is to listen at an address of this kind, at a port that it chooses.
+    pub async fn server_at(&self, kind: Kind, how: How<'_>) -> Result<Run, Stop> {
+        let folder = self.meeting_place()?;
         let address = self.address(kind, &folder.join(PATH), 0);
         let mut args = told(&self.suite.profile.sockets.server, &address);
         let mut program = self.suite.pair.child.clone();
-        if !after.is_empty() {
+        if !how.after.is_empty() {
             let script = folder.join("after");
             let place = folder.display().to_string().replace('\'', r"'\''");
+            let after = how.after;
             put_program(
                 &script,
                 &format!("#!/bin/sh\nserver=$1\nshift\nfolder='{place}'\n{after}\nexec \"$server\" \"$@\"\n"),
@@ -79,7 +149,7 @@ impl Stage {
             args.insert(0, program.into());
             program = script;
         }
-        self.addressed(folder, Who::Listener(0), program, args).await
+        self.addressed(folder, Who::Listener(0), program, args, how.answer).await
     }
 
     /// Starts a server that is to listen at this port.
@@ -87,16 +157,37 @@ impl Stage {
         let folder = self.suite.folder.session()?;
         let address = self.address(Kind::Tcp, Path::new(""), port);
         let args = told(&self.suite.profile.sockets.server, &address);
-        self.addressed(folder, Who::Listener(0), self.suite.pair.child.clone(), args).await
+        self.addressed(folder, Who::Listener(0), self.suite.pair.child.clone(), args, Answer::default()).await
     }
 
-    /// Starts a client that is to connect to this port, at the loopback.
-    pub async fn client_at(&self, port: u16) -> Result<Run, Stop> {
+    /// Starts a client in this folder that is to connect to the suite's path in it, or to this port of the loopback.
+    pub async fn client_at(
+        &self,
+        stated: &[String],
+        kind: Kind,
+        folder: SessionFolder,
+        port: u16,
+    ) -> Result<Run, Stop> {
         let program = self.parent()?.to_owned();
-        let folder = self.suite.folder.session()?;
-        let address = self.address(Kind::Tcp, Path::new(""), port);
-        let args = told(&self.suite.profile.sockets.client, &address);
-        self.addressed(folder, Who::Client, program, args).await
+        let address = self.address(kind, &folder.join(OURS).join(PATH), port);
+        let args = told(stated, &address);
+        self.addressed(folder, Who::Client, program, args, Answer::default()).await
+    }
+
+    /// Starts a server at a path that is to meet a peer at this one of the suite's.
+    pub async fn peer_of(&self, ours: &str) -> Result<Run, Stop> {
+        let folder = self.meeting_place()?;
+        let own = self.address(Kind::UnixDatagram, &folder.join(PATH), 0);
+        let other = self.address(Kind::UnixDatagram, &folder.join(OURS).join(ours), 0);
+        let stated = &self.suite.profile.sockets.peer;
+        let args = stated.iter().map(|arg| arg.replace("{own}", &own).replace("{other}", &other).into()).collect();
+        self.addressed(folder, Who::Listener(0), self.suite.pair.child.clone(), args, Answer::default()).await
+    }
+
+    /// The limits on what a session uses, where they are in force.
+    pub fn limits(&self) -> Option<Limits> {
+        let live = || self.suite.folder.sandbox.is_confined().then_some(self.suite.limits);
+        self.notes.answer("the limits that are in force", live)
     }
 
     async fn addressed(
@@ -105,6 +196,7 @@ impl Stage {
         who: Who,
         program: PathBuf,
         args: Vec<OsString>,
+        answer: Answer,
     ) -> Result<Run, Stop> {
         let plan = Plan {
             program,
@@ -117,7 +209,7 @@ impl Stage {
             strace: self.strace.clone(),
             who,
         };
-        let started = self.run(folder, plan, self.slot(), Answer::default()).await?;
+        let started = self.run(folder, plan, self.slot(), answer).await?;
         started.map_err(|error| Stop::Missing(format!("the {who} could not be executed: {error}")))
     }
 }

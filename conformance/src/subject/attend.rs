@@ -265,6 +265,7 @@ fn become_child(hello: &Hello, program: &Path, place: Vec<i32>) -> Order {
         *name = program.as_os_str().as_bytes().to_vec();
     }
     let program = Become {
+        descriptors: None,
         place,
         clean: false,
         deaf_to: Vec::new(),

@@ -90,7 +90,10 @@ pub enum Order {
     /// Leave for a user and a network namespace of its own, the loopback up; answer with an error number, or 0.
     Separate,
     /// Bind a socket to a free port of the loopback; answer with an error number, or 0 and the socket.
-    Bind,
+    Bind {
+        /// It is for datagrams, and not for a stream.
+        datagrams: bool,
+    },
     /// Say whether nobody is left but the init.
     Alone,
     /// Ask how the confined program ended, which it has, and answer with the raw status.
@@ -146,6 +149,8 @@ pub struct Confine {
 /// The program that a stand-in becomes.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Become {
+    /// How many descriptors it may have open, if there is a bound, when it is begun anew.
+    pub descriptors: Option<u64>,
     /// Where the descriptors that came along are placed, in their order.
     pub place: Vec<i32>,
     /// Close every other descriptor above 2, set default dispositions, and unblock all signals.

@@ -159,12 +159,26 @@ impl Sandbox {
         }))))
     }
 
-    /// A socket bound to a free port of the loopback on which the subjects are.
+    /// Whether the limits on what a session uses are in force.
+    pub fn is_confined(&self) -> bool {
+        self.namespaces_of_run().is_some()
+    }
+
+    /// A socket for streams, bound to a free port of the loopback on which the subjects are.
     pub fn bound(&self) -> io::Result<OwnedFd> {
+        self.bound_for(false)
+    }
+
+    /// The same for datagrams.
+    pub fn bound_for_datagrams(&self) -> io::Result<OwnedFd> {
+        self.bound_for(true)
+    }
+
+    fn bound_for(&self, datagrams: bool) -> io::Result<OwnedFd> {
         match self.namespaces_of_run() {
-            None => bind_loopback(),
+            None => bind_loopback(datagrams),
             Some(namespaces) => {
-                let socket = namespaces.holder.order(&Order::Bind)?;
+                let socket = namespaces.holder.order(&Order::Bind { datagrams })?;
                 socket.ok_or_else(|| io::Error::other("the holder sent no socket"))
             }
         }
@@ -303,9 +317,10 @@ impl Drop for Holder {
 }
 
 /// A socket bound to a free port of the loopback on which this process is.
-pub(super) fn bind_loopback() -> io::Result<OwnedFd> {
+pub(super) fn bind_loopback(datagrams: bool) -> io::Result<OwnedFd> {
     use rustix::net::{AddressFamily, SocketType, bind, socket};
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    let kind = if datagrams { SocketType::DGRAM } else { SocketType::STREAM };
+    let socket = socket(AddressFamily::INET, kind, None)?;
     rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
     bind(&socket, &std::net::SocketAddr::from(([127, 0, 0, 1], 0)))?;
     Ok(socket)

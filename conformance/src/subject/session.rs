@@ -230,6 +230,15 @@ impl Session {
         self.record.answer("what is running", left).map_err(io::Error::other)
     }
 
+    /// How many threads its living processes have, all together, and how many open descriptors the one that has most, where the
+    /// system says that.
+    pub fn size(&self) -> io::Result<(u64, u64)> {
+        let left = self.left()?;
+        let all = || left.iter().map(|remain| remain.pid);
+        let live = || (all().map(process::threads).sum(), all().map(process::descriptors).max().unwrap_or_default());
+        Ok(self.record.answer("its threads and descriptors", live))
+    }
+
     /// How long those of it that live had a processor, all together, and how long one of the two ends, or the init above
     /// them, was ready to run and had none.
     pub fn processor_time(&self) -> ProcessorTime {

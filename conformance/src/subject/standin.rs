@@ -20,6 +20,7 @@ use std::path::Path;
 use super::confine;
 use super::handover::{self, Become, Begun, DESCRIPTORS_MAX, Descriptor, Hello, Kind, Order, SOCKET};
 use super::place::STARTER;
+use crate::descriptors;
 
 /// Exit status when the stand-in could not do its work; the reason goes to standard error.
 pub(super) const BROKEN: c_int = 127;
@@ -109,8 +110,8 @@ fn attend(argv: Vec<Vec<u8>>, env: Vec<Vec<u8>>) -> io::Result<c_int> {
             #[cfg(target_os = "linux")]
             Some((Order::Separate, _)) => handover::send(&suite, &errno_of(&confine::separate()), &[])?,
             #[cfg(target_os = "linux")]
-            Some((Order::Bind, _)) => {
-                let bound = super::sandbox::bind_loopback();
+            Some((Order::Bind { datagrams }, _)) => {
+                let bound = super::sandbox::bind_loopback(datagrams);
                 let socket: Vec<_> = bound.iter().map(std::os::fd::AsFd::as_fd).collect();
                 handover::send(&suite, &errno_of(&bound), &socket)?;
             }
@@ -203,6 +204,10 @@ fn execute(program: &Become, placed: Vec<OwnedFd>, suite: RawFd) -> io::Error {
         |all: &[CString]| -> Vec<*const c_char> { all.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect() };
     let (argv, env) = (pointers(&argv), pointers(&env));
     if program.clean {
+        // Who is confined has limits of its own.
+        if program.confine.is_none() {
+            descriptors::set(program.descriptors);
+        }
         default_signals();
     }
     program.deaf_to.iter().for_each(|signal| ignore_and_block(*signal));

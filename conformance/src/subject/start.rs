@@ -20,6 +20,7 @@ use super::handover::{Become, SOCKET};
 use super::place::{SessionFolder, environment};
 use super::remains;
 use super::session::{Session, TRACE};
+use crate::descriptors;
 use crate::event::{Stream, Who};
 use crate::forks;
 use crate::observe::process::Watch;
@@ -106,6 +107,7 @@ impl Session {
         let order = Become {
             place,
             clean: true,
+            descriptors: descriptors::given(),
             deaf_to: plan.deaf_to,
             new_session: !plan.terminal && confine.is_none(),
             confine,

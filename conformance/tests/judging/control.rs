@@ -49,7 +49,7 @@ fn options_and_tasks_are_those_of_the_profile() {
 
 #[test]
 fn programs_that_are_neither_pass_nothing_that_judges_them() {
-    null_programs_pass_nothing(Family::Control, |id| match id.split('.').next().unwrap_or_default() {
+    null_programs_pass_nothing(Family::Control, &[], |id| match id.split('.').next().unwrap_or_default() {
         // A service that ends when its supervisor is killed needs both.
         "message" | "lifetime" | "stop" => (id == "stop.supervisor-killed", true),
         _ => (true, false),

@@ -35,7 +35,9 @@ pub(crate) fn the_reference_is_judged_alike(family: Family) {
         let pair = bench.copy_of_programs(&reference(), &family.file_names());
         let bundle = bench.folder().join("bundle");
         let kept = ["--tier", tier, "--bundle", bundle.to_str().unwrap()];
-        let run = judged(family, &bench, &pair, &[&profile[..], &kept].concat());
+        // For a thousand clients, as far as the family has any.
+        let room = ["--max-processes", "2000", "--max-files", "12000"];
+        let run = judged(family, &bench, &pair, &[&profile[..], &kept, &room].concat());
         all_are(&run, "", "pass");
         let is_whole = run.report.requirements.len() == requirements_of(family).len();
         assert!(is_whole && run.status == 0, "{tier}: {}", run.stdout);
@@ -45,8 +47,12 @@ pub(crate) fn the_reference_is_judged_alike(family: Family) {
 }
 
 /// Programs that do nothing right pass nothing that judges them, in the place of the one, of the other and of both. It is said
-/// which programs of the pair a requirement judges: the parent, the child.
-pub(crate) fn null_programs_pass_nothing(family: Family, judges: impl Fn(&str) -> (bool, bool) + Sync) {
+/// by which profile, and which programs of the pair a requirement judges: the parent, the child.
+pub(crate) fn null_programs_pass_nothing(
+    family: Family,
+    profile: &[&str],
+    judges: impl Fn(&str) -> (bool, bool) + Sync,
+) {
     let names = family.file_names();
     let sides = [(true, false), (false, true), (true, true)];
     let all: Vec<_> = sides.iter().flat_map(|side| PROGRAMS.iter().map(move |program| (*side, program))).collect();
@@ -60,7 +66,8 @@ pub(crate) fn null_programs_pass_nothing(family: Family, judges: impl Fn(&str) -
         for file in &replaced {
             write_program(&pair.join(file), &format!("#!/bin/sh\n{text}\n"));
         }
-        let run = bench.try_judge(&pair, &["--family", &family.to_string(), "--timeout-scale", "0.2"]);
+        let args = ["--family", &family.to_string(), "--timeout-scale", "0.2"];
+        let run = bench.try_judge(&pair, &[&args[..], profile].concat());
         let wrong = run.report.requirements.iter().filter(|entry| match entry.verdict.as_str() {
             "pass" => {
                 let (of_parent, of_child) = judges(&entry.id);

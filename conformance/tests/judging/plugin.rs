@@ -123,7 +123,7 @@ fn commands_and_lines_are_those_of_the_profile() {
 
 #[test]
 fn programs_that_are_neither_host_nor_plugin_pass_nothing_that_judges_them() {
-    null_programs_pass_nothing(Family::Plugin, |id| match id.split('.').next().unwrap_or_default() {
+    null_programs_pass_nothing(Family::Plugin, &[], |id| match id.split('.').next().unwrap_or_default() {
         "plugin" => (false, true),
         "host" => (true, false),
         _ => (true, true),

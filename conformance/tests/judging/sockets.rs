@@ -81,8 +81,11 @@ fn the_server_and_watchdog_in_python_over_sockets() {
 
 #[test]
 fn programs_that_are_neither_pass_nothing_that_judges_them_over_sockets() {
-    null_programs_pass_nothing(Family::Sockets, |id| match id.split('.').next().unwrap_or_default() {
-        "listen" => (false, true),
+    // By default no datagrams are exchanged.
+    let profile = fixtures().join("profiles/reference.toml");
+    let profile = ["--profile", profile.to_str().unwrap()];
+    null_programs_pass_nothing(Family::Sockets, &profile, |id| match id.split('.').next().unwrap_or_default() {
+        "listen" | "datagram" | "peer" => (false, true),
         _ => (true, false),
     });
 }

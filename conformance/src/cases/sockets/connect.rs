@@ -1,10 +1,12 @@
 //! A client that connects, alone, with the suite as its server.
 
-use super::{answer, ends_badly, missing, request, seen};
-use crate::cases::steps::{complaints, must_close, must_end, shows, state, text};
-use crate::event::{Status, Who};
+use std::time::{Duration, Instant};
+
+use super::{answer, ends_well, is_shown, missing, request, says_and_ends, seen, shown_as, typed};
+use crate::cases::steps::{must_end, text};
+use crate::event::Who;
 use crate::outcome::{Outcome, Stop};
-use crate::probe::callee::Callee;
+use crate::probe::callee::{Callee, Does};
 use crate::probe::stream::Stream;
 use crate::stage::addressed::Kind;
 use crate::stage::{Run, Stage};
@@ -15,6 +17,7 @@ crate::cases::cases! {
     "connect.split" => split,
     "connect.joined" => joined,
     "connect.refused" => refused,
+    "connect.full" => full,
     "connect.server-gone" => server_gone,
     "connect.reset" => reset,
     "connect.leaves" => leaves,
@@ -23,26 +26,9 @@ crate::cases::cases! {
     "connect.not-kept" => not_kept,
 }
 
-/// The port at which the suite listens, or keeps anybody from listening.
-fn callee(stage: &Stage, listens: bool) -> Result<Callee, Stop> {
-    stage.speaks(Kind::Tcp)?;
-    Callee::start(stage, listens)
-}
-
 /// A client that has connected.
-async fn connected(stage: &Stage) -> Result<(Run, Stream), Stop> {
-    let callee = callee(stage, true)?;
-    let run = stage.client_at(callee.port).await?;
-    let stream = callee.accept(stage, &run).await?;
-    Ok((run, stream))
-}
-
-fn typed(stage: &Stage, number: u32) -> String {
-    stage.suite.profile.sockets.typed.replace("{number}", &number.to_string())
-}
-
-fn shown_as(stage: &Stage, number: u32) -> String {
-    stage.suite.profile.sockets.shows.replace("{number}", &number.to_string())
+async fn connected(stage: &Stage, kind: Kind) -> Result<(Run, Stream), Stop> {
+    Callee::start(stage, kind, Does::Listen)?.client(stage).await?.accept(stage).await
 }
 
 /// Types what makes the client send these, and waits for them.
@@ -58,83 +44,110 @@ async fn asked(stage: &Stage, run: &Run, stream: &Stream, numbers: &[u32]) -> Ou
 }
 
 /// The same on the way to a case's point.
-async fn asking(stage: &Stage, numbers: &[u32]) -> Result<(Run, Stream), Stop> {
-    let (run, stream) = connected(stage).await.map_err(missing)?;
+async fn asking(stage: &Stage, kind: Kind, numbers: &[u32]) -> Result<(Run, Stream), Stop> {
+    let (run, stream) = connected(stage, kind).await.map_err(missing)?;
     asked(stage, &run, &stream, numbers).await.map_err(missing)?;
     Ok((run, stream))
 }
 
-/// The client shows this answer.
-async fn is_shown(stage: &Stage, run: &Run, number: u32) -> Outcome {
-    let expected = shown_as(stage, number);
-    if shows(run, &expected).await {
-        return Ok(());
-    }
-    Err(Stop::failure(format!("`{expected}` is shown"), state(run)))
-}
-
 /// A client connects to the server that listens, and what is typed to it is sent there.
 async fn sends(stage: &Stage) -> Outcome {
-    let (run, stream) = connected(stage).await?;
-    asked(stage, &run, &stream, &[5]).await
+    for kind in stage.streams()? {
+        let (run, stream) = connected(stage, kind).await?;
+        asked(stage, &run, &stream, &[5]).await?;
+    }
+    Ok(())
 }
 
 /// A client shows the answer that it gets.
 async fn shows_answer(stage: &Stage) -> Outcome {
-    let (run, stream) = asking(stage, &[5]).await?;
-    stream.send(answer(stage, 5)).await;
-    is_shown(stage, &run, 5).await
+    for kind in stage.streams()? {
+        let (run, stream) = asking(stage, kind, &[5]).await?;
+        stream.send(answer(stage, 5)).await;
+        is_shown(stage, &run, 5).await?;
+    }
+    Ok(())
 }
 
 /// An answer that comes byte by byte is shown as one that comes at once.
 async fn split(stage: &Stage) -> Outcome {
-    let (run, stream) = asking(stage, &[5]).await?;
-    stream.send_apart(answer(stage, 5)).await;
-    is_shown(stage, &run, 5).await
+    for kind in stage.streams()? {
+        let (run, stream) = asking(stage, kind, &[5]).await?;
+        stream.send_apart(answer(stage, 5)).await;
+        is_shown(stage, &run, 5).await?;
+    }
+    Ok(())
 }
 
 /// Answers that come at once are all shown, in their order.
 async fn joined(stage: &Stage) -> Outcome {
-    let (run, stream) = asking(stage, &[5, 6, 7]).await?;
-    stream.send([5, 6, 7].map(|number| answer(stage, number)).concat()).await;
-    for number in [5, 6, 7] {
-        is_shown(stage, &run, number).await?;
+    for kind in stage.streams()? {
+        let (run, stream) = asking(stage, kind, &[5, 6, 7]).await?;
+        stream.send([5, 6, 7].map(|number| answer(stage, number)).concat()).await;
+        for number in [5, 6, 7] {
+            is_shown(stage, &run, number).await?;
+        }
+        let all = run.record.look(|events| crate::event::shown(events, None));
+        let places = [5, 6, 7].map(|number| crate::dialect::find(&all, shown_as(stage, number).as_bytes()));
+        if !places.is_sorted() {
+            return Err(Stop::failure("the answers in the order of the commands", text(&all)));
+        }
     }
-    let all = run.record.look(|events| crate::event::shown(events, None));
-    let places = [5, 6, 7].map(|number| crate::dialect::find(&all, shown_as(stage, number).as_bytes()));
-    if places.is_sorted() { Ok(()) } else { Err(Stop::failure("the answers in the order of the commands", text(&all))) }
-}
-
-/// Ends, says something on standard error, and not with status 0.
-async fn says_and_ends(run: &Run, after: &str) -> Outcome {
-    let status = must_end(run, Who::Client, after).await?;
-    must_close(run).await?;
-    if run.record.look(complaints).is_empty() {
-        return Err(Stop::failure(format!("words on standard error after {after}"), format!("none; {}", state(run))));
-    }
-    ends_badly(status)
+    Ok(())
 }
 
 /// A client that is refused says so and ends, and not with status 0.
 async fn refused(stage: &Stage) -> Outcome {
-    let callee = callee(stage, false)?;
-    let run = stage.client_at(callee.port).await?;
-    says_and_ends(&run, "its start with an address at which nobody listens").await
+    for kind in stage.streams()? {
+        let client = Callee::start(stage, kind, Does::Nothing)?.client(stage).await?;
+        says_and_ends(&client.run, "its start with an address at which nobody listens").await?;
+    }
+    Ok(())
+}
+
+/// A client whose connection nobody takes says so after the time that it is told and ends, and not with status 0.
+async fn full(stage: &Stage) -> Outcome {
+    const TOLD: Duration = Duration::from_millis(1000);
+    if !cfg!(target_os = "linux") {
+        return Err(Stop::NotApplicable("how a queue is filled is known for Linux alone".into()));
+    }
+    let mut all = Vec::new();
+    for kind in stage.streams()? {
+        let callee = Callee::start(stage, kind, Does::Fill)?;
+        let begun = Instant::now();
+        all.push((callee.impatient_client(stage, TOLD).await?, begun));
+    }
+    for (client, begun) in &all {
+        says_and_ends(&client.run, "its start with an address at which nobody takes its connection").await?;
+        let took = stage.notes.answer("how long it has waited", || begun.elapsed());
+        // Whoever was refused at once has not met a full queue, or does not wait.
+        if took < TOLD / 2 {
+            let expected = format!("a client that waits for {} ms", TOLD.as_millis());
+            return Err(Stop::failure(expected, format!("its end after {} ms", took.as_millis())));
+        }
+    }
+    Ok(())
 }
 
 /// A client whose server closes the connection says so and ends, and not with status 0.
 async fn server_gone(stage: &Stage) -> Outcome {
-    let (run, stream) = asking(stage, &[5]).await?;
-    stream.send(answer(stage, 5)).await;
-    stream.close().await;
-    says_and_ends(&run, "the end of its connection").await
+    for kind in stage.streams()? {
+        let (run, stream) = asking(stage, kind, &[5]).await?;
+        stream.send(answer(stage, 5)).await;
+        stream.close().await;
+        says_and_ends(&run, "the end of its connection").await?;
+    }
+    Ok(())
 }
 
 /// A client whose connection is reset says so and ends, and not with status 0.
 async fn reset(stage: &Stage) -> Outcome {
-    let (run, stream) = asking(stage, &[5]).await?;
-    stream.reset().await;
-    says_and_ends(&run, "a reset of its connection").await
+    for kind in stage.streams()? {
+        let (run, stream) = asking(stage, kind, &[5]).await?;
+        stream.reset().await;
+        says_and_ends(&run, "a reset of its connection").await?;
+    }
+    Ok(())
 }
 
 /// The client has closed its connection, whose other end is then closed too.
@@ -148,44 +161,52 @@ async fn lets_go(stream: Stream, after: &str) -> Outcome {
 
 /// A client that is to leave closes its connection, and exits with status 0.
 async fn leaves(stage: &Stage) -> Outcome {
-    let (run, stream) = asking(stage, &[5]).await?;
-    stream.send(answer(stage, 5)).await;
-    let leave = &stage.suite.profile.sockets.leave;
-    run.line(leave).await?;
-    let after = format!("`{leave}`");
-    lets_go(stream, &after).await?;
-    match must_end(&run, Who::Client, &after).await? {
-        Some(Status::Exited(0)) | None => Ok(()),
-        Some(other) => Err(Stop::failure(format!("exit status 0 after {after}"), other.to_string())),
+    for kind in stage.streams()? {
+        let (run, stream) = asking(stage, kind, &[5]).await?;
+        stream.send(answer(stage, 5)).await;
+        let leave = &stage.suite.profile.sockets.leave;
+        run.line(leave).await?;
+        let after = format!("`{leave}`");
+        lets_go(stream, &after).await?;
+        ends_well(must_end(&run, Who::Client, &after).await?, &after)?;
     }
+    Ok(())
 }
 
 /// A client whose input ends closes its connection and ends.
 async fn end_of_input(stage: &Stage) -> Outcome {
-    let (run, stream) = asking(stage, &[5]).await?;
-    stream.send(answer(stage, 5)).await;
-    run.close_input().await?;
-    lets_go(stream, "the end of its input").await?;
-    must_end(&run, Who::Client, "the end of its input").await.map(drop)
+    for kind in stage.streams()? {
+        let (run, stream) = asking(stage, kind, &[5]).await?;
+        stream.send(answer(stage, 5)).await;
+        run.close_input().await?;
+        lets_go(stream, "the end of its input").await?;
+        must_end(&run, Who::Client, "the end of its input").await?;
+    }
+    Ok(())
 }
 
 /// A client that is to leave shows the answer that it is owed, when that comes soon.
 async fn owed(stage: &Stage) -> Outcome {
-    let (run, stream) = asking(stage, &[5]).await?;
-    run.line(&stage.suite.profile.sockets.leave).await?;
-    // Once it has nothing else to do.
-    run.asleep(run.pid, std::time::Instant::now() + run.patience() / 10).await;
-    stream.send(answer(stage, 5)).await;
-    is_shown(stage, &run, 5).await
+    for kind in stage.streams()? {
+        let (run, stream) = asking(stage, kind, &[5]).await?;
+        run.line(&stage.suite.profile.sockets.leave).await?;
+        // Once it has nothing else to do.
+        run.asleep(run.pid, std::time::Instant::now() + run.patience() / 10).await;
+        stream.send(answer(stage, 5)).await;
+        is_shown(stage, &run, 5).await?;
+    }
+    Ok(())
 }
 
 /// A server that never closes does not keep a client that is to leave.
 async fn not_kept(stage: &Stage) -> Outcome {
-    let (run, stream) = asking(stage, &[5]).await?;
-    stream.send(answer(stage, 5)).await;
-    let leave = &stage.suite.profile.sockets.leave;
-    run.line(leave).await?;
-    must_end(&run, Who::Client, &format!("`{leave}`, with a server that never closes")).await?;
-    drop(stream);
+    for kind in stage.streams()? {
+        let (run, stream) = asking(stage, kind, &[5]).await?;
+        stream.send(answer(stage, 5)).await;
+        let leave = &stage.suite.profile.sockets.leave;
+        run.line(leave).await?;
+        must_end(&run, Who::Client, &format!("`{leave}`, with a server that never closes")).await?;
+        drop(stream);
+    }
     Ok(())
 }

@@ -4,12 +4,13 @@ use nix::sys::signal::Signal;
 
 use super::{answered, are_answers, ends_badly, missing, request, seen, slow, started, still_serves, up};
 use crate::cases::steps::must_end;
+use crate::descriptors;
 use crate::dialect::find;
 use crate::event::{Status, Who};
 use crate::observe::channel::listens_at;
 use crate::observe::rogue::{Manner, Rogue};
 use crate::outcome::{Outcome, Stop};
-use crate::probe::callee::Callee;
+use crate::probe::callee::{Callee, Does};
 use crate::probe::caller::Listening;
 use crate::probe::stream::Stream;
 use crate::stage::Stage;
@@ -19,6 +20,8 @@ crate::cases::cases! {
     "listen.answers" => answers,
     "listen.listens" => listens,
     "listen.many" => many,
+    "listen.thousand" => thousand,
+    "listen.queued" => queued,
     "listen.next" => next,
     "listen.split" => split,
     "listen.joined" => joined,
@@ -38,7 +41,7 @@ crate::cases::cases! {
 
 /// A client that connects to a server and asks is answered.
 async fn answers(stage: &Stage) -> Outcome {
-    for kind in stage.kinds()? {
+    for kind in stage.streams()? {
         let server = started(stage, kind).await?;
         answered(stage, &server, 5).await?;
     }
@@ -47,9 +50,11 @@ async fn answers(stage: &Stage) -> Outcome {
 
 /// A server listens at the address that it is told, and shows that as the profile states.
 async fn listens(stage: &Stage) -> Outcome {
-    for kind in stage.kinds()? {
+    for kind in stage.all_kinds()? {
         let server = Listening::start(stage, kind).await?;
-        server.connect().await?;
+        if !kind.is_for_datagrams() {
+            server.connect().await?;
+        }
     }
     Ok(())
 }
@@ -57,7 +62,7 @@ async fn listens(stage: &Stage) -> Outcome {
 /// Clients that are connected at the same time are all answered, each with its own answers.
 async fn many(stage: &Stage) -> Outcome {
     const MANY: u32 = 100;
-    for kind in stage.kinds()? {
+    for kind in stage.streams()? {
         let server = started(stage, kind).await?;
         let mut streams = Vec::new();
         for number in 0..MANY {
@@ -77,9 +82,73 @@ async fn many(stage: &Stage) -> Outcome {
     Ok(())
 }
 
+/// A thousand clients that are connected at the same time are all answered.
+async fn thousand(stage: &Stage) -> Outcome {
+    const CLIENTS: u32 = 1000;
+    /// After so many it shows what a server needs for each.
+    const FIRST: u32 = 50;
+    // Each has two of the suite's, which has others beside them.
+    if descriptors::allowed() < 3 * u64::from(CLIENTS) {
+        return Err(Stop::Missing(format!("open files for {CLIENTS} connections: raise the limit (ulimit -Hn)")));
+    }
+    for kind in stage.streams()? {
+        let server = started(stage, kind).await?;
+        let alone = server.run.size()?;
+        let mut streams = Vec::new();
+        for number in 0..CLIENTS {
+            let stream = server.connect().await?;
+            stream.send(request(stage, 1000 + number)).await;
+            if number + 1 == FIRST {
+                are_answers(stage, &stream, &[1000 + number]).await?;
+                has_room(stage, alone, server.run.size()?, u64::from(FIRST), u64::from(CLIENTS))?;
+            }
+            streams.push(stream);
+        }
+        for (number, stream) in (0..CLIENTS).zip(&streams) {
+            are_answers(stage, stream, &[1000 + number]).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The sandbox leaves a server room for so many clients, if it goes on as it did for the first of them. Threads and descriptors
+/// are counted before and after.
+fn has_room(stage: &Stage, before: (u64, u64), after: (u64, u64), first: u64, clients: u64) -> Outcome {
+    let Some(limits) = stage.limits() else { return Ok(()) };
+    // Half as much again, for what it keeps in reserve.
+    let needs = |before: u64, after: u64| after + after.saturating_sub(before) * clients / first * 3 / 2;
+    let (threads, files) = (needs(before.0, after.0), needs(before.1, after.1));
+    if threads <= limits.max_processes && files <= limits.max_files {
+        return Ok(());
+    }
+    let (processes, files) = (threads.max(limits.max_processes), files.max(limits.max_files));
+    let why = format!("what it has for each client is too much for {clients} in the sandbox, by its limits");
+    Err(Stop::NotApplicable(format!("{why}; try --max-processes {processes} --max-files {files}")))
+}
+
+/// Connections that come while a server is held up are taken when it goes on.
+async fn queued(stage: &Stage) -> Outcome {
+    for kind in stage.streams()? {
+        let server = started(stage, kind).await?;
+        up(stage, &server, 5).await?;
+        server.run.signal(Who::Listener(0), Signal::SIGSTOP)?;
+        let mut streams = Vec::new();
+        for number in [6, 7, 8, 9] {
+            let stream = server.connect().await?;
+            stream.send(request(stage, number)).await;
+            streams.push((number, stream));
+        }
+        server.run.signal(Who::Listener(0), Signal::SIGCONT)?;
+        for (number, stream) in &streams {
+            are_answers(stage, stream, &[*number]).await?;
+        }
+    }
+    Ok(())
+}
+
 /// When a client has gone, the next one is answered.
 async fn next(stage: &Stage) -> Outcome {
-    for kind in stage.kinds()? {
+    for kind in stage.streams()? {
         let server = started(stage, kind).await?;
         up(stage, &server, 5).await?.close().await;
         answered(stage, &server, 6).await?;
@@ -89,7 +158,7 @@ async fn next(stage: &Stage) -> Outcome {
 
 /// A message that comes byte by byte is answered as one that comes at once.
 async fn split(stage: &Stage) -> Outcome {
-    for kind in stage.kinds()? {
+    for kind in stage.streams()? {
         let server = started(stage, kind).await?;
         let stream = up(stage, &server, 5).await?;
         stream.send_apart(request(stage, 6)).await;
@@ -100,7 +169,7 @@ async fn split(stage: &Stage) -> Outcome {
 
 /// Messages that come at once are all answered, in their order.
 async fn joined(stage: &Stage) -> Outcome {
-    for kind in stage.kinds()? {
+    for kind in stage.streams()? {
         let server = started(stage, kind).await?;
         let stream = up(stage, &server, 5).await?;
         let three = [6, 7, 8].map(|number| request(stage, number)).concat();
@@ -112,7 +181,7 @@ async fn joined(stage: &Stage) -> Outcome {
 
 /// A client that sends and takes nothing keeps no other from being answered.
 async fn stalled(stage: &Stage) -> Outcome {
-    for kind in stage.kinds()? {
+    for kind in stage.streams()? {
         let server = started(stage, kind).await?;
         let mut stream = up(stage, &server, 5).await?;
         stream.stall();
@@ -144,7 +213,7 @@ async fn is_late_answer(stream: &Stream, count: usize) -> Outcome {
 
 /// A client whose answer takes long keeps no other from being answered.
 async fn takes_long(stage: &Stage) -> Outcome {
-    for kind in stage.kinds()? {
+    for kind in stage.streams()? {
         let mut rogue = stage.rogue(Manner::Waits)?;
         let server = started(stage, kind).await?;
         let stream = owed(stage, &server, &mut rogue).await?;
@@ -157,7 +226,7 @@ async fn takes_long(stage: &Stage) -> Outcome {
 
 /// A client that says no more still gets the answers that it is owed.
 async fn half_close(stage: &Stage) -> Outcome {
-    for kind in stage.kinds()? {
+    for kind in stage.streams()? {
         let mut rogue = stage.rogue(Manner::Waits)?;
         let server = started(stage, kind).await?;
         let mut stream = owed(stage, &server, &mut rogue).await?;
@@ -172,7 +241,7 @@ async fn half_close(stage: &Stage) -> Outcome {
 
 /// When a client says no more and has its answers, the server closes the connection.
 async fn closes(stage: &Stage) -> Outcome {
-    for kind in stage.kinds()? {
+    for kind in stage.streams()? {
         let server = started(stage, kind).await?;
         let mut stream = up(stage, &server, 5).await?;
         stream.end();
@@ -185,7 +254,7 @@ async fn closes(stage: &Stage) -> Outcome {
 
 /// A client that is gone inside a message keeps no other from being answered.
 async fn cut_off(stage: &Stage) -> Outcome {
-    for kind in stage.kinds()? {
+    for kind in stage.streams()? {
         let server = started(stage, kind).await?;
         let stream = up(stage, &server, 5).await?;
         let message = request(stage, 6);
@@ -198,7 +267,7 @@ async fn cut_off(stage: &Stage) -> Outcome {
 
 /// A client that resets its connection keeps no other from being answered.
 async fn reset(stage: &Stage) -> Outcome {
-    for kind in stage.kinds()? {
+    for kind in stage.streams()? {
         let server = started(stage, kind).await?;
         let other = up(stage, &server, 5).await?;
         up(stage, &server, 6).await?.reset().await;
@@ -211,7 +280,7 @@ async fn reset(stage: &Stage) -> Outcome {
 
 /// A client that resets its connection while it is owed an answer keeps no other from being answered.
 async fn reset_owed(stage: &Stage) -> Outcome {
-    for kind in stage.kinds()? {
+    for kind in stage.streams()? {
         let mut rogue = stage.rogue(Manner::Waits)?;
         let server = started(stage, kind).await?;
         owed(stage, &server, &mut rogue).await?.reset().await;
@@ -227,7 +296,7 @@ async fn reset_owed(stage: &Stage) -> Outcome {
 
 /// The answers to one client come in the order of its messages, also when the first takes longest.
 async fn order(stage: &Stage) -> Outcome {
-    for kind in stage.kinds()? {
+    for kind in stage.streams()? {
         let mut rogue = stage.rogue(Manner::Waits)?;
         let server = started(stage, kind).await?;
         let stream = owed(stage, &server, &mut rogue).await?;
@@ -249,7 +318,7 @@ async fn order(stage: &Stage) -> Outcome {
 
 /// SIGALRM ends a server to which clients are connected.
 async fn alarm(stage: &Stage) -> Outcome {
-    for kind in stage.kinds()? {
+    for kind in stage.streams()? {
         let server = started(stage, kind).await?;
         let _one = up(stage, &server, 5).await?;
         let _other = up(stage, &server, 6).await?;
@@ -261,7 +330,7 @@ async fn alarm(stage: &Stage) -> Outcome {
 
 /// When SIGALRM ends a server, its clients see their connections end in order, and it exits with status 0.
 async fn alarm_told(stage: &Stage) -> Outcome {
-    for kind in stage.kinds()? {
+    for kind in stage.streams()? {
         let server = started(stage, kind).await?;
         let stream = up(stage, &server, 5).await?;
         server.run.signal(Who::Listener(0), Signal::SIGALRM)?;
@@ -280,22 +349,24 @@ async fn alarm_told(stage: &Stage) -> Outcome {
 /// A server that is to listen at a port at which another does exits with a status that is not 0.
 async fn in_use(stage: &Stage) -> Outcome {
     stage.speaks(Kind::Tcp)?;
-    let callee = Callee::start(stage, true)?;
+    let callee = Callee::start(stage, Kind::Tcp, Does::Listen)?;
     let run = stage.server_at_port(callee.port).await?;
     ends_badly(must_end(&run, Who::Listener(0), "its start at a port that is in use").await?)
 }
 
 /// A server that is to listen on the loopback listens on nothing else.
 async fn loopback(stage: &Stage) -> Outcome {
-    stage.speaks(Kind::Tcp)?;
-    let server = started(stage, Kind::Tcp).await?;
-    let (pid, port) = (server.run.pid, server.port());
-    let at = server.run.record.answer("the addresses at which it listens", || listens_at(pid, port));
-    if at.is_empty() {
-        return Err(Stop::Missing("where it listens is not seen".into()));
+    for kind in stage.ports()? {
+        let server = started(stage, kind).await?;
+        let (pid, port) = (server.run.pid, server.port());
+        let protocol = if kind.is_for_datagrams() { "udp" } else { "tcp" };
+        let at = server.run.record.answer("the addresses at which it listens", || listens_at(pid, protocol, port));
+        if at.is_empty() {
+            return Err(Stop::Missing("where it listens is not seen".into()));
+        }
+        if let Some(other) = at.iter().find(|at| !at.starts_with("127.") && *at != "::1") {
+            return Err(Stop::failure("127.0.0.1", other.clone()));
+        }
     }
-    match at.iter().find(|at| !at.starts_with("127.") && *at != "::1") {
-        None => Ok(()),
-        Some(other) => Err(Stop::failure("127.0.0.1", other.clone())),
-    }
+    Ok(())
 }

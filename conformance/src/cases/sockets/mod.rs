@@ -4,8 +4,8 @@
 
 use std::time::Instant;
 
-use crate::cases::steps::{state, text};
-use crate::event::{Event, Status, Stream as Shown, shown};
+use crate::cases::steps::{complaints, must_close, must_end, shows, state, text};
+use crate::event::{Event, Status, Stream as Shown, Who, shown};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::caller::Listening;
 use crate::probe::stream::Stream;
@@ -13,8 +13,11 @@ use crate::stage::addressed::Kind;
 use crate::stage::{Run, Stage};
 
 pub(super) mod connect;
+pub(super) mod datagram;
 pub(super) mod listen;
 pub(super) mod paths;
+pub(super) mod peer;
+pub(super) mod resend;
 
 /// A message that is answered at once, with this number.
 fn request(stage: &Stage, number: u32) -> String {
@@ -68,6 +71,14 @@ async fn still_serves(stage: &Stage, server: &Listening<'_>, number: u32) -> Out
     answered(stage, server, number).await.map(drop)
 }
 
+/// It can be reached at its address, whatever kind that is, and answers there.
+async fn reached(stage: &Stage, server: &Listening<'_>, number: u32) -> Outcome {
+    match server.kind.is_for_datagrams() {
+        true => datagram::answered(stage, server, number).await.map(drop),
+        false => answered(stage, server, number).await.map(drop),
+    }
+}
+
 /// The same on the way to a case's point.
 async fn up(stage: &Stage, server: &Listening<'_>, number: u32) -> Result<Stream, Stop> {
     answered(stage, server, number).await.map_err(missing)
@@ -97,6 +108,43 @@ fn ends_badly(status: Option<Status>) -> Outcome {
 /// The same of what a shell says of it.
 fn ends_badly_with(status: &str) -> Outcome {
     ends_badly(status.parse().ok().map(Status::Exited))
+}
+
+/// It exited with 0, as far as can be seen.
+fn ends_well(status: Option<Status>, after: &str) -> Outcome {
+    match status {
+        Some(Status::Exited(0)) | None => Ok(()),
+        Some(other) => Err(Stop::failure(format!("exit status 0 after {after}"), other.to_string())),
+    }
+}
+
+/// What is typed to a client for a request.
+fn typed(stage: &Stage, number: u32) -> String {
+    stage.suite.profile.sockets.typed.replace("{number}", &number.to_string())
+}
+
+/// What a client shows for an answer.
+fn shown_as(stage: &Stage, number: u32) -> String {
+    stage.suite.profile.sockets.shows.replace("{number}", &number.to_string())
+}
+
+/// The client shows this answer.
+async fn is_shown(stage: &Stage, run: &Run, number: u32) -> Outcome {
+    let expected = shown_as(stage, number);
+    if shows(run, &expected).await {
+        return Ok(());
+    }
+    Err(Stop::failure(format!("`{expected}` is shown"), state(run)))
+}
+
+/// A client ends, says something on standard error, and does not exit with 0.
+async fn says_and_ends(run: &Run, after: &str) -> Outcome {
+    let status = must_end(run, Who::Client, after).await?;
+    must_close(run).await?;
+    if run.record.look(complaints).is_empty() {
+        return Err(Stop::failure(format!("words on standard error after {after}"), format!("none; {}", state(run))));
+    }
+    ends_badly(status)
 }
 
 /// Waits until a line that begins so is shown on standard error or output, and gives what follows in it.

@@ -157,6 +157,16 @@ pub fn reads(pid: i32) -> Option<u64> {
     io.lines().find_map(|line| line.strip_prefix("syscr: ")?.parse().ok())
 }
 
+/// How many threads a process has.
+pub fn threads(pid: i32) -> u64 {
+    std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, |threads| threads.count() as u64)
+}
+
+/// How many descriptors a process has open.
+pub fn descriptors(pid: i32) -> u64 {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |descriptors| descriptors.count() as u64)
+}
+
 /// How the processors have treated a process, and whoever it reaped, where the kernel counts that; of its threads the
 /// longest wait counts.
 pub fn processor_time(pid: i32) -> Option<ProcessorTime> {
