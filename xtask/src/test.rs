@@ -47,6 +47,7 @@ const IN_PYTHON: &[&str] = &[
     "the_programs_may_be_named_one_by_one",
     "the_report_of_a_pair_that_conforms",
     "the_server_and_watchdog_in_python_over_sockets",
+    "what_is_in_a_datagram_is_the_profiles_in_python",
     "the_report_of_a_pair_that_does_not",
     "what_cannot_be_seen_is_inconclusive_and_no_failure",
     "where_all_is_skipped_nothing_ran",

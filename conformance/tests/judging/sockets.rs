@@ -3,7 +3,7 @@
 
 use conformance::family::Family;
 
-use crate::common::{Bench, fixtures, python_path, reference, write_program};
+use crate::common::{Bench, fixtures, has_tier_a, python_path, reference, write_program};
 use crate::families::{all_are, bench, judged, null_programs_pass_nothing, the_reference_is_judged_alike};
 
 #[test]
@@ -62,6 +62,10 @@ fn addresses_and_messages_are_those_of_the_profile() {
         ("request = 'ask'", "[sockets] request: expected {number} in it"),
         ("end = ''", "[sockets] end: expected"),
         ("answer = '1#{number}#'", "[sockets] answer: expected # at its end and nowhere else"),
+        ("udp = 'udp:4000'", "[sockets] udp: expected {port} in it"),
+        ("datagram = '{session} {message}'", "[sockets] datagram: expected {number} and {message} in it"),
+        ("client_that_waits = ['{address}']", "[sockets] client_that_waits: expected {ms} in it"),
+        ("peer = ['{own}']", "[sockets] peer: expected {other} in it"),
     ] {
         std::fs::write(&profile, format!("[sockets]\n{line}\n")).unwrap();
         let run = bench.judge(&pair, &["--family", "sockets", "--profile", profile.to_str().unwrap()]);
@@ -77,6 +81,60 @@ fn the_server_and_watchdog_in_python_over_sockets() {
     let profile = fixtures().join("profiles/reference.toml");
     let run = judged(Family::Sockets, &bench, &pair, &["--profile", profile.to_str().unwrap()]);
     all_are(&run, "", "pass");
+}
+
+/// Who answers without regard to what was lost, by a form of datagrams that has no sessions. A request is `NUMBER:MESSAGE`.
+const ECHO: &str = r#"#!/usr/bin/env -S python3 -S
+import signal, socket, sys
+signal.signal(signal.SIGALRM, lambda *_: sys.exit(0))
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.bind(("127.0.0.1", 0))
+print("listening on udp:127.0.0.1:%d" % udp.getsockname()[1], flush=True)
+while True:
+    datagram, client = udp.recvfrom(70000)
+    if datagram.split(b":")[0].isdigit():
+        udp.sendto(datagram, client)
+"#;
+
+#[test]
+fn what_is_in_a_datagram_is_the_profiles_in_python() {
+    let Some(path) = python_path() else { return };
+    let bench = Bench::new(&path);
+    let server = bench.folder().join("server");
+    write_program(&server, ECHO);
+    let profile = bench.folder().join("profile.toml");
+    let text = "grades = ['sockets', 'house']\n[sockets]\nunix = ''\ntcp = ''\nudp = 'udp:127.0.0.1:{port}'\n\
+                datagram = '{number}:{message}'\nslow = ''\n";
+    std::fs::write(&profile, text).unwrap();
+    let args = ["--profile", profile.to_str().unwrap(), "--timeout-scale", "0.3"];
+    let run = judged(Family::Sockets, &bench, &server, &args);
+    let of = |verdict: &str| -> Vec<_> {
+        let has = run.report.requirements.iter().filter(|entry| entry.verdict == verdict);
+        has.map(|entry| entry.id.as_str()).filter(|id| id.starts_with("datagram.")).collect()
+    };
+    let passed =
+        ["answers", "whole", "many", "empty", "strange", "stalled", "alarm"].map(|name| format!("datagram.{name}"));
+    assert_eq!(of("pass"), passed, "{}", run.stdout);
+    // It does what comes first first.
+    assert_eq!(of("warn"), ["datagram.order"], "{}", run.stdout);
+    assert_eq!(of("fail"), Vec::<&str>::new(), "{}", run.stdout);
+}
+
+#[test]
+fn a_thousand_clients_need_room_which_is_said() {
+    if !has_tier_a() {
+        return;
+    }
+    let bench = bench();
+    let pair = bench.copy_of_programs(&reference(), &["server"]);
+    let with = |limits: &[&str]| {
+        let only = ["--only", "listen.thousand", "--tier", "A", "--verbose"];
+        judged(Family::Sockets, &bench, &pair, &[&only[..], limits].concat())
+    };
+    let run = with(&[]);
+    all_are(&run, "listen.thousand", "not_applicable");
+    assert!(run.stdout.contains("; try --max-processes "), "{}", run.stdout);
+    all_are(&with(&["--max-processes", "2000", "--max-files", "12000"]), "listen.thousand", "pass");
 }
 
 #[test]
