@@ -209,6 +209,8 @@ pub struct Sockets {
     pub typed_long: String,
     /// The line with which it is made to leave.
     pub leave: String,
+    /// Whether a client sends what is typed next before it has the answer to what was typed first, in datagrams.
+    pub asks_ahead: bool,
     /// So long, in ms, a client asks at most that gets no answer in a datagram.
     pub gives_up_ms: u64,
 }
@@ -235,6 +237,7 @@ impl Default for Sockets {
             shows: "memory limit: {number} bytes".to_owned(),
             typed_long: "doreq GET http://127.0.0.1/{text}".to_owned(),
             leave: "exit".to_owned(),
+            asks_ahead: true,
             gives_up_ms: 30_000,
         }
     }

@@ -15,12 +15,13 @@ use std::process::{Command, ExitCode, Output, Stdio};
 use std::sync::Mutex;
 use std::time::Instant;
 
+use conformance::family::Family;
 use conformance::spec::{Source, requirements};
 
 use crate::{conformance as suite, workspace};
 use broken::Workshop;
 use held::{Report, complaints};
-use known::{Fault, File};
+use known::{Base, Fault, File};
 
 /// The pair or the canary misbehaved: nothing is said of the faults.
 const VOID: u8 = 3;
@@ -191,6 +192,7 @@ impl Bench {
             .arg("--bundle")
             .arg(&bundle)
             .args(["--timeout-scale", TIMEOUT_SCALE])
+            .args(fault.into_iter().flat_map(|fault| touched(file.pair, fault)).flat_map(|area| ["--only", area]))
             .env("PATH", &self.path)
             .stdin(Stdio::null())
             .output()
@@ -209,6 +211,17 @@ impl Bench {
             ));
         }
         Ok(Judged { report, status: output.status.code(), differences })
+    }
+}
+
+/// The areas that judge the program which a fault is in, where each of the two is judged alone: what is said of the other is what
+/// is said of it without the fault. Where they are judged together, all.
+fn touched(base: Base, fault: &Fault) -> &'static [&'static str] {
+    let is_all_in = |name: &str| fault.edit.iter().all(|edit| edit.file == Path::new(name));
+    match base.family() {
+        Family::Sockets if is_all_in("server") => &["listen", "datagram", "peer"],
+        Family::Sockets if is_all_in("watchdog") => &["connect", "resend"],
+        _ => &[],
     }
 }
 

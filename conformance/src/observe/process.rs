@@ -24,8 +24,8 @@ mod system;
 mod system;
 
 pub use system::{
-    Watch, corpse, descriptors, environment, facts, is_in_foreground, namespace, number, parent, peer, processor_time,
-    reads, runs, threads, waited,
+    Watch, corpse, descriptors, descriptors_max, environment, facts, is_in_foreground, namespace, number, parent, peer,
+    processor_time, reads, runs, threads, waited,
 };
 
 /// What the system says of a living process, where it says it.

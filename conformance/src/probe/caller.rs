@@ -144,8 +144,14 @@ impl<'a> Listening<'a> {
             }
             Kind::Unix | Kind::UnixDatagram => {
                 let at = self.path().map_err(Failed::Theirs)?;
-                let stream = UnixStream::connect(at.address()).await.map_err(Failed::Theirs)?;
-                stream.into_std().map(OwnedFd::from).map_err(Failed::Ours)
+                loop {
+                    match UnixStream::connect(at.address()).await {
+                        Ok(stream) => return stream.into_std().map(OwnedFd::from).map_err(Failed::Ours),
+                        // Whoever blocks would wait for room in the queue; and nobody tells of that who does not.
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::task::yield_now().await,
+                        Err(error) => return Err(Failed::Theirs(error)),
+                    }
+                }
             }
         }
     }

@@ -10,7 +10,6 @@ use crate::event::Who;
 use crate::observe::target::Answer;
 use crate::outcome::Stop;
 use crate::subject::attend::ChildPlan;
-use crate::subject::limits::Limits;
 use crate::subject::place::SessionFolder;
 use crate::subject::start::Plan;
 
@@ -184,10 +183,10 @@ impl Stage {
         self.addressed(folder, Who::Listener(0), self.suite.pair.child.clone(), args, Answer::default()).await
     }
 
-    /// The limits on what a session uses, where they are in force.
-    pub fn limits(&self) -> Option<Limits> {
-        let live = || self.suite.folder.sandbox.is_confined().then_some(self.suite.limits);
-        self.notes.answer("the limits that are in force", live)
+    /// How many processes and threads a session may have, where that has a bound.
+    pub fn bound_on_processes(&self) -> Option<u64> {
+        let live = || self.suite.folder.sandbox.is_confined().then_some(self.suite.limits.max_processes);
+        self.notes.answer("the bound on its processes", live)
     }
 
     async fn addressed(

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use super::attend::{ChildPlan, Shared};
@@ -28,6 +29,17 @@ use crate::record::Record;
 
 /// The name of a trace in its session's folder.
 pub(super) const TRACE: &str = "strace";
+
+/// What the processes of a session have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Size {
+    /// Threads, all together.
+    pub threads: u64,
+    /// Open descriptors, of the one that has most.
+    pub files: u64,
+    /// As many as the first of them may have.
+    pub files_max: u64,
+}
 
 /// A running session.
 pub struct Session {
@@ -230,12 +242,15 @@ impl Session {
         self.record.answer("what is running", left).map_err(io::Error::other)
     }
 
-    /// How many threads its living processes have, all together, and how many open descriptors the one that has most, where the
-    /// system says that.
-    pub fn size(&self) -> io::Result<(u64, u64)> {
+    /// What its living processes have by now, where the system says that.
+    pub fn size(&self) -> io::Result<Size> {
         let left = self.left()?;
-        let all = || left.iter().map(|remain| remain.pid);
-        let live = || (all().map(process::threads).sum(), all().map(process::descriptors).max().unwrap_or_default());
+        let pids = || left.iter().map(|remain| remain.pid);
+        let live = || Size {
+            threads: pids().map(process::threads).sum(),
+            files: pids().map(process::descriptors).max().unwrap_or_default(),
+            files_max: process::descriptors_max(self.pid).unwrap_or(u64::MAX),
+        };
         Ok(self.record.answer("its threads and descriptors", live))
     }
 

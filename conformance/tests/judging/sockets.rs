@@ -133,7 +133,7 @@ fn a_thousand_clients_need_room_which_is_said() {
     };
     let run = with(&[]);
     all_are(&run, "listen.thousand", "not_applicable");
-    assert!(run.stdout.contains("; try --max-processes "), "{}", run.stdout);
+    assert!(run.stdout.contains(" processes and threads (--max-processes) and "), "{}", run.stdout);
     all_are(&with(&["--max-processes", "2000", "--max-files", "12000"]), "listen.thousand", "pass");
 }
 

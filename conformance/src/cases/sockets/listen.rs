@@ -15,6 +15,7 @@ use crate::probe::caller::Listening;
 use crate::probe::stream::Stream;
 use crate::stage::Stage;
 use crate::stage::addressed::Kind;
+use crate::subject::session::Size;
 
 crate::cases::cases! {
     "listen.answers" => answers,
@@ -64,29 +65,49 @@ async fn many(stage: &Stage) -> Outcome {
     const MANY: u32 = 100;
     for kind in stage.streams()? {
         let server = started(stage, kind).await?;
-        let mut streams = Vec::new();
-        for number in 0..MANY {
-            let stream = server.connect().await?;
-            stream.send(request(stage, 1000 + number)).await;
-            streams.push(stream);
+        let streams = connected(stage, &server, MANY, || Ok(())).await?;
+        // All of them are there still, and ask at once.
+        for (number, stream) in (0..MANY).zip(&streams) {
+            stream.send(request(stage, 2000 + number)).await;
         }
         for (number, stream) in (0..MANY).zip(&streams) {
-            are_answers(stage, stream, &[1000 + number]).await?;
-        }
-        // All of them are there still.
-        for (number, stream) in (0..MANY).zip(&streams).rev() {
-            stream.send(request(stage, 2000 + number)).await;
-            are_answers(stage, stream, &[1000 + number, 2000 + number]).await?;
+            are_answers(stage, stream, &[FIRST + number, 2000 + number]).await?;
         }
     }
     Ok(())
 }
 
-/// A thousand clients that are connected at the same time are all answered.
+/// What the first of many clients asks for; the others count from there.
+const FIRST: u32 = 1000;
+
+/// So many clients, each of which has asked and was answered before the next one comes, so that no queue is too short for them.
+/// When a few of them are there it is looked whether there is room for the others.
+async fn connected(
+    stage: &Stage,
+    server: &Listening<'_>,
+    clients: u32,
+    room: impl Fn() -> Outcome,
+) -> Result<Vec<Stream>, Stop> {
+    let mut streams = Vec::new();
+    for number in 0..clients {
+        let stream = server.connect().await?;
+        stream.send(request(stage, FIRST + number)).await;
+        are_answers(stage, &stream, &[FIRST + number]).await?;
+        streams.push(stream);
+        if streams.len() == FEW {
+            room()?;
+        }
+    }
+    Ok(streams)
+}
+
+/// After so many it shows what a server needs for each.
+const FEW: usize = 50;
+
+/// A thousand clients and more that are connected at the same time are all answered.
 async fn thousand(stage: &Stage) -> Outcome {
-    const CLIENTS: u32 = 1000;
-    /// After so many it shows what a server needs for each.
-    const FIRST: u32 = 50;
+    // More than a set of descriptors holds.
+    const CLIENTS: u32 = 1100;
     // Each has two of the suite's, which has others beside them.
     if descriptors::allowed() < 3 * u64::from(CLIENTS) {
         return Err(Stop::Missing(format!("open files for {CLIENTS} connections: raise the limit (ulimit -Hn)")));
@@ -94,36 +115,28 @@ async fn thousand(stage: &Stage) -> Outcome {
     for kind in stage.streams()? {
         let server = started(stage, kind).await?;
         let alone = server.run.size()?;
-        let mut streams = Vec::new();
-        for number in 0..CLIENTS {
-            let stream = server.connect().await?;
-            stream.send(request(stage, 1000 + number)).await;
-            if number + 1 == FIRST {
-                are_answers(stage, &stream, &[1000 + number]).await?;
-                has_room(stage, alone, server.run.size()?, u64::from(FIRST), u64::from(CLIENTS))?;
-            }
-            streams.push(stream);
-        }
-        for (number, stream) in (0..CLIENTS).zip(&streams) {
-            are_answers(stage, stream, &[1000 + number]).await?;
+        let room = || has_room(stage, alone, server.run.size()?, u64::from(CLIENTS));
+        let streams = connected(stage, &server, CLIENTS, room).await?;
+        for (number, stream) in (0..CLIENTS).zip(&streams).rev().take(FEW) {
+            stream.send(request(stage, 3000 + number)).await;
+            are_answers(stage, stream, &[FIRST + number, 3000 + number]).await?;
         }
     }
     Ok(())
 }
 
-/// The sandbox leaves a server room for so many clients, if it goes on as it did for the first of them. Threads and descriptors
-/// are counted before and after.
-fn has_room(stage: &Stage, before: (u64, u64), after: (u64, u64), first: u64, clients: u64) -> Outcome {
-    let Some(limits) = stage.limits() else { return Ok(()) };
+/// A server has room for so many clients by the limits on it, if it goes on as it did for the first of them.
+fn has_room(stage: &Stage, before: Size, after: Size, clients: u64) -> Outcome {
     // Half as much again, for what it keeps in reserve.
-    let needs = |before: u64, after: u64| after + after.saturating_sub(before) * clients / first * 3 / 2;
-    let (threads, files) = (needs(before.0, after.0), needs(before.1, after.1));
-    if threads <= limits.max_processes && files <= limits.max_files {
+    let needs = |before: u64, after: u64| after + after.saturating_sub(before) * clients / FEW as u64 * 3 / 2;
+    let (threads, files) = (needs(before.threads, after.threads), needs(before.files, after.files));
+    let processes = stage.bound_on_processes().unwrap_or(u64::MAX);
+    if threads <= processes && files <= after.files_max {
         return Ok(());
     }
-    let (processes, files) = (threads.max(limits.max_processes), files.max(limits.max_files));
-    let why = format!("what it has for each client is too much for {clients} in the sandbox, by its limits");
-    Err(Stop::NotApplicable(format!("{why}; try --max-processes {processes} --max-files {files}")))
+    let needs =
+        format!("{threads} processes and threads (--max-processes) and {files} open files (--max-files, ulimit -n)");
+    Err(Stop::NotApplicable(format!("by its limits it has no room for {clients} clients, which needs {needs}")))
 }
 
 /// Connections that come while a server is held up are taken when it goes on.

@@ -167,6 +167,12 @@ pub fn descriptors(pid: i32) -> u64 {
     std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |descriptors| descriptors.count() as u64)
 }
 
+/// How many descriptors a process may have open by now; nothing if any number.
+pub fn descriptors_max(pid: i32) -> Option<u64> {
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok())
+}
+
 /// How the processors have treated a process, and whoever it reaped, where the kernel counts that; of its threads the
 /// longest wait counts.
 pub fn processor_time(pid: i32) -> Option<ProcessorTime> {
