@@ -63,6 +63,7 @@ const IN_OTHERS: [(&str, &str, &str, &[&str]); 3] = [
 
 /// The tests that keep programs apart in namespaces.
 const IN_TIER_A: &[&str] = &[
+    "a_thousand_clients_need_room_which_is_said",
     "a_device_that_is_open_to_all_is_closed_to_it",
     "all_of_a_session_together_have_a_bound_on_their_memory",
     "a_pair_that_is_long_in_coming_up_is_let_come_up",

@@ -204,11 +204,11 @@ fn execute(program: &Become, placed: Vec<OwnedFd>, suite: RawFd) -> io::Error {
         |all: &[CString]| -> Vec<*const c_char> { all.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect() };
     let (argv, env) = (pointers(&argv), pointers(&env));
     if program.clean {
+        default_signals();
         // Who is confined has limits of its own.
         if program.confine.is_none() {
             descriptors::set(program.descriptors);
         }
-        default_signals();
     }
     program.deaf_to.iter().for_each(|signal| ignore_and_block(*signal));
     // SAFETY: path, and both null-terminated arrays of C strings, live until the call returns, if it does.
