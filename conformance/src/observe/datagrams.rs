@@ -5,7 +5,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketAddrAny, SocketAddrUnix, SocketType, bind, recvfrom, sendto, socket,
+    AddressFamily, RecvFlags, SendFlags, SocketAddrAny, SocketAddrUnix, SocketType, bind, connect, getsockname,
+    recvfrom, sendto, socket,
 };
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -73,6 +74,12 @@ pub fn unbound(datagrams: bool) -> io::Result<OwnedFd> {
     Ok(unbound)
 }
 
+/// Keeps a port at which nobody is: the socket hears nobody but itself. An error at a path.
+pub fn deafen(bound: &impl AsFd) -> io::Result<()> {
+    let own = SocketAddr::try_from(getsockname(bound)?)?;
+    Ok(connect(bound, &own)?)
+}
+
 /// A socket for datagrams.
 #[derive(Debug)]
 pub struct Socket(AsyncFd<OwnedFd>);
@@ -91,6 +98,11 @@ impl Socket {
         let (count, _, from) = self.0.async_io(Interest::READABLE, receive).await?;
         bytes.truncate(count);
         Ok((bytes, from.into()))
+    }
+
+    /// Has a port where nobody is any more: from here on the socket hears nobody but itself. An error at a path.
+    pub fn deafen(&self) -> io::Result<()> {
+        deafen(self.0.get_ref())
     }
 
     /// Waits until there may be room for another datagram. Who is connected to nobody is told of that only when what it has sent

@@ -10,7 +10,7 @@ use rustix::net::SocketAddrUnix;
 use super::datagrams::Datagrams;
 use super::stream::Stream;
 use crate::event::Who;
-use crate::observe::datagrams::{Peer, bound_at, unbound};
+use crate::observe::datagrams::{Peer, bound_at, deafen, unbound};
 use crate::outcome::Stop;
 use crate::stage::addressed::{Kind, OURS, PATH};
 use crate::stage::{Run, Stage};
@@ -58,11 +58,7 @@ impl Callee {
             match (does, kind) {
                 (Does::Listen, Kind::Unix | Kind::Tcp) => rustix::net::listen(&bound, BACKLOG)?,
                 (Does::Fill, Kind::Unix | Kind::Tcp) => rustix::net::listen(&bound, 0)?,
-                // It hears nobody but itself.
-                (Does::Nothing, Kind::Udp) => {
-                    let own = SocketAddr::try_from(rustix::net::getsockname(&bound)?)?;
-                    rustix::net::connect(&bound, &own)?;
-                }
+                (Does::Nothing, Kind::Udp) => deafen(&bound)?,
                 _ => {}
             }
             let port = match kind.is_path() {

@@ -153,15 +153,19 @@ impl Datagrams {
         !self.run.record.answer("whether its address is a name that is no path", || self.from() == Peer::Abstract)
     }
 
-    /// Is gone: nobody is at its address any more.
-    pub async fn close(mut self) {
+    /// Is gone: nobody is at its address any more. Of a port nobody else becomes the owner as long as this lives, or an answer
+    /// that comes late would come to another case.
+    pub async fn leave(&mut self) {
         self.run.record.push(What::Closed { to: self.subject, fd: self.number });
         if let Some(reading) = self.reading.take() {
             reading.abort();
             // It holds the socket as well, until it is gone.
             let _ = reading.await;
         }
-        forks::close(self.socket.take());
+        let is_deaf = self.socket.as_ref().is_some_and(|socket| socket.deafen().is_ok());
+        if !is_deaf {
+            forks::close(self.socket.take());
+        }
     }
 }
 

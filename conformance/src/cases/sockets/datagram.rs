@@ -293,7 +293,8 @@ async fn gone(stage: &Stage) -> Outcome {
     for kind in stage.datagrams()? {
         let mut rogue = stage.rogue(Manner::Waits)?;
         let server = started(stage, kind).await?;
-        owed(stage, &server, &mut rogue).await?.close().await;
+        let mut client = owed(stage, &server, &mut rogue).await?;
+        client.leave().await;
         up(stage, &server, 5).await?;
         rogue.release();
         still_serves(stage, &server, 6).await?;
