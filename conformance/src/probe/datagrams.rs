@@ -118,14 +118,7 @@ impl Datagrams {
 
     /// Waits for so many messages, and gives those that came.
     pub async fn messages(&self, count: usize) -> Vec<Numbered> {
-        let enough = |events: &[Event]| {
-            let heard = self.heard(events);
-            (heard.len() >= count).then_some(heard)
-        };
-        match self.run.until(enough).await {
-            Some(heard) => heard,
-            None => self.run.record.look(|events| self.heard(events)),
-        }
+        self.run.at_least(count, |events| self.heard(events)).await
     }
 
     /// Waits for the datagram without a message that says that no more will be asked, and answers it, unless the subject ends

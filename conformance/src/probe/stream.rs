@@ -161,14 +161,7 @@ impl Stream {
 
     /// Waits for so many messages, and gives those that came.
     pub async fn messages(&self, count: usize) -> Vec<Vec<u8>> {
-        let enough = |events: &[Event]| {
-            let heard = self.heard(events);
-            (heard.len() >= count).then_some(heard)
-        };
-        match self.run.until(enough).await {
-            Some(heard) => heard,
-            None => self.run.record.look(|events| self.heard(events)),
-        }
+        self.run.at_least(count, |events| self.heard(events)).await
     }
 
     /// Waits until the subject says no more, and says whether it came to that.

@@ -304,6 +304,15 @@ impl Session {
         }
     }
 
+    /// Waits until there are so many of what is found, and gives those that there are.
+    pub async fn at_least<T>(&self, count: usize, find: impl Fn(&[Event]) -> Vec<T>) -> Vec<T> {
+        let enough = |events: &[Event]| Some(find(events)).filter(|found| found.len() >= count);
+        match self.until(enough).await {
+            Some(found) => found,
+            None => self.record.look(find),
+        }
+    }
+
     /// Waits until the first child is started, and says what it was given.
     pub async fn first_child(&self) -> Option<Hello> {
         self.until(|events| (!crate::event::children(events).is_empty()).then_some(())).await?;
