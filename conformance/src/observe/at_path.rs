@@ -46,7 +46,8 @@ pub struct AtPath(PathBuf);
 
 #[cfg(not(target_os = "linux"))]
 impl AtPath {
-    fn of(_pid: i32, path: &Path) -> io::Result<Self> {
+    /// The path, which is the same for every process.
+    pub fn of(_pid: i32, path: &Path) -> io::Result<Self> {
         use std::os::unix::fs::FileTypeExt;
         if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
             return Err(io::Error::other("there is something that is no socket"));
@@ -54,6 +55,7 @@ impl AtPath {
         Ok(AtPath(path.to_owned()))
     }
 
+    /// Where it can be connected to.
     pub fn address(&self) -> PathBuf {
         self.0.clone()
     }

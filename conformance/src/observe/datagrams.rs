@@ -96,8 +96,8 @@ impl Socket {
         let mut bytes = vec![0; BYTES_MAX];
         let receive = |socket: &OwnedFd| Ok(recvfrom(socket, &mut bytes[..], RecvFlags::empty())?);
         let (count, _, from) = self.0.async_io(Interest::READABLE, receive).await?;
-        bytes.truncate(count);
-        Ok((bytes, from.into()))
+        // In memory of just its size, since many are kept.
+        Ok((bytes[..count].to_vec(), from.into()))
     }
 
     /// Has a port where nobody is any more: from here on the socket hears nobody but itself. An error at a path.

@@ -131,8 +131,8 @@ impl<'a> Listening<'a> {
     }
 
     async fn socket(&self) -> Result<OwnedFd, Failed> {
-        match self.kind {
-            Kind::Tcp | Kind::Udp => {
+        match self.kind.is_path() {
+            false => {
                 let bound = self.stage.suite.folder.sandbox.bound().map_err(Failed::Ours)?;
                 unblock(&bound).map_err(Failed::Ours)?;
                 let socket = TcpSocket::from_std_stream(std::net::TcpStream::from(bound));
@@ -142,7 +142,7 @@ impl<'a> Listening<'a> {
                 stream.set_nodelay(true).map_err(Failed::Ours)?;
                 stream.into_std().map(OwnedFd::from).map_err(Failed::Ours)
             }
-            Kind::Unix | Kind::UnixDatagram => {
+            true => {
                 let at = self.path().map_err(Failed::Theirs)?;
                 loop {
                     match UnixStream::connect(at.address()).await {

@@ -34,6 +34,7 @@ impl Drop for User {
 pub(super) const USERS: u32 = 4096;
 
 /// The first user of the first run, far from those of people and services.
+#[cfg(target_os = "linux")]
 const USERS_FROM: u32 = 1 << 30;
 
 impl Users {

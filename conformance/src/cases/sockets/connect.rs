@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{answer, ends_well, is_shown, missing, request, says_and_ends, seen, shown_as, typed};
+use super::{answer, are_in_order, ends_well, is_shown, missing, request, says_and_ends, seen, typed};
 use crate::cases::steps::{must_end, text};
 use crate::event::Who;
 use crate::outcome::{Outcome, Stop};
@@ -87,11 +87,7 @@ async fn joined(stage: &Stage) -> Outcome {
         for number in [5, 6, 7] {
             is_shown(stage, &run, number).await?;
         }
-        let all = run.record.look(|events| crate::event::shown(events, None));
-        let places = [5, 6, 7].map(|number| crate::dialect::find(&all, shown_as(stage, number).as_bytes()));
-        if !places.is_sorted() {
-            return Err(Stop::failure("the answers in the order of the commands", text(&all)));
-        }
+        are_in_order(stage, &run, &[5, 6, 7])?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use super::{answer, ends_well, missing, request, slow, started};
+use super::{TOO_LONG_BYTES, answer, ends_well, missing, request, slow, started};
 use crate::cases::steps::{must_end, state, text};
 use crate::dialect::datagram::Numbered;
 use crate::dialect::find;
@@ -32,9 +32,6 @@ crate::cases::cases! {
     "datagram.too-long" => too_long,
     "datagram.alarm" => alarm,
 }
-
-/// More than a datagram carries by any protocol, unless its sender asks for that.
-const TOO_LONG_BYTES: usize = 300_000;
 
 /// What a client calls its session, if that has a name: all of them alike, since nobody knows what others choose.
 pub(super) fn session(client: &Datagrams) -> u64 {

@@ -5,6 +5,7 @@
 use std::time::Instant;
 
 use crate::cases::steps::{complaints, must_close, must_end, shows, state, text};
+use crate::dialect::find;
 use crate::event::{Event, Status, Stream as Shown, Who, shown};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::caller::Listening;
@@ -18,6 +19,9 @@ pub(super) mod listen;
 pub(super) mod paths;
 pub(super) mod peer;
 pub(super) mod resend;
+
+/// More than a datagram carries by any protocol, unless its sender asks for that.
+const TOO_LONG_BYTES: usize = 300_000;
 
 /// A message that is answered at once, with this number.
 fn request(stage: &Stage, number: u32) -> String {
@@ -137,9 +141,24 @@ async fn is_shown(stage: &Stage, run: &Run, number: u32) -> Outcome {
     Err(Stop::failure(format!("`{expected}` is shown"), state(run)))
 }
 
+/// The client has shown these answers in this order.
+fn are_in_order(stage: &Stage, run: &Run, numbers: &[u32]) -> Outcome {
+    let all = run.record.look(|events| shown(events, None));
+    let place = |number: &u32| find(&all, shown_as(stage, *number).as_bytes());
+    match numbers.iter().map(place).is_sorted() {
+        true => Ok(()),
+        false => Err(Stop::failure("the answers in the order of the commands", text(&all))),
+    }
+}
+
 /// A client ends, says something on standard error, and does not exit with 0.
 async fn says_and_ends(run: &Run, after: &str) -> Outcome {
     let status = must_end(run, Who::Client, after).await?;
+    has_said_and_ended(run, status, after).await
+}
+
+/// A client that has ended with this status said something on standard error, and the status is not 0.
+async fn has_said_and_ended(run: &Run, status: Option<Status>, after: &str) -> Outcome {
     must_close(run).await?;
     if run.record.look(complaints).is_empty() {
         return Err(Stop::failure(format!("words on standard error after {after}"), format!("none; {}", state(run))));

@@ -4,8 +4,10 @@
 use std::time::{Duration, Instant};
 
 use super::datagram::seen;
-use super::{answer, ends_badly, ends_well, is_shown, missing, request, shown_as, typed};
-use crate::cases::steps::{complaints, must_close, must_end, state, text};
+use super::{
+    TOO_LONG_BYTES, answer, are_in_order, ends_well, has_said_and_ended, is_shown, missing, request, shown_as, typed,
+};
+use crate::cases::steps::{must_end, state, text};
 use crate::dialect::datagram::Numbered;
 use crate::event::{Event, Status, Who, ended, shown};
 use crate::outcome::{Outcome, Stop};
@@ -28,9 +30,6 @@ crate::cases::cases! {
     "resend.leaves" => leaves,
     "resend.end-lost" => end_lost,
 }
-
-/// More than a datagram carries by any protocol, unless its sender asks for that.
-const TOO_LONG_BYTES: usize = 300_000;
 
 /// A client that was told where the suite waits for datagrams.
 async fn waited_for(stage: &Stage, kind: Kind) -> Result<(Run, Datagrams), Stop> {
@@ -137,19 +136,9 @@ async fn given_up(stage: &Stage) -> Outcome {
     let begun = Instant::now();
     for (run, ..) in &all {
         let status = must_give_up(stage, run, begun, "a request that nobody answers").await?;
-        says(run, "a request that nobody answers").await?;
-        ends_badly(status)?;
+        has_said_and_ended(run, status, "a request that nobody answers").await?;
     }
     Ok(())
-}
-
-/// It said something on standard error.
-async fn says(run: &Run, after: &str) -> Outcome {
-    must_close(run).await?;
-    match run.record.look(complaints).is_empty() {
-        true => Err(Stop::failure(format!("words on standard error after {after}"), format!("none; {}", state(run)))),
-        false => Ok(()),
-    }
 }
 
 /// A client at whose server's address nobody is says so and ends, and not with status 0.
@@ -164,8 +153,7 @@ async fn nobody(stage: &Stage) -> Outcome {
     let begun = Instant::now();
     for client in &all {
         let status = must_give_up(stage, &client.run, begun, "a request where nobody is").await?;
-        says(&client.run, "a request where nobody is").await?;
-        ends_badly(status)?;
+        has_said_and_ended(&client.run, status, "a request where nobody is").await?;
     }
     Ok(())
 }
@@ -203,11 +191,7 @@ async fn order(stage: &Stage) -> Outcome {
         reply(stage, &exchange, &first, 5).await;
         is_shown(stage, &run, 5).await.map_err(missing)?;
         is_shown(stage, &run, 6).await.map_err(missing)?;
-        let all = run.record.look(|events| shown(events, None));
-        let places = [5, 6].map(|value| crate::dialect::find(&all, shown_as(stage, value).as_bytes()));
-        if !places.is_sorted() {
-            return Err(Stop::failure("the answers in the order of the commands", text(&all)));
-        }
+        are_in_order(stage, &run, &[5, 6])?;
     }
     Ok(())
 }
@@ -254,8 +238,10 @@ async fn too_long(stage: &Stage) -> Outcome {
         };
         reply(stage, &exchange, &asked, 6).await;
         is_shown(stage, &run, 6).await?;
-        let after = run.record.look(|events| shown(events, None).len());
-        if after <= before + shown_as(stage, 6).len() + 1 {
+        // They may be on another stream, which is read on its own.
+        let answer = shown_as(stage, 6).len() + 1;
+        let has_words = |events: &[Event]| (shown(events, None).len() > before + answer).then_some(());
+        if run.until(has_words).await.is_none() {
             return Err(Stop::failure("words on what cannot be sent", state(&run)));
         }
     }
