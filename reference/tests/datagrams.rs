@@ -4,7 +4,6 @@
 
 mod common;
 
-use std::io::Write;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::sync::mpsc::channel;
@@ -12,7 +11,7 @@ use std::thread;
 use std::time::Instant;
 
 use common::listening::{Listening, ask, raw};
-use common::{DEADLINE, Peer, Session, response};
+use common::{DEADLINE, Peer, Session};
 
 /// What stands between a client and a server, and hands on what it likes.
 fn between(server: SocketAddr, hand_on: impl Fn(usize, &mut Vec<Vec<u8>>) + Send + Clone + 'static) -> SocketAddr {
@@ -168,11 +167,7 @@ fn each_datagram_holds_one_message() {
 #[test]
 fn what_is_owed_when_a_client_leaves_over_datagrams_is_waited_for() {
     let (release, released) = channel::<()>();
-    let released = std::sync::Arc::new(std::sync::Mutex::new(released));
-    let slow = Peer::new(move |_, stream| {
-        let _ = released.lock().expect("a lock").recv_timeout(DEADLINE);
-        stream.write_all(&response(b"late")).expect("the server reads");
-    });
+    let slow = Peer::held_back(b"late", released);
     let server = Listening::start(3, &[]);
     let ends = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     // The watchdog has to say twice that it has no more requests before the answer comes.

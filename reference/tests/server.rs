@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::channel;
 use std::thread;
 
 use common::{DEADLINE, Peer, SERVER, ending};
@@ -114,7 +114,7 @@ fn large_bodies_pass_each_other() {
 #[test]
 fn the_end_of_the_requests_cuts_nothing_off() {
     let (release, released) = channel::<()>();
-    let peer = held_back(released);
+    let peer = Peer::held_back(b"late", released);
     let mut server = Server::start(&[]);
     server.send(format!("3{{Method: \"GET\", URL: \"http://{}\"}}#1{{Value: 1}}#", peer.address));
     server.close();
@@ -122,19 +122,10 @@ fn the_end_of_the_requests_cuts_nothing_off() {
     assert_eq!(server.end(), ("3{Status: 200, Reason: \"OK\", Body: \"late\"}#1{Value: 1}#".into(), WELL));
 }
 
-/// A peer that answers when told.
-fn held_back(released: Receiver<()>) -> Peer {
-    let released = std::sync::Arc::new(std::sync::Mutex::new(released));
-    Peer::new(move |_, stream| {
-        let _ = released.lock().expect("a lock").recv_timeout(DEADLINE);
-        let _ = stream.write_all(&common::response(b"late"));
-    })
-}
-
 #[test]
 fn an_alarm_gives_what_is_under_way_its_grace() {
     let (release, released) = channel::<()>();
-    let peer = held_back(released);
+    let peer = Peer::held_back(b"late", released);
     let mut server = Server::start(&["grace_ms=60000"]);
     // In one piece, so that all of it was read when the first request is under way.
     server.send(format!("3{{Method: \"GET\", URL: \"http://{}\"}}#2{{Value: 1}}#9#", peer.address));

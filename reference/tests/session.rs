@@ -6,7 +6,7 @@ mod common;
 
 use std::io::Write;
 
-use common::{DEADLINE, Peer, Session, drain, response};
+use common::{Peer, Session, drain};
 
 /// The first line that a `doreq` to this peer brings on standard error; the session must then still be of use.
 fn failure(server_arguments: &str, peer: &Peer) -> String {
@@ -190,11 +190,7 @@ fn large_messages_in_both_directions_do_not_deadlock() {
 #[test]
 fn replies_keep_their_order_and_a_hanging_request_holds_up_no_setting() {
     let (release, released) = std::sync::mpsc::channel::<()>();
-    let released = std::sync::Arc::new(std::sync::Mutex::new(released));
-    let slow = Peer::new(move |_, stream| {
-        let _ = released.lock().expect("a lock").recv_timeout(DEADLINE);
-        stream.write_all(&response(b"slow")).expect("the server reads");
-    });
+    let slow = Peer::held_back(b"slow", released);
     let fast = Peer::serving(b"fast");
     let mut session = Session::start("");
     session.send("setproc 2\n");

@@ -14,7 +14,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use common::listening::{ALL, Listening, ask, many_descriptors, patient, raw, reply};
-use common::{DEADLINE, Peer, SERVER, Session, in_time, response};
+use common::{DEADLINE, Peer, SERVER, Session, in_time};
 use nix::sys::signal::Signal;
 use socket2::SockRef;
 
@@ -195,11 +195,7 @@ fn who_stalls_keeps_nobody_from_being_served() {
 #[test]
 fn what_is_owed_comes_after_a_half_close_and_then_the_end() {
     let (release, released) = channel::<()>();
-    let released = std::sync::Arc::new(std::sync::Mutex::new(released));
-    let slow = Peer::new(move |_, stream| {
-        let _ = released.lock().expect("a lock").recv_timeout(DEADLINE);
-        stream.write_all(&response(b"late")).expect("the server reads");
-    });
+    let slow = Peer::held_back(b"late", released);
     let server = Listening::start(1, &[]);
     let mut stream = patient(server.stream());
     write!(stream, "3{{Method: \"GET\", URL: \"http://{}/\"}}#1{{Value: 5}}#", slow.address).expect("the server reads");
@@ -402,12 +398,8 @@ fn a_server_whose_complaints_nobody_hears_goes_on() {
 #[test]
 fn what_was_answered_arrives_although_more_was_asked_at_the_end() {
     let (release, released) = channel::<()>();
-    let released = std::sync::Arc::new(std::sync::Mutex::new(released));
     let large = Peer::serving(&[b'x'; 1_500_000]);
-    let slow = Peer::new(move |_, stream| {
-        let _ = released.lock().expect("a lock").recv_timeout(DEADLINE);
-        stream.write_all(&response(b"late")).expect("the server reads");
-    });
+    let slow = Peer::held_back(b"late", released);
     let server = Listening::start(1, &["grace_ms=60000"]);
     let mut stream = patient(server.stream());
     for peer in [&large, &slow] {

@@ -11,6 +11,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -200,6 +201,16 @@ impl Peer {
         Self::raw(channel().1, move |mut stream| {
             let _ = stream.write_all(bytes);
             drain(&mut stream);
+        })
+    }
+
+    /// A peer that answers with this body when it is released, each time once.
+    pub fn held_back(body: &'static [u8], released: Receiver<()>) -> Self {
+        let released = Arc::new(Mutex::new(released));
+        Self::new(move |_, stream| {
+            let _ = released.lock().expect("a lock").recv_timeout(DEADLINE);
+            // Who has given it up meanwhile does not read it.
+            let _ = stream.write_all(&response(body));
         })
     }
 
