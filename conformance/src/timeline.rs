@@ -195,6 +195,7 @@ mod tests {
             nonblocking: false,
             identity: (0, 0),
             handed: true,
+            peer: None,
         };
         let argv = ["server", "--in", "3"].map(|word| word.as_bytes().to_vec()).into();
         let hello = Hello { name: "server".into(), pid: 7, argv, env: Vec::new(), descriptors: vec![end] };

@@ -27,6 +27,7 @@ use nix::unistd::Pid;
 
 use crate::ending::Ending;
 use crate::transport::inherited::{REPLIES_FD, REQUESTS_FD};
+use crate::transport::tcp;
 
 /// Our copies of the child's ends are kept above the numbers at which the child gets them, so that putting one into
 /// its place can never overwrite the other.
@@ -68,9 +69,24 @@ impl Process {
     /// Starts the program with one local socket for both directions, where it would have what it reads.
     pub fn start_on_socket(program: &Path, arguments: &[OsString]) -> io::Result<(Self, Ends)> {
         let (theirs, ours) = UnixStream::pair()?;
+        Self::start_over_stream(program, arguments, &theirs.into(), ours.into())
+    }
+
+    /// Starts the program with one end of a connection over the loopback for both directions, likewise.
+    pub fn start_on_connection(program: &Path, arguments: &[OsString]) -> io::Result<(Self, Ends)> {
+        let (theirs, ours) = tcp::pair()?;
+        Self::start_over_stream(program, arguments, &theirs.into(), ours.into())
+    }
+
+    fn start_over_stream(
+        program: &Path,
+        arguments: &[OsString],
+        theirs: &OwnedFd,
+        ours: OwnedFd,
+    ) -> io::Result<(Self, Ends)> {
         let numbers = [REQUESTS_FD, REQUESTS_FD];
         let process = Self::start_with(program, arguments.iter(), numbers, [theirs.as_fd(), theirs.as_fd()])?;
-        Ok((process, Ends { to_child: ours.try_clone()?.into(), from_child: ours.into() }))
+        Ok((process, Ends { to_child: ours.try_clone()?, from_child: ours }))
     }
 
     fn start_over_pipes<'a>(

@@ -67,6 +67,11 @@ impl Process {
         Err(io::Error::other("there are no pairs of local sockets on this system; use -over pipes or -over stdio"))
     }
 
+    /// A socket of another process is none here without a word of its own from there.
+    pub fn start_on_connection(_program: &Path, _arguments: &[OsString]) -> io::Result<(Self, Ends)> {
+        Err(io::Error::other("sockets are not handed to a child on this system; use -over pipes or -over stdio"))
+    }
+
     fn spawn(command: &mut Command) -> io::Result<Self> {
         Ok(Self { child: command.creation_flags(CREATE_NEW_PROCESS_GROUP).spawn()?, ended: false })
     }

@@ -44,8 +44,8 @@ fn watchdogs_at_one_server_do_not_disturb_each_other() {
 }
 
 #[test]
-fn a_started_server_works_over_its_standard_streams_and_over_one_socket() {
-    for over in ["pipes", "stdio", "socketpair"] {
+fn a_started_server_works_over_its_standard_streams_and_over_one_socket_of_either_kind() {
+    for over in ["pipes", "stdio", "socketpair", "tcp"] {
         for (text, status) in [("setmeml 5\nexit\n", 0), ("setmeml 5\n", 0)] {
             let mut session = Session::with(&["-sp", SERVER, "-over", over]);
             session.send(text);

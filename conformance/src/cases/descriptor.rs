@@ -113,9 +113,9 @@ async fn standard(stage: &Stage) -> Outcome {
 async fn own_ends(stage: &Stage) -> Outcome {
     let all = &hello(stage)?.descriptors;
     for end in ends(stage)? {
-        let opposite = |d: &&Descriptor| d.identity == end.identity && d.readable != end.readable;
-        if let Some(other) = all.iter().find(opposite) {
-            let seen = format!("{} and {} are both ends of one pipe", end.number, other.number);
+        if let Some(other) = all.iter().find(|other| other.is_other_end_of(end)) {
+            let what = if end.kind == Kind::Pipe { "pipe" } else { "stream" };
+            let seen = format!("{} and {} are both ends of one {what}", end.number, other.number);
             return Err(Stop::failure("the server holds one end of each pipe", seen));
         }
     }

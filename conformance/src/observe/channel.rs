@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 use serde::{Deserialize, Serialize};
 
-use super::process::descendants;
+use super::process::{descendants, parent};
 
 /// A way between two processes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +64,20 @@ fn connection(above: &Held, below: &Held, child: i32) -> Option<String> {
     let (above_ends, below_ends) = (ends(above), ends(below));
     let (near, far) = above_ends.into_iter().find(|(near, far)| below_ends.contains(&(*far, *near)))?;
     Some(format!("a network connection between the ports {near} and {far}"))
+}
+
+/// Whether a child's socket, by inode, is an end of a connection of which somebody above the child holds the other one.
+pub fn leads_to_who_started(child: i32, socket: u64) -> bool {
+    let own = std::process::id().cast_signed();
+    let above: Vec<_> =
+        std::iter::successors(parent(child), |pid| parent(*pid)).take_while(|pid| *pid != own).collect();
+    has_other_end(&above, child, socket)
+}
+
+fn has_other_end(of_these: &[i32], child: i32, socket: u64) -> bool {
+    let ports = ports(child);
+    let Some((near, far)) = ports.get(&socket) else { return false };
+    held(of_these).sockets.iter().any(|inode| ports.get(inode) == Some(&(*far, *near)))
 }
 
 /// The pipes, by device and inode, and the sockets, by inode, that processes hold.
@@ -188,6 +202,21 @@ mod tests {
         let found = connection_of(near.into());
         assert!(found.as_ref().is_some_and(|words| words.contains("ports")), "{found:?}");
         assert_eq!(connection_of(std::fs::File::open("/dev/null").unwrap().into()), None);
+    }
+
+    #[test]
+    fn it_is_known_of_a_connection_where_its_other_end_is() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (far, _) = listener.accept().unwrap();
+        let end = std::fs::File::from(OwnedFd::from(near));
+        let inode = end.metadata().unwrap().ino();
+        seen(end.into(), |parent, child| {
+            assert!(has_other_end(&[parent], child, inode));
+            assert!(!has_other_end(&[child], child, inode));
+            drop(far);
+            assert!(!has_other_end(&[parent], child, inode));
+        });
     }
 
     #[test]

@@ -6,13 +6,16 @@
 //! bytes mean is not known here.
 
 use std::io;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::{FileType, Mode, OFlags};
-use rustix::net::{Shutdown, shutdown};
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::JoinSet;
@@ -25,6 +28,9 @@ use crate::subject::handover::{Descriptor, Hello, Kind};
 
 /// How much the hop takes at a time, and how much the pipe that it adds holds.
 const HOP_BYTES: usize = 4096;
+
+/// How much each end of a connection that the suite adds holds, as the system counts it.
+const STREAM_BYTES: usize = 64 * 1024;
 
 /// The ends for the child, and the copying that goes on until this is dropped.
 #[derive(Debug, Default)]
@@ -53,25 +59,25 @@ pub fn splice(
     child: Who,
 ) -> io::Result<Splice> {
     let inherited = group(hello, handed, own);
+    let gates = gates(&inherited);
     let mut splice = Splice::default();
-    // A parent that closes nothing hands on both ends of a pipe: whoever writes first shows its direction.
-    let gates: Vec<((u64, u64), Arc<AtomicU8>)> = inherited
-        .iter()
-        .filter(|one| {
-            inherited.iter().any(|o| o.like.identity == one.like.identity && o.like.readable != one.like.readable)
-        })
-        .map(|one| (one.like.identity, Arc::default()))
-        .fold(Vec::new(), |mut all, gate| {
-            if !all.iter().any(|(identity, _)| *identity == gate.0) {
-                all.push(gate);
-            }
-            all
-        });
-    for one in inherited {
-        let gate = gates.iter().find(|(identity, _)| *identity == one.like.identity).map(|(_, gate)| gate.clone());
+    for (one, gate) in inherited.into_iter().zip(gates) {
         splice.insert(one, gate, record, child)?;
     }
     Ok(splice)
+}
+
+/// The gate of each end, in their order: the two ends of one have it together.
+fn gates(inherited: &[Inherited]) -> Vec<Option<Gate>> {
+    let mut gates: Vec<Option<Gate>> = Vec::new();
+    for (mine, one) in (1..).zip(inherited) {
+        let other = inherited.iter().position(|other| other.like.is_other_end_of(&one.like));
+        gates.push(other.map(|other| {
+            let claimed = gates.get(other).and_then(|gate| Some(gate.as_ref()?.claimed.clone()));
+            Gate { claimed: claimed.unwrap_or_default(), mine }
+        }));
+    }
+    gates
 }
 
 fn group(hello: &Hello, handed: Vec<OwnedFd>, own: &[(u64, u64)]) -> Vec<Inherited> {
@@ -93,19 +99,10 @@ fn group(hello: &Hello, handed: Vec<OwnedFd>, own: &[(u64, u64)]) -> Vec<Inherit
 }
 
 impl Splice {
-    fn insert(
-        &mut self,
-        one: Inherited,
-        gate: Option<Arc<AtomicU8>>,
-        record: &Arc<Record>,
-        child: Who,
-    ) -> io::Result<()> {
+    fn insert(&mut self, one: Inherited, gate: Option<Gate>, record: &Arc<Record>, child: Who) -> io::Result<()> {
         let fd = one.numbers[0];
         let (theirs, ours) = match one.like.kind {
-            Kind::Socket => {
-                let (theirs, ours) = UnixStream::pair()?;
-                (theirs.into(), ours.into())
-            }
+            kind @ (Kind::Socket | Kind::Connection) => stream(kind)?,
             _ => {
                 let (reader, writer) = os_pipe::pipe()?;
                 let (reader, writer) = (OwnedFd::from(reader), OwnedFd::from(writer));
@@ -122,21 +119,64 @@ impl Splice {
             self.ends.push(theirs.try_clone()?);
         }
         let note = |to| Note { record: record.clone(), to, fd };
-        if one.like.readable {
-            let flow = Flow { from: one.end.try_clone()?, into: ours.try_clone()?, gate: gate.clone(), mine: TO_CHILD };
-            self.pumps.spawn(flow.run(note(child))?);
-        }
-        if one.like.writable {
-            let flow = Flow { from: ours, into: one.end, gate, mine: TO_PARENT };
-            self.pumps.spawn(flow.run(note(child.parent()))?);
+        let down = one.like.readable.then(|| {
+            let flow = Flow { from: one.end.try_clone()?, into: ours.try_clone()?, gate: gate.clone() };
+            flow.run(note(child))
+        });
+        let up = one.like.writable.then(|| {
+            let flow = Flow { from: ours.try_clone()?, into: one.end.try_clone()?, gate: gate.clone() };
+            flow.run(note(child.parent()))
+        });
+        match (down.transpose()?, up.transpose()?) {
+            (Some(down), Some(up)) => _ = self.pumps.spawn(both(down, up, ours, one.end)),
+            (Some(one), None) | (None, Some(one)) => _ = self.pumps.spawn(one),
+            (None, None) => {}
         }
         Ok(())
     }
 }
 
-/// A gate's states: undecided is 0.
-const TO_CHILD: u8 = 1;
-const TO_PARENT: u8 = 2;
+/// Both ends of a stream of this kind.
+pub fn stream(kind: Kind) -> io::Result<(OwnedFd, OwnedFd)> {
+    if kind != Kind::Connection {
+        let (one, other) = UnixStream::pair()?;
+        return Ok((one.into(), other.into()));
+    }
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let near = TcpStream::connect(listener.local_addr()?)?;
+    // Anybody on this machine may connect, and only one of them is us.
+    let far = loop {
+        let (far, from) = listener.accept()?;
+        if from == near.local_addr()? {
+            break far;
+        }
+    };
+    for end in [&near, &far] {
+        // What is passed on goes at once, as it came.
+        end.set_nodelay(true)?;
+        // The network would hold megabytes, and what nobody reads has to come to a stop.
+        set_socket_send_buffer_size(end, STREAM_BYTES)?;
+        set_socket_recv_buffer_size(end, STREAM_BYTES)?;
+    }
+    Ok((near.into(), far.into()))
+}
+
+/// What two ends have together of which one is not the child's to use: a parent that closes nothing hands on both. Whoever is
+/// first to be written through shows the direction of a pipe, and which end of a stream is the child's.
+#[derive(Debug, Clone)]
+struct Gate {
+    /// Whose it is; 0 while that is undecided.
+    claimed: Arc<AtomicU8>,
+    mine: u8,
+}
+
+impl Gate {
+    /// Whether this end is the one; the first that asks is.
+    fn admits(&self) -> bool {
+        let claimed = self.claimed.compare_exchange(0, self.mine, Ordering::AcqRel, Ordering::Acquire);
+        claimed.map_or_else(|by| by == self.mine, |_| true)
+    }
+}
 
 struct Note {
     record: Arc<Record>,
@@ -148,8 +188,7 @@ struct Note {
 struct Flow {
     from: OwnedFd,
     into: OwnedFd,
-    gate: Option<Arc<AtomicU8>>,
-    mine: u8,
+    gate: Option<Gate>,
 }
 
 impl Flow {
@@ -165,11 +204,11 @@ impl Flow {
                     biased;
                     ready = from.readable() => {
                         let Ok(mut guard) = ready else { break };
-                        if self.gate.as_ref().is_some_and(|g| !claims(g, self.mine)) {
-                            // These are bytes that the other direction wrote: not ours to take.
+                        if self.gate.as_ref().is_some_and(|gate| !gate.admits()) {
+                            // These are bytes that the other end sent: not ours to take.
                             std::future::pending::<()>().await;
                         }
-                        match guard.try_io(|fd| Ok(rustix::io::read(fd, &mut buffer)?)) {
+                        match guard.try_io(|fd| read(fd.get_ref(), &mut buffer)) {
                             Ok(read) => read,
                             Err(_would_block) => continue,
                         }
@@ -189,19 +228,52 @@ impl Flow {
                     break;
                 }
             }
-            // Pipes close with the drop; the two directions of a socket are closed one by one.
-            let _ = shutdown(into.get_ref(), Shutdown::Write);
-            let _ = shutdown(from.get_ref(), Shutdown::Read);
         })
     }
 }
 
+/// The two directions of a stream, closed one by one as they end. A child that has no end any more closes nothing but its own: a
+/// parent that closes nothing has another.
+async fn both(down: impl Future<Output = ()>, up: impl Future<Output = ()>, ours: OwnedFd, real: OwnedFd) {
+    tokio::pin!(down, up);
+    let close = |from: &OwnedFd, into: &OwnedFd| {
+        let _ = shutdown(into, Shutdown::Write);
+        let _ = shutdown(from, Shutdown::Read);
+    };
+    let is_down_first = tokio::select! {
+        () = &mut down => true,
+        () = &mut up => false,
+    };
+    if is_gone(&ours) {
+        return;
+    }
+    if is_down_first {
+        close(&real, &ours);
+        up.await;
+        if !is_gone(&ours) {
+            close(&ours, &real);
+        }
+    } else {
+        close(&ours, &real);
+        down.await;
+    }
+}
+
+/// Whoever had the other end of this stream has closed it, and not only one direction. Over the network that is not told.
+fn is_gone(stream: &OwnedFd) -> bool {
+    let mut looked_at = [PollFd::new(stream.as_fd(), PollFlags::empty())];
+    let looked = poll(&mut looked_at, PollTimeout::ZERO);
+    looked.is_ok() && looked_at[0].revents().is_some_and(|seen| seen.contains(PollFlags::POLLHUP))
+}
+
 /// The same end, made not to block for us alone. `O_NONBLOCK` belongs to what all copies of a descriptor share, and a
-/// watchdog that closes nothing has a copy: a pipe is opened anew where the system can, so that it notices nothing.
-/// The ends of sockets that are handed to a server are nobody else's to read or write.
+/// watchdog that closes nothing has a copy: a pipe is opened anew where the system can, so that it notices nothing. Of a
+/// socket each call says that it must not wait.
 fn private(end: OwnedFd, access: OFlags) -> io::Result<OwnedFd> {
-    let is_pipe = FileType::from_raw_mode(rustix::fs::fstat(&end)?.st_mode) == FileType::Fifo;
-    if cfg!(target_os = "linux") && is_pipe {
+    if is_socket(&end)? {
+        return Ok(end);
+    }
+    if cfg!(target_os = "linux") {
         let again = format!("/proc/self/fd/{}", end.as_raw_fd());
         let opened = rustix::fs::open(again, access | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
         // A pipe that nobody reads any more cannot be opened for writing; then nobody is disturbed either.
@@ -213,14 +285,27 @@ fn private(end: OwnedFd, access: OFlags) -> io::Result<OwnedFd> {
     Ok(end)
 }
 
-/// Whether this direction is the one that the pipe has: the first to speak decides.
-fn claims(gate: &AtomicU8, mine: u8) -> bool {
-    gate.compare_exchange(0, mine, Ordering::AcqRel, Ordering::Acquire).map_or_else(|taken| taken == mine, |_| true)
+fn is_socket(end: &OwnedFd) -> io::Result<bool> {
+    Ok(FileType::from_raw_mode(rustix::fs::fstat(end)?.st_mode) == FileType::Socket)
+}
+
+fn read(end: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
+    if is_socket(end)? {
+        return Ok(recv(end, buffer, RecvFlags::DONTWAIT)?.0);
+    }
+    Ok(rustix::io::read(end, buffer)?)
+}
+
+fn write(end: &OwnedFd, bytes: &[u8]) -> io::Result<usize> {
+    if is_socket(end)? {
+        return Ok(send(end, bytes, SendFlags::DONTWAIT)?);
+    }
+    Ok(rustix::io::write(end, bytes)?)
 }
 
 async fn write_all(into: &AsyncFd<OwnedFd>, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
-        let n = into.async_io(Interest::WRITABLE, |fd| Ok(rustix::io::write(fd.as_fd(), bytes)?)).await?;
+        let n = into.async_io(Interest::WRITABLE, |fd| write(fd, bytes)).await?;
         bytes = &bytes[n..];
     }
     Ok(())

@@ -73,13 +73,22 @@ pub fn set_plain(master: &impl AsFd) -> io::Result<()> {
 
 /// One end of a pipe or terminal that is written to as far as it takes.
 #[derive(Debug)]
-pub struct Input(AsyncFd<OwnedFd>);
+pub struct Input {
+    end: AsyncFd<OwnedFd>,
+    /// The other end, if this is a connection of the network, is in that of this process.
+    network_of: i32,
+}
 
 impl Input {
-    /// Takes the end over; it no longer blocks.
+    /// Takes the end over; it no longer blocks. If it is a connection of the network, the suite made both ends.
     pub fn new(end: OwnedFd) -> io::Result<Self> {
+        Self::toward(std::process::id().cast_signed(), end)
+    }
+
+    /// The same for one whose other end this process has.
+    pub fn toward(process: i32, end: OwnedFd) -> io::Result<Self> {
         unblock(&end)?;
-        Ok(Input(register(end, Interest::READABLE | Interest::WRITABLE)?))
+        Ok(Input { end: register(end, Interest::READABLE | Interest::WRITABLE)?, network_of: process })
     }
 
     /// Writes all of it.
@@ -92,7 +101,7 @@ impl Input {
 
     /// Writes what is taken next, once anything is, and says how much that was.
     pub async fn write_some(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.async_io(Interest::WRITABLE, |fd| Ok(rustix::io::write(fd, bytes)?)).await
+        self.end.async_io(Interest::WRITABLE, |fd| Ok(rustix::io::write(fd, bytes)?)).await
     }
 
     /// Writes as long as anything is taken, and says how much was. Full is what takes nothing while its reader, the process
@@ -132,13 +141,13 @@ impl Input {
 
     /// Whether, and for a pipe how much, of what was written has not been read.
     pub fn unread(&self) -> io::Result<u64> {
-        unread(self)
+        unread(self, self.network_of)
     }
 }
 
 impl AsFd for Input {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.get_ref().as_fd()
+        self.end.get_ref().as_fd()
     }
 }
 

@@ -4,15 +4,24 @@
 #![expect(unsafe_code, reason = "an ioctl that fills in a number")]
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 
+use rustix::net::{SocketAddrAny, getpeername, getsockname};
+
+use super::channel::unread_at;
+
 /// How many bytes of what was written to a pipe have not been read, and whether any of what was written to a socket has
-/// not been read (with the system's overhead, so only 0 is exact).
-pub fn unread(end: &impl AsFd) -> io::Result<u64> {
+/// not been read (with the system's overhead, so only 0 is exact). What a connection of the network has taken over is at its
+/// other end, and seen there: in the network of this process.
+pub fn unread(end: &impl AsFd, network_of: i32) -> io::Result<u64> {
     let mode = rustix::fs::fstat(end)?.st_mode;
     match rustix::fs::FileType::from_raw_mode(mode) {
         rustix::fs::FileType::Fifo => Ok(rustix::io::ioctl_fionread(end)?),
         rustix::fs::FileType::Socket => {
+            if let Some((near, far)) = ports(end) {
+                return Ok(unread_at(network_of, far, near).unwrap_or_default());
+            }
             let mut bytes: libc::c_int = 0;
             // SAFETY: the descriptor is borrowed and so open, and this request stores one int where it is told to.
             match unsafe { libc::ioctl(end.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) } {
@@ -24,12 +33,22 @@ pub fn unread(end: &impl AsFd) -> io::Result<u64> {
     }
 }
 
+/// The near and the far port of a connection of the network.
+fn ports(end: &impl AsFd) -> Option<(u16, u16)> {
+    let port = |address: SocketAddrAny| SocketAddr::try_from(address).ok().map(|address| address.port());
+    Some((port(getsockname(end).ok()?)?, port(getpeername(end).ok()??)?))
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
 
-    use super::unread;
+    fn unread(end: &impl AsFd) -> io::Result<u64> {
+        super::unread(end, std::process::id().cast_signed())
+    }
+
+    use super::*;
 
     #[test]
     fn what_was_written_is_unread_until_all_of_it_was_read() {

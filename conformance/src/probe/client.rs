@@ -4,13 +4,13 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::event::{What, Who};
 use crate::forks;
 use crate::observe::process;
+use crate::observe::tap::stream;
 use crate::observe::terminal::{self, Input, read_passing};
 use crate::outcome::Stop;
 use crate::stage::watchdog::Alone;
@@ -196,9 +196,9 @@ impl Wires {
     fn add(&mut self, ends: Vec<&Descriptor>, kind: Kind, fd_read: i32) -> io::Result<()> {
         let is_input = ends.iter().any(|d| d.number == fd_read);
         let writable = ends.iter().find(|d| d.writable).map(|d| d.number);
-        if kind == Kind::Socket {
-            let (theirs, ours) = UnixStream::pair()?;
-            let (theirs, ours) = (Arc::new(OwnedFd::from(theirs)), OwnedFd::from(ours));
+        if matches!(kind, Kind::Socket | Kind::Connection) {
+            let (theirs, ours) = stream(kind)?;
+            let theirs = Arc::new(theirs);
             self.theirs.extend(ends.iter().map(|d| (d.number, theirs.clone())));
             if is_input {
                 self.input = Some(ours.try_clone()?);

@@ -48,7 +48,7 @@ impl Server {
         run.drop_ends(0);
         unblock(&reads)?;
         let reads = register(reads, Interest::READABLE)?;
-        Ok(Server { reads, fd_read, fd_write, end, reply_end, writes: Input::new(writes)? })
+        Ok(Server { reads, fd_read, fd_write, end, reply_end, writes: Input::toward(run.pid, writes)? })
     }
 
     /// Reads until a whole message has come.

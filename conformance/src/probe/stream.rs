@@ -10,7 +10,6 @@ use rustix::net::{Shutdown, shutdown};
 use crate::dialect::{Symbol, cut};
 use crate::event::{Event, What, Who, passed};
 use crate::forks;
-use crate::observe::channel::unread_at;
 use crate::observe::terminal::{Input, Reader, read_passing};
 use crate::stage::Run;
 
@@ -28,15 +27,13 @@ pub struct Stream {
     /// Nothing in a session of another run.
     says: Option<Input>,
     reader: Option<Reader>,
-    /// Ours and the other one, over TCP.
-    ports: Option<(u16, u16)>,
 }
 
 impl Stream {
     /// A stream that is noted in the subject's session; one of another run is there on paper.
     pub fn new(run: &Run, number: i32, subject: Who, end: &str, socket: Option<OwnedFd>) -> io::Result<Self> {
-        let ports = socket.as_ref().and_then(ports);
-        let says = socket.as_ref().map(OwnedFd::try_clone).transpose()?.map(Input::new).transpose()?;
+        let says = socket.as_ref().map(OwnedFd::try_clone).transpose()?;
+        let says = says.map(|end| Input::toward(run.pid, end)).transpose()?;
         let mut stream = Stream {
             run: run.clone(),
             number,
@@ -45,7 +42,6 @@ impl Stream {
             since: run.record.look(<[Event]>::len),
             says,
             reader: None,
-            ports,
         };
         if let Some(socket) = socket {
             stream.reader = Some(read_passing(run.record.clone(), socket, stream.ours(), number)?);
@@ -91,7 +87,7 @@ impl Stream {
         let sending = async {
             for byte in bytes.chunks(1) {
                 says.write_all(byte).await?;
-                while self.unread(says)? > 0 {
+                while says.unread()? > 0 {
                     // Nobody tells when it has been read; everything else runs in between.
                     tokio::task::yield_now().await;
                 }
@@ -100,12 +96,6 @@ impl Stream {
         };
         // What is not taken shows in what does not happen.
         let _ = tokio::time::timeout(self.run.patience(), sending).await;
-    }
-
-    /// How much of what was sent has not been read. What TCP has taken over is at the other end, and seen there.
-    fn unread(&self, says: &Input) -> io::Result<u64> {
-        let Some((near, far)) = self.ports else { return says.unread() };
-        Ok(unread_at(self.run.pid, far, near).unwrap_or_default())
     }
 
     /// Says no more, and listens on.
@@ -180,9 +170,4 @@ impl Drop for Stream {
             reader.reading.abort();
         }
     }
-}
-
-fn ports(socket: &OwnedFd) -> Option<(u16, u16)> {
-    let stream = std::net::TcpStream::from(socket.try_clone().ok()?);
-    Some((stream.local_addr().ok()?.port(), stream.peer_addr().ok()?.port()))
 }

@@ -15,11 +15,12 @@ use tokio::task::JoinSet;
 
 use super::MACHINE_PATIENCE;
 use super::cgroup::Group;
-use super::handover::{self, Become, Begun, Hello, Order};
+use super::handover::{self, Become, Begun, Hello, Kind, Order};
 use super::init::Init;
 use super::place::{Realm, STARTER, TAP};
 use super::users::User;
 use crate::event::{What, Who};
+use crate::observe::channel;
 use crate::observe::process::{self, Watch};
 use crate::observe::tap::{Splice, splice};
 use crate::observe::terminal::set_plain;
@@ -194,8 +195,9 @@ pub(super) async fn attend(listener: UnixListener, shared: Arc<Shared>) {
     }
 }
 
-async fn serve(stream: UnixStream, hello: Hello, handed: Vec<OwnedFd>, shared: &Shared) -> io::Result<()> {
+async fn serve(stream: UnixStream, mut hello: Hello, handed: Vec<OwnedFd>, shared: &Shared) -> io::Result<()> {
     let watch = Watch::new(hello.pid)?;
+    let handed = between_the_two(&mut hello, handed);
     let pid = hello.pid;
     let number = shared.starts.lock().expect("not poisoned").len();
     let who = shared.who.child(number);
@@ -208,10 +210,10 @@ async fn serve(stream: UnixStream, hello: Hello, handed: Vec<OwnedFd>, shared: &
         }
         ChildPlan::Untapped(program) => (become_child(&start.hello, program, Vec::new()), Vec::new()),
         ChildPlan::Held(ignore) => {
-            let numbers = start.hello.descriptors.iter().filter(|d| d.handed).map(|d| d.number);
-            start.held = numbers.zip(handed).collect();
+            let close: Vec<_> = start.hello.descriptors.iter().filter(|d| d.handed).map(|d| d.number).collect();
+            start.held = close.iter().copied().zip(handed).collect();
             start.control = Some(stream.try_clone()?);
-            (Order::Hold { ignore: ignore.clone() }, Vec::new())
+            (Order::Hold { close, ignore: ignore.clone() }, Vec::new())
         }
     };
     let executes = !matches!(shared.child, ChildPlan::Held(_));
@@ -244,6 +246,19 @@ async fn serve(stream: UnixStream, hello: Hello, handed: Vec<OwnedFd>, shared: &
         shared.record.push(What::NotExecuted { who, error: error.to_string() });
     }
     Ok(())
+}
+
+/// What was handed over, without connections of the network that lead elsewhere: those are the parent's own business.
+fn between_the_two(hello: &mut Hello, handed: Vec<OwnedFd>) -> Vec<OwnedFd> {
+    let mut kept = Vec::new();
+    let child = hello.pid;
+    for (one, end) in hello.descriptors.iter_mut().filter(|one| one.handed).zip(handed) {
+        one.handed = one.kind != Kind::Connection || channel::leads_to_who_started(child, one.identity.1);
+        if one.handed {
+            kept.push(end);
+        }
+    }
+    kept
 }
 
 async fn watch_child(watch: Watch, who: Who, record: Arc<Record>) {

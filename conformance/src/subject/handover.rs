@@ -58,6 +58,17 @@ pub struct Descriptor {
     pub identity: (u64, u64),
     /// A copy came with the message.
     pub handed: bool,
+    /// The inode of a handed socket's other end, where that was handed too or the system tells.
+    #[serde(default)]
+    pub peer: Option<u64>,
+}
+
+impl Descriptor {
+    /// The two are the ends of one pipe, or of one stream.
+    pub fn is_other_end_of(&self, other: &Descriptor) -> bool {
+        let of_pipe = self.identity == other.identity && self.readable != other.readable;
+        of_pipe || (self.handed && self.peer == Some(other.identity.1))
+    }
 }
 
 /// What a descriptor refers to.
@@ -65,8 +76,10 @@ pub struct Descriptor {
 pub enum Kind {
     /// A pipe or a FIFO.
     Pipe,
-    /// A socket.
+    /// A local stream, or a socket of which no more is known.
     Socket,
+    /// A stream over the network.
+    Connection,
     /// A terminal or another character device.
     Device,
     /// A file, a folder, or something else.
@@ -78,8 +91,10 @@ pub enum Kind {
 pub enum Order {
     /// Take the descriptors that came along under these numbers, then execute this program in its place.
     Become(Box<Become>),
-    /// Close the descriptors that were handed over, ignore these signals, and await another order.
+    /// Close these descriptors, ignore these signals, and await another order.
     Hold {
+        /// The numbers to close.
+        close: Vec<i32>,
         /// Signals to ignore.
         ignore: Vec<i32>,
     },

@@ -9,6 +9,7 @@ mod init;
 #[cfg(target_os = "linux")]
 mod landlock;
 pub mod limits;
+mod peers;
 pub mod place;
 pub mod remains;
 pub mod sandbox;

@@ -16,9 +16,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use rustix::net::{AddressFamily, SocketType};
+
 #[cfg(target_os = "linux")]
 use super::confine;
 use super::handover::{self, Become, Begun, DESCRIPTORS_MAX, Descriptor, Hello, Kind, Order, SOCKET};
+use super::peers;
 use super::place::STARTER;
 use crate::descriptors;
 
@@ -88,11 +91,11 @@ fn attend(argv: Vec<Vec<u8>>, env: Vec<Vec<u8>>) -> io::Result<c_int> {
             None => return Ok(0),
             Some((Order::Exit(status), _)) => return Ok(status),
             Some((Order::Raise(signal), _)) => raise(signal),
-            Some((Order::Hold { ignore }, _)) => {
+            Some((Order::Hold { close, ignore }, _)) => {
                 // SAFETY: closing numbers and setting dispositions of this one-threaded process, no pointers.
                 unsafe {
                     ignore.iter().for_each(|&s| _ = libc::signal(s, libc::SIG_IGN));
-                    handed.iter().for_each(|&n| _ = libc::close(n));
+                    close.iter().for_each(|&n| _ = libc::close(n));
                 }
                 handover::send(&suite, &0, &[])?;
             }
@@ -126,13 +129,13 @@ fn errno_of<T>(done: &io::Result<T>) -> i32 {
     done.as_ref().err().map_or(0, |error| error.raw_os_error().unwrap_or(libc::EIO))
 }
 
-/// Every open descriptor, each marked as handed when it is a pipe or a local stream that can be taken over.
+/// Every open descriptor, each marked as handed when it is a pipe or a stream that can be taken over.
 fn open_descriptors() -> io::Result<Vec<Descriptor>> {
     let mut numbers: Vec<RawFd> =
         std::fs::read_dir("/dev/fd")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     numbers.sort_unstable();
     let mut handed = 0;
-    Ok(numbers
+    let mut found: Vec<_> = numbers
         .into_iter()
         .filter_map(|number| {
             let mut descriptor = describe(number)?;
@@ -140,7 +143,16 @@ fn open_descriptors() -> io::Result<Vec<Descriptor>> {
             handed += usize::from(descriptor.handed);
             Some(descriptor)
         })
-        .collect())
+        .collect();
+    let mut streams: Vec<_> = found.iter_mut().filter(|one| one.handed && one.kind != Kind::Pipe).collect();
+    // One alone has its other end elsewhere.
+    if streams.len() > 1 {
+        // SAFETY: these numbers were found open a moment ago, and nothing else runs that could close them.
+        let borrowed = streams.iter().map(|one| (unsafe { BorrowedFd::borrow_raw(one.number) }, one.identity.1));
+        let peers = peers::of(&borrowed.collect::<Vec<_>>());
+        streams.iter_mut().zip(peers).for_each(|(one, peer)| one.peer = peer);
+    }
+    Ok(found)
 }
 
 /// `None` when the number is not open (the folder's own descriptor is closed by now).
@@ -153,11 +165,11 @@ fn describe(number: RawFd) -> Option<Descriptor> {
         }
         (stat, libc::fcntl(number, libc::F_GETFL))
     };
-    let kind = match stat.st_mode & libc::S_IFMT {
-        libc::S_IFIFO => Kind::Pipe,
-        libc::S_IFSOCK => Kind::Socket,
-        libc::S_IFCHR => Kind::Device,
-        _ => Kind::Other,
+    let (kind, handed) = match stat.st_mode & libc::S_IFMT {
+        libc::S_IFIFO => (Kind::Pipe, true),
+        libc::S_IFSOCK => stream(number).map_or((Kind::Socket, false), |kind| (kind, true)),
+        libc::S_IFCHR => (Kind::Device, false),
+        _ => (Kind::Other, false),
     };
     let access = flags & libc::O_ACCMODE;
     Some(Descriptor {
@@ -167,18 +179,24 @@ fn describe(number: RawFd) -> Option<Descriptor> {
         writable: access != libc::O_RDONLY,
         nonblocking: flags & libc::O_NONBLOCK != 0,
         identity: super::identity(&stat),
-        handed: kind == Kind::Pipe || (kind == Kind::Socket && is_local_stream(number)),
+        handed,
+        peer: None,
     })
 }
 
-/// A connected local stream socket: what some languages give for a pipe.
-fn is_local_stream(number: RawFd) -> bool {
+/// What a connected stream is: a local one, which some languages give for a pipe, or one over the network.
+fn stream(number: RawFd) -> Option<Kind> {
     // SAFETY: the number is open, and getpeername and getsockopt write into locals of the stated size.
     let socket = unsafe { BorrowedFd::borrow_raw(number) };
-    rustix::net::getpeername(socket).is_ok_and(|peer| {
-        peer.is_none_or(|p| p.address_family() == rustix::net::AddressFamily::UNIX)
-            && rustix::net::sockopt::socket_type(socket) == Ok(rustix::net::SocketType::STREAM)
-    })
+    let peer = rustix::net::getpeername(socket).ok()?;
+    if rustix::net::sockopt::socket_type(socket) != Ok(SocketType::STREAM) {
+        return None;
+    }
+    match peer.map(|peer| peer.address_family()) {
+        None | Some(AddressFamily::UNIX) => Some(Kind::Socket),
+        Some(AddressFamily::INET | AddressFamily::INET6) => Some(Kind::Connection),
+        Some(_) => None,
+    }
 }
 
 /// Replaces this process; returns only when that failed.

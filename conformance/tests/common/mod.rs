@@ -184,7 +184,10 @@ impl Bench {
     pub fn judge(&self, bin: &Path, args: &[&str]) -> Judgement {
         let mut judgement = self.try_judge(bin, args);
         if judgement.report.requirements.iter().any(|entry| entry.too_slow) {
-            println!("The machine was too slow, so this is judged once more, with more patience:\n{}", judgement.stdout);
+            println!(
+                "The machine was too slow, so this is judged once more, with more patience:\n{}",
+                judgement.stdout
+            );
             if let Some(["--bundle", bundle]) = args.windows(2).find(|pair| pair[0] == "--bundle") {
                 std::fs::remove_dir_all(bundle).expect("the first run kept it");
             }

@@ -7,11 +7,11 @@ use crate::common::{Bench, fixtures, graded_only, python_path, side_by_side, str
 const DIALECTS: [&str; 5] = [
     "wiring variables, end newline, ops digits, escapes none, told folder, payload text, replies no, prints no, start lazy, exit eof, alarm exit, \
      split whole, body free, greets no, prompt none",
-    "wiring leaky, end hash, ops letters, escapes hex, told nothing, payload text, replies yes, prints yes, start eager, exit message, alarm again, \
+    "wiring leaky_socket, end hash, ops letters, escapes hex, told nothing, payload text, replies yes, prints yes, start eager, exit message, alarm again, \
      split commas, body free, greets first, prompt discards",
     "wiring socket, end nul, ops digits, escapes none, told folder, payload base64, replies yes, prints no, start eager, exit alarm, alarm again, \
      split quotes, body free, greets no, prompt none",
-    "wiring leaky, end newline, ops letters, escapes none, told nothing, payload base64, replies no, prints no, start lazy, exit alarm, alarm exit, \
+    "wiring leaky, end newline, ops letters, escapes none, told nothing, payload base64, replies yes, prints no, start lazy, exit alarm, alarm exit, \
      split blanks, body demanded, greets first, prompt none",
     "wiring arguments, end nul, ops letters, escapes none, told nothing, payload mixed, replies yes, prints yes, start eager, exit eof, alarm exit, \
      split marks, body free, greets no, prompt discards",

@@ -1,18 +1,26 @@
 //! The pair of the reference over what else can be between a watchdog and the server that it starts: all that is asked of it over its
 //! pipes, with the profile that says what does not make sense there.
 
+use std::path::PathBuf;
+
 use conformance::family::Family;
 
-use crate::common::{fixtures, reference, write_program};
+use crate::common::{Bench, fixtures, reference, write_program};
 use crate::families::{bench, judged};
 
-/// Over one thing: what does not make sense is left out or says so, and all else holds, as far as anybody can see it.
-fn holds_over(what: &str, makes_no_sense: &[&str]) {
-    let bench = bench();
+/// The pair over one thing, in a folder of this bench.
+fn pair_over(what: &str, bench: &Bench) -> PathBuf {
     let pair = bench.copy_of_programs(&reference(), &Family::Watchdog.file_names());
     let real = pair.join("real");
     std::fs::rename(pair.join("watchdog"), &real).unwrap();
     write_program(&pair.join("watchdog"), &format!("#!/bin/sh\nexec '{}' -over {what} \"$@\"\n", real.display()));
+    pair
+}
+
+/// Over one thing: what does not make sense is left out or says so, and all else holds, as far as anybody can see it.
+fn holds_over(what: &str, makes_no_sense: &[&str]) {
+    let bench = bench();
+    let pair = pair_over(what, &bench);
     let profile = fixtures().join(format!("profiles/reference-{what}.toml"));
     let run = judged(Family::Watchdog, &bench, &pair, &["--profile", profile.to_str().unwrap()]);
     assert_eq!(run.status, 0, "{}", run.stdout);
@@ -32,9 +40,30 @@ fn the_pair_over_standard_input_and_output() {
     holds_over("stdio", &["descriptor.without-pipes"]);
 }
 
+/// One end carries both directions, and is no pipe.
+const OF_ONE_END: [&str; 4] =
+    ["descriptor.watchdog-ends", "end.messages-closed", "end.replies-closed", "end.replies-unread"];
+
 #[test]
 fn the_pair_over_one_local_socket() {
-    // One end carries both directions, and is no pipe.
-    let none = ["descriptor.watchdog-ends", "end.messages-closed", "end.replies-closed", "end.replies-unread"];
-    holds_over("socketpair", &none);
+    holds_over("socketpair", &OF_ONE_END);
+}
+
+/// Who is there on other systems is not known, and so not who has the other end.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_pair_over_a_connection_of_the_network() {
+    holds_over("tcp", &OF_ONE_END);
+}
+
+/// The assignment speaks of pipes.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_connection_of_the_network_is_no_pipe() {
+    let bench = bench();
+    let pair = pair_over("tcp", &bench);
+    let run = judged(Family::Watchdog, &bench, &pair, &["--only", "descriptor.pipe"]);
+    let entry = run.report.entry("descriptor.pipe").unwrap();
+    assert_eq!((run.status, entry.verdict.as_str()), (1, "fail"), "{entry}");
+    assert!(entry.seen.as_ref().is_some_and(|seen| seen.contains("3 (Connection)")), "{entry}");
 }

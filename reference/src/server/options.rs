@@ -14,7 +14,7 @@ Serves a watchdog: reads requests from descriptor 3, writes replies to descripto
 that the watchdog appends as pipe_in=… and pipe_out=…).
 
   --stdio                             from standard input and to standard output instead
-  --socket                            over one local socket at descriptor 3 instead
+  --socket                            over one socket at descriptor 3 instead, local or of a connection
   --listen ADDRESS                    for everybody who connects, many at once, until a signal comes
   --bind ADDRESS --connect ADDRESS    for one peer, which is bound and connects in the same way
   --public                            lets others than this machine connect

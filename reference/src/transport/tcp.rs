@@ -3,7 +3,7 @@
 //! It makes connections and knows nothing of what is sent over them.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -32,6 +32,19 @@ pub fn connect(to: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
         io::ErrorKind::TimedOut => super::timed_out(patience),
         _ => error,
     })?)
+}
+
+/// Both ends of a connection of this process with itself, of which one is to be handed on.
+pub fn pair() -> io::Result<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let near = TcpStream::connect(listener.local_addr()?)?;
+    // Anybody on this machine may connect, and only one of them is us.
+    loop {
+        let (far, from) = listener.accept()?;
+        if from == near.local_addr()? {
+            return Ok((at_once(near)?, at_once(far)?));
+        }
+    }
 }
 
 /// Connects two of whom neither listens: each is bound to an address and connects to the other's, and where their requests
@@ -136,6 +149,16 @@ mod tests {
         assert_eq!(got, b"1");
         drop(listener);
         assert_eq!(connect(at, PATIENCE).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[test]
+    fn a_process_has_both_ends_of_its_own_connection() {
+        let (mut here, mut there) = pair().unwrap();
+        assert_eq!(here.local_addr().unwrap(), there.peer_addr().unwrap());
+        here.write_all(b"1").unwrap();
+        there.read_exact(&mut [0]).unwrap();
+        drop(there);
+        assert_eq!(here.read(&mut [0]).unwrap(), 0);
     }
 
     /// On one processor two requests never are on their way at once.

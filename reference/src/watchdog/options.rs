@@ -24,7 +24,8 @@ for \" and \\. Nothing is passed through a shell.
   -sargs 'text=\"a, b\", , \"  c\", \"\"'     text=a, b |   c | (empty)
 
 The server has two pipes at descriptors 3 and 4; with -over stdio its standard input and output instead, and it is told
---stdio; with -over socketpair one local socket at 3 for both directions, and it is told --socket.
+--stdio; with -over socketpair one local socket at 3 for both directions, with -over tcp one end of a connection over the
+loopback there, and it is told --socket.
 
 Commands, one a line, at most 1048576 bytes long:
   setmeml BYTES              no HTTP body larger than this is buffered by the server
@@ -67,7 +68,7 @@ struct CommandLine {
     /// The arguments that the server is started with
     #[arg(long, value_name = "LIST", default_value = "", allow_hyphen_values = true)]
     sargs: OsString,
-    /// What the server has to talk over: pipes, stdio or socketpair
+    /// What the server has to talk over: pipes, stdio, socketpair or tcp
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Over::Pipes, hide_possible_values = true)]
     over: Over,
     /// The address of a server that runs already, instead of -sp
@@ -136,6 +137,8 @@ pub enum Over {
     Stdio,
     /// One local socket for both directions.
     Socketpair,
+    /// One end of a connection over the loopback, for both directions.
+    Tcp,
 }
 
 impl Options {

@@ -30,6 +30,7 @@ impl Held {
                     Over::Pipes => Process::start(path, arguments, inherited::arguments),
                     Over::Stdio => Process::start_on_standard(path, &with("--stdio")),
                     Over::Socketpair => Process::start_on_socket(path, &with("--socket")),
+                    Over::Tcp => Process::start_on_connection(path, &with("--socket")),
                 };
                 let told = |error| Failure::NoServer(format!("cannot start the server {}: {error}", path.display()));
                 let (process, theirs) = started.map_err(told)?;
