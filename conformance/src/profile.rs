@@ -23,6 +23,9 @@ pub struct Profile {
     /// Requirements, or areas, that are not run at all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skip: Vec<String>,
+    /// What a watchdog is started with before all that it is started for, `-sp` and `-sargs` among it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watchdog: Vec<String>,
     /// What the models file fixes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dialect: Option<Dialect>,
@@ -338,6 +341,7 @@ impl Default for Profile {
             name: "none".to_owned(),
             grades: by_default(),
             skip: Vec::new(),
+            watchdog: Vec::new(),
             dialect: None,
             control: Control::default(),
             plugin: Plugin::default(),

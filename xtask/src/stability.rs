@@ -109,8 +109,10 @@ impl Pair {
     fn of(options: &Options) -> Result<Self, String> {
         let family = options.family;
         let Some(bin) = &options.bin else {
-            let profile = options.profile.clone().unwrap_or_else(suite::reference_profile);
-            return Ok(Self { profile: Some(profile), ..Self::reference(family) });
+            let Some(profile) = &options.profile else { return Ok(Self::reference(family)) };
+            let name = profile.file_stem().unwrap_or_default().to_string_lossy();
+            let reference = Self::over(&name).filter(|pair| pair.family == family);
+            return Ok(Self { profile: Some(profile.clone()), ..reference.unwrap_or_else(|| Self::reference(family)) });
         };
         let bin = bin.canonicalize().map_err(|error| format!("{}: {error}", bin.display()))?;
         let name = bin.file_name().map_or_else(|| "pair".into(), |name| name.to_string_lossy().into_owned());
@@ -127,8 +129,18 @@ impl Pair {
         Self { name, family, bin: None, profile: Some(suite::reference_profile()), is_ours: true }
     }
 
-    /// One of the repository's, as it is judged without a profile of its own.
+    /// The reference's pair over something else than pipes, which has a profile of this name.
+    fn over(name: &str) -> Option<Self> {
+        let profile = workspace().join("fixtures/profiles").join(format!("{name}.toml"));
+        let is_there = name.starts_with("reference-") && profile.is_file();
+        is_there.then(|| Self { name: name.into(), profile: Some(profile), ..Self::reference(Family::Watchdog) })
+    }
+
+    /// One of the repository's, as it is judged without a profile of its own; or one that is called after its profile.
     fn known(name: &str) -> Option<Self> {
+        if let Some(over) = Self::over(name) {
+            return Some(over);
+        }
         let families = Family::value_variants();
         if let Some(reference) = families.iter().map(|family| Self::reference(*family)).find(|pair| pair.name == name) {
             return Some(reference);
@@ -307,6 +319,11 @@ mod tests {
             Pair::of(&options(&["--bin", bin.to_str().unwrap()]).unwrap()).unwrap()
         };
         assert!(Pair::of(&options(&[]).unwrap()).unwrap().is_ours);
+        let profile = workspace().join("fixtures/profiles/reference-tcp.toml");
+        let over = Pair::of(&options(&["--profile", profile.to_str().unwrap()]).unwrap()).unwrap();
+        let known = Pair::known("reference-tcp").unwrap();
+        assert_eq!((over.name.as_str(), known.contents().unwrap()), ("reference-tcp", over.contents().unwrap()));
+        assert_ne!(known.contents().unwrap(), Pair::known("reference").unwrap().contents().unwrap());
         assert!(pair("c").is_ours && !pair("solution").is_ours && !pair("reference").is_ours);
         // What others keep is told apart by what it holds.
         let solution = pair("another");

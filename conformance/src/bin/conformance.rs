@@ -305,8 +305,13 @@ fn show(cli: &Cli, run: &Run) -> ExitCode {
             None => {}
         }
     }
-    let learned =
-        Profile { name: "learned".to_owned(), dialect: Some(run.lesson.learned.dialect.clone()), ..Profile::default() };
+    let learned = Profile {
+        name: "learned".to_owned(),
+        // Without these it might have been another one.
+        watchdog: run.options.profile.watchdog.clone(),
+        dialect: Some(run.lesson.learned.dialect.clone()),
+        ..Profile::default()
+    };
     let profile = toml::to_string_pretty(&learned).expect("a profile has a TOML form");
     // Of a part nothing is made that stands for all: what was not judged neither passes nor is expected to fail.
     let is_whole = run.answer != Answer::Interrupted;

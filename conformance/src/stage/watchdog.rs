@@ -167,11 +167,11 @@ impl Stage {
         if let Some(text) = how.other {
             put_program(&home.join(format!("{TAP}-other")), text)?;
         }
-        let args = how
-            .args
-            .iter()
-            .map(|arg| replaced(arg.as_bytes(), SERVER.as_bytes(), in_place.as_os_str().as_bytes()))
-            .collect();
+        let for_this = how.args.iter().map(|arg| {
+            let in_place = in_place.as_os_str().as_bytes();
+            replaced(arg.as_bytes(), SERVER.as_bytes(), in_place)
+        });
+        let args = self.suite.profile.watchdog.iter().map(OsString::from).chain(for_this).collect();
         let mut server = self.suite.pair.child.clone();
         if how.with_grandchild {
             let script = folder.join("with-grandchild");

@@ -1,28 +1,15 @@
 //! The pair of the reference over what else can be between a watchdog and the server that it starts: all that is asked of it over its
 //! pipes, with the profile that says what does not make sense there.
 
-use std::path::PathBuf;
-
 use conformance::family::Family;
 
-use crate::common::{Bench, fixtures, reference, write_program};
+use crate::common::{fixtures, reference};
 use crate::families::{bench, judged};
-
-/// The pair over one thing, in a folder of this bench.
-fn pair_over(what: &str, bench: &Bench) -> PathBuf {
-    let pair = bench.copy_of_programs(&reference(), &Family::Watchdog.file_names());
-    let real = pair.join("real");
-    std::fs::rename(pair.join("watchdog"), &real).unwrap();
-    write_program(&pair.join("watchdog"), &format!("#!/bin/sh\nexec '{}' -over {what} \"$@\"\n", real.display()));
-    pair
-}
 
 /// Over one thing: what does not make sense is left out or says so, and all else holds, as far as anybody can see it.
 fn holds_over(what: &str, makes_no_sense: &[&str]) {
-    let bench = bench();
-    let pair = pair_over(what, &bench);
     let profile = fixtures().join(format!("profiles/reference-{what}.toml"));
-    let run = judged(Family::Watchdog, &bench, &pair, &["--profile", profile.to_str().unwrap()]);
+    let run = judged(Family::Watchdog, &bench(), &reference(), &["--profile", profile.to_str().unwrap()]);
     assert_eq!(run.status, 0, "{}", run.stdout);
     let odd = run.report.requirements.iter().filter(|entry| match entry.verdict.as_str() {
         "pass" | "untestable" => makes_no_sense.contains(&entry.id.as_str()),
@@ -61,8 +48,10 @@ fn the_pair_over_a_connection_of_the_network() {
 #[test]
 fn a_connection_of_the_network_is_no_pipe() {
     let bench = bench();
-    let pair = pair_over("tcp", &bench);
-    let run = judged(Family::Watchdog, &bench, &pair, &["--only", "descriptor.pipe"]);
+    let profile = bench.folder().join("profile.toml");
+    std::fs::write(&profile, "watchdog = ['-over', 'tcp']").unwrap();
+    let args = ["--profile", profile.to_str().unwrap(), "--only", "descriptor.pipe"];
+    let run = judged(Family::Watchdog, &bench, &reference(), &args);
     let entry = run.report.entry("descriptor.pipe").unwrap();
     assert_eq!((run.status, entry.verdict.as_str()), (1, "fail"), "{entry}");
     assert!(entry.seen.as_ref().is_some_and(|seen| seen.contains("3 (Connection)")), "{entry}");
