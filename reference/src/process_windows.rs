@@ -67,7 +67,7 @@ impl Process {
         Err(io::Error::other("there are no pairs of local sockets on this system; use -over pipes or -over stdio"))
     }
 
-    /// A socket of another process is none here without a word of its own from there.
+    /// A child would have to be told of a socket in words of the system's own, which nobody does here.
     pub fn start_on_connection(_program: &Path, _arguments: &[OsString]) -> io::Result<(Self, Ends)> {
         Err(io::Error::other("sockets are not handed to a child on this system; use -over pipes or -over stdio"))
     }

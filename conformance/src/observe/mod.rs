@@ -9,6 +9,7 @@ pub mod lateness;
 pub mod process;
 pub mod readiness;
 pub mod rogue;
+pub mod sockets;
 pub mod strace;
 pub mod tap;
 pub mod target;

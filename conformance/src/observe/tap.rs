@@ -6,21 +6,19 @@
 //! bytes mean is not known here.
 
 use std::io;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use rustix::fs::{FileType, Mode, OFlags};
-use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
+use rustix::fs::{Mode, OFlags};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::JoinSet;
 
 use super::readiness::register;
+use super::sockets::{is_socket, pair_like};
 use super::terminal::unblock;
 use crate::event::{What, Who};
 use crate::record::Record;
@@ -28,9 +26,6 @@ use crate::subject::handover::{Descriptor, Hello, Kind};
 
 /// How much the hop takes at a time, and how much the pipe that it adds holds.
 const HOP_BYTES: usize = 4096;
-
-/// How much each end of a connection that the suite adds holds, as the system counts it.
-const STREAM_BYTES: usize = 64 * 1024;
 
 /// The ends for the child, and the copying that goes on until this is dropped.
 #[derive(Debug, Default)]
@@ -102,7 +97,7 @@ impl Splice {
     fn insert(&mut self, one: Inherited, gate: Option<Gate>, record: &Arc<Record>, child: Who) -> io::Result<()> {
         let fd = one.numbers[0];
         let (theirs, ours) = match one.like.kind {
-            kind @ (Kind::Socket | Kind::Connection) => stream(kind)?,
+            kind @ (Kind::Socket | Kind::Connection) => pair_like(kind)?,
             _ => {
                 let (reader, writer) = os_pipe::pipe()?;
                 let (reader, writer) = (OwnedFd::from(reader), OwnedFd::from(writer));
@@ -134,31 +129,6 @@ impl Splice {
         }
         Ok(())
     }
-}
-
-/// Both ends of a stream of this kind.
-pub fn stream(kind: Kind) -> io::Result<(OwnedFd, OwnedFd)> {
-    if kind != Kind::Connection {
-        let (one, other) = UnixStream::pair()?;
-        return Ok((one.into(), other.into()));
-    }
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let near = TcpStream::connect(listener.local_addr()?)?;
-    // Anybody on this machine may connect, and only one of them is us.
-    let far = loop {
-        let (far, from) = listener.accept()?;
-        if from == near.local_addr()? {
-            break far;
-        }
-    };
-    for end in [&near, &far] {
-        // What is passed on goes at once, as it came.
-        end.set_nodelay(true)?;
-        // The network would hold megabytes, and what nobody reads has to come to a stop.
-        set_socket_send_buffer_size(end, STREAM_BYTES)?;
-        set_socket_recv_buffer_size(end, STREAM_BYTES)?;
-    }
-    Ok((near.into(), far.into()))
 }
 
 /// What two ends have together of which one is not the child's to use: a parent that closes nothing hands on both. Whoever is
@@ -194,27 +164,26 @@ struct Flow {
 impl Flow {
     /// Copies until either end is gone; then the other learns of it.
     fn run(self, note: Note) -> io::Result<impl Future<Output = ()> + Send + 'static> {
-        let from = register(private(self.from, OFlags::RDONLY)?, Interest::READABLE)?;
-        let into = register(private(self.into, OFlags::WRONLY)?, Interest::WRITABLE | Interest::ERROR)?;
+        let (from, into) = (Private::reader(self.from)?, Private::writer(self.into)?);
         Ok(async move {
             let Note { record, to, fd } = note;
             let mut buffer = [0; HOP_BYTES];
             loop {
                 let read = tokio::select! {
                     biased;
-                    ready = from.readable() => {
+                    ready = from.end.readable() => {
                         let Ok(mut guard) = ready else { break };
                         if self.gate.as_ref().is_some_and(|gate| !gate.admits()) {
                             // These are bytes that the other end sent: not ours to take.
                             std::future::pending::<()>().await;
                         }
-                        match guard.try_io(|fd| read(fd.get_ref(), &mut buffer)) {
+                        match guard.try_io(|_| from.read(&mut buffer)) {
                             Ok(read) => read,
                             Err(_would_block) => continue,
                         }
                     }
                     // Nobody will read what is copied: the writer has to learn it as it would without a tap.
-                    _ = into.ready(Interest::ERROR) => break,
+                    _ = into.end.ready(Interest::ERROR) => break,
                 };
                 let Ok(n @ 1..) = read else {
                     record.push(What::Closed { to, fd });
@@ -224,7 +193,7 @@ impl Flow {
                 if !record.keep(What::Passed { to, fd, bytes: buffer[..n].to_vec() }, n) {
                     std::future::pending::<()>().await;
                 }
-                if write_all(&into, &buffer[..n]).await.is_err() {
+                if into.write_all(&buffer[..n]).await.is_err() {
                     break;
                 }
             }
@@ -266,47 +235,63 @@ fn is_gone(stream: &OwnedFd) -> bool {
     looked.is_ok() && looked_at[0].revents().is_some_and(|seen| seen.contains(PollFlags::POLLHUP))
 }
 
-/// The same end, made not to block for us alone. `O_NONBLOCK` belongs to what all copies of a descriptor share, and a
+/// An end that does not block in our hands alone. `O_NONBLOCK` belongs to what all copies of a descriptor share, and a
 /// watchdog that closes nothing has a copy: a pipe is opened anew where the system can, so that it notices nothing. Of a
 /// socket each call says that it must not wait.
-fn private(end: OwnedFd, access: OFlags) -> io::Result<OwnedFd> {
-    if is_socket(&end)? {
-        return Ok(end);
+struct Private {
+    end: AsyncFd<OwnedFd>,
+    is_socket: bool,
+}
+
+impl Private {
+    fn reader(end: OwnedFd) -> io::Result<Self> {
+        Self::new(end, OFlags::RDONLY, Interest::READABLE)
     }
+
+    fn writer(end: OwnedFd) -> io::Result<Self> {
+        Self::new(end, OFlags::WRONLY, Interest::WRITABLE | Interest::ERROR)
+    }
+
+    fn new(end: OwnedFd, access: OFlags, interest: Interest) -> io::Result<Self> {
+        let is_socket = is_socket(&end)?;
+        let end = if is_socket { end } else { reopened(end, access)? };
+        Ok(Private { end: register(end, interest)?, is_socket })
+    }
+
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let end = self.end.get_ref();
+        match self.is_socket {
+            true => Ok(recv(end, buffer, RecvFlags::DONTWAIT)?.0),
+            false => Ok(rustix::io::read(end, buffer)?),
+        }
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let end = self.end.get_ref();
+        match self.is_socket {
+            true => Ok(send(end, bytes, SendFlags::DONTWAIT)?),
+            false => Ok(rustix::io::write(end, bytes)?),
+        }
+    }
+
+    async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let n = self.end.async_io(Interest::WRITABLE, |_| self.write(bytes)).await?;
+            bytes = &bytes[n..];
+        }
+        Ok(())
+    }
+}
+
+fn reopened(pipe: OwnedFd, access: OFlags) -> io::Result<OwnedFd> {
     if cfg!(target_os = "linux") {
-        let again = format!("/proc/self/fd/{}", end.as_raw_fd());
+        let again = format!("/proc/self/fd/{}", pipe.as_raw_fd());
         let opened = rustix::fs::open(again, access | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
         // A pipe that nobody reads any more cannot be opened for writing; then nobody is disturbed either.
         if let Ok(opened) = opened {
             return Ok(opened);
         }
     }
-    unblock(&end)?;
-    Ok(end)
-}
-
-fn is_socket(end: &OwnedFd) -> io::Result<bool> {
-    Ok(FileType::from_raw_mode(rustix::fs::fstat(end)?.st_mode) == FileType::Socket)
-}
-
-fn read(end: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
-    if is_socket(end)? {
-        return Ok(recv(end, buffer, RecvFlags::DONTWAIT)?.0);
-    }
-    Ok(rustix::io::read(end, buffer)?)
-}
-
-fn write(end: &OwnedFd, bytes: &[u8]) -> io::Result<usize> {
-    if is_socket(end)? {
-        return Ok(send(end, bytes, SendFlags::DONTWAIT)?);
-    }
-    Ok(rustix::io::write(end, bytes)?)
-}
-
-async fn write_all(into: &AsyncFd<OwnedFd>, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let n = into.async_io(Interest::WRITABLE, |fd| write(fd, bytes)).await?;
-        bytes = &bytes[n..];
-    }
-    Ok(())
+    unblock(&pipe)?;
+    Ok(pipe)
 }

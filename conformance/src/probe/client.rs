@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::event::{What, Who};
 use crate::forks;
 use crate::observe::process;
-use crate::observe::tap::stream;
+use crate::observe::sockets::pair_like;
 use crate::observe::terminal::{self, Input, read_passing};
 use crate::outcome::Stop;
 use crate::stage::watchdog::Alone;
@@ -197,7 +197,7 @@ impl Wires {
         let is_input = ends.iter().any(|d| d.number == fd_read);
         let writable = ends.iter().find(|d| d.writable).map(|d| d.number);
         if matches!(kind, Kind::Socket | Kind::Connection) {
-            let (theirs, ours) = stream(kind)?;
+            let (theirs, ours) = pair_like(kind)?;
             let theirs = Arc::new(theirs);
             self.theirs.extend(ends.iter().map(|d| (d.number, theirs.clone())));
             if is_input {

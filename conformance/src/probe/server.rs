@@ -10,6 +10,7 @@ use tokio::io::unix::AsyncFd;
 use crate::dialect::Symbol;
 use crate::event::{What, Who, children};
 use crate::observe::readiness::register;
+use crate::observe::sockets::is_socket;
 use crate::observe::terminal::{Input, unblock};
 use crate::outcome::Stop;
 use crate::stage::{Run, Stage};
@@ -42,7 +43,9 @@ impl Server {
         let reads = run.take_end(0, fd_read).ok_or_else(|| missing("the server was started in another wiring"))?;
         let writes = match run.take_end(0, fd_write) {
             Some(end) => end,
-            None if run.record.answer("one end for both directions", || is_two_way(&reads)) => reads.try_clone()?,
+            None if run.record.answer("one end for both directions", || is_socket(&reads).unwrap_or_default()) => {
+                reads.try_clone()?
+            }
             None => return Err(missing("the server was started in another wiring")),
         };
         run.drop_ends(0);
@@ -126,12 +129,6 @@ impl Server {
     fn note(&self, run: &Run, bytes: &[u8]) {
         run.record.push(What::Passed { to: Who::Watchdog, fd: self.fd_write, bytes: bytes.to_vec() });
     }
-}
-
-/// A socket carries both directions in one descriptor.
-fn is_two_way(end: &OwnedFd) -> bool {
-    let is_socket = |mode| rustix::fs::FileType::from_raw_mode(mode) == rustix::fs::FileType::Socket;
-    rustix::fs::fstat(end).is_ok_and(|stat| is_socket(stat.st_mode))
 }
 
 /// What was not taken in time, or by nobody, shows in what does not happen.
