@@ -108,11 +108,15 @@ pub fn peer(socket: &UnixStream) -> Option<i32> {
     Some(rustix::net::sockopt::socket_peercred(socket).ok()?.pid.as_raw_nonzero().get())
 }
 
-/// Whether a process runs this program, wherever that stands for it.
+/// Whether a process runs this program, wherever that stands for it. `None` below an emulator: to the kernel everybody there
+/// runs the emulator.
 pub fn runs(pid: i32, program: &Path) -> Option<bool> {
     let file = |path: &Path| std::fs::metadata(path).ok().map(|about| (about.dev(), about.ino()));
-    let its = file(Path::new(&format!("/proc/{pid}/exe")));
-    Some(its.is_some() && its == file(program))
+    let run_by = |pid: i32| file(Path::new(&format!("/proc/{pid}/exe")));
+    // Of a program that was built anew meanwhile there is no file, which says nothing.
+    let own = std::env::current_exe().ok().and_then(|path| file(&path));
+    let is_emulated = own.is_some() && own != run_by(std::process::id().cast_signed());
+    (!is_emulated).then(|| run_by(pid).is_some_and(|its| Some(its) == file(program)))
 }
 
 /// What the process was given as its environment, entries ended by NUL: none of one that has ended or is another user's.
