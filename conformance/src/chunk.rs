@@ -67,7 +67,7 @@ pub enum Tail {
 const DIRECTIONS: [Direction; 4] = [Direction::None, Direction::OneWay, Direction::Request, Direction::Response];
 
 /// The most bytes of nonsense that are shown of it.
-const SHOWN_BYTES: usize = 60;
+pub const SHOWN_BYTES: usize = 60;
 
 /// Zero is written as no digit at all.
 fn number(number: u64) -> String {

@@ -4,7 +4,7 @@
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use crate::chunk::{Chunk, Order, PING, Tail, cut};
+use crate::chunk::{Chunk, Order, PING, SHOWN_BYTES, Tail, cut};
 use crate::event::{Event, What, Who};
 use crate::forks;
 use crate::observe::terminal::Input;
@@ -41,12 +41,35 @@ pub struct Heard {
     events: usize,
     /// Whole chunks.
     pub chunks: Vec<Chunk>,
-    /// What follows them.
+    /// What follows them, as long as it may become one.
     rest: Vec<u8>,
     /// What that is.
     pub tail: Tail,
     /// Chunks for which it was decided whether they are answered out of courtesy.
     decided: usize,
+}
+
+impl Heard {
+    /// What was sent besides. It comes to the same however often somebody listens meanwhile: else a run that is judged again
+    /// would say other words.
+    fn hear<'a>(&mut self, pieces: impl Iterator<Item = &'a [u8]>, order: Order) {
+        let before = self.rest.len();
+        for piece in pieces {
+            match &mut self.tail {
+                // What comes after nonsense is none the better for it.
+                Tail::Nonsense(shown) => shown.extend(piece.iter().take(SHOWN_BYTES.saturating_sub(shown.len()))),
+                Tail::Nothing | Tail::CutOff(_) => self.rest.extend_from_slice(piece),
+            }
+        }
+        if self.rest.len() == before {
+            return;
+        }
+        let (chunks, tail) = cut(&self.rest, order);
+        let left = if let Tail::CutOff(bytes) = &tail { *bytes } else { 0 };
+        self.rest.drain(..self.rest.len() - left);
+        self.chunks.extend(chunks);
+        self.tail = tail;
+    }
 }
 
 /// Whoever asks whether the other side is there hears that it is.
@@ -131,21 +154,7 @@ impl Connection {
         let mut heard = self.heard.lock().expect("not poisoned");
         let from = heard.events;
         heard.events = events.len().max(from);
-        let before = heard.rest.len();
-        self.pieces(events, from).for_each(|piece| heard.rest.extend_from_slice(piece));
-        // What comes after nonsense is none the better for it.
-        if heard.rest.len() > before && !matches!(heard.tail, Tail::Nonsense(_)) {
-            let (chunks, tail) = cut(&heard.rest, self.order);
-            let left = match &tail {
-                Tail::Nothing => 0,
-                Tail::CutOff(bytes) => *bytes,
-                Tail::Nonsense(_) => heard.rest.len(),
-            };
-            let whole = heard.rest.len() - left;
-            heard.rest.drain(..whole);
-            heard.chunks.extend(chunks);
-            heard.tail = tail;
-        }
+        heard.hear(self.pieces(events, from), self.order);
         heard
     }
 
@@ -212,5 +221,37 @@ impl Drop for Connection {
     /// A subject whose case is done hears that there is nobody any more.
     fn drop(&mut self) {
         forks::close(self.says.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_was_heard_does_not_depend_on_when_somebody_listened(
+            stream in proptest::collection::vec(prop_oneof![
+                Just(Chunk::request(1, "echo", "x").encoded(Order::Published)),
+                Just(Chunk::request(23, PING, "").encoded(Order::Published)),
+                Just(b"\n".to_vec()),
+                Just(b"12".to_vec()),
+            ], 0..6),
+            listened in proptest::collection::vec(1_usize..9, 0..40),
+        ) {
+            let stream = stream.concat();
+            let mut once = Heard::default();
+            once.hear(std::iter::once(&stream[..]), Order::Published);
+            let (mut often, mut rest) = (Heard::default(), &stream[..]);
+            for bytes in listened {
+                let (piece, after) = rest.split_at(bytes.min(rest.len()));
+                often.hear(std::iter::once(piece), Order::Published);
+                rest = after;
+            }
+            often.hear(std::iter::once(rest), Order::Published);
+            prop_assert_eq!((once.chunks, once.tail), (often.chunks, often.tail));
+        }
     }
 }
