@@ -6,7 +6,7 @@
 //! was too slow is tried once more, alone, and only that counts.
 
 mod broken;
-mod held;
+pub(crate) mod held;
 pub(crate) mod known;
 
 use std::ffi::OsString;

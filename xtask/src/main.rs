@@ -20,6 +20,8 @@ mod hostile;
 #[cfg(target_os = "linux")]
 mod kills;
 #[cfg(unix)]
+mod matrix;
+#[cfg(unix)]
 mod mutants;
 #[cfg(unix)]
 mod spec;
@@ -101,6 +103,9 @@ enum Command {
     /// Judge a pair again and again; the status is 1 when a verdict changes
     #[cfg(unix)]
     Stability(stability::Options),
+    /// Build and judge on other systems and processors, and say in one table what ran where
+    #[cfg(unix)]
+    Matrix(matrix::Options),
 }
 
 fn main() -> ExitCode {
@@ -124,6 +129,8 @@ fn main() -> ExitCode {
         Command::HostileJob { job } => hostile::run_job(&job),
         #[cfg(unix)]
         Command::Stability(options) => stability::run(&options),
+        #[cfg(unix)]
+        Command::Matrix(options) => matrix::run(&options),
     }
 }
 

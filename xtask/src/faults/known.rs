@@ -39,6 +39,8 @@ pub(crate) enum Base {
     Reference,
     /// The reference's supervisor and service; likewise.
     Control,
+    /// The reference's host and plugin; likewise.
+    Plugin,
     /// `fixtures/pairs/python-plugin`; edits name its files.
     #[serde(rename = "python-plugin")]
     PythonPlugin,
@@ -53,7 +55,7 @@ impl Base {
         match self {
             Base::Python | Base::Reference => Family::Watchdog,
             Base::Control => Family::Control,
-            Base::PythonPlugin => Family::Plugin,
+            Base::Plugin | Base::PythonPlugin => Family::Plugin,
             Base::PythonSockets => Family::Sockets,
         }
     }
@@ -64,7 +66,7 @@ impl Base {
             Base::Python => "fixtures/pairs/python",
             Base::PythonPlugin => "fixtures/pairs/python-plugin",
             Base::PythonSockets => "fixtures/pairs/python-sockets",
-            Base::Reference | Base::Control => "reference/src",
+            Base::Reference | Base::Control | Base::Plugin => "reference/src",
         }
     }
 
@@ -88,6 +90,9 @@ pub(crate) struct Fault {
     /// Where the bug shows, if not everywhere.
     #[serde(default)]
     pub(crate) platforms: Option<Vec<Platform>>,
+    /// The targets, by their triples, on which alone it shows: `cargo xtask matrix` tries it there.
+    #[serde(default)]
+    pub(crate) targets: Vec<String>,
     pub(crate) edit: Vec<Edit>,
 }
 
@@ -122,7 +127,7 @@ impl Reason {
 impl Fault {
     /// Whether the bug shows on this system.
     pub(crate) fn is_here(&self) -> bool {
-        self.platforms.as_ref().is_none_or(|platforms| platforms.contains(&Platform::HERE))
+        self.targets.is_empty() && self.platforms.as_ref().is_none_or(|here| here.contains(&Platform::HERE))
     }
 }
 
