@@ -17,7 +17,6 @@ use std::str::FromStr;
 use clap::{Args, ValueEnum};
 use conformance::family::Family;
 
-use crate::conformance::reference_profile;
 use crate::faults::held::Report;
 use crate::files::{read_json, replace};
 use crate::{steps, workspace};
@@ -30,7 +29,7 @@ pub(crate) struct Options {
     /// Only these targets, by their triples
     #[arg(long, value_delimiter = ',', value_name = "TRIPLE,…")]
     targets: Vec<String>,
-    /// For these, whatever did not run, or does not conform there, makes the status 1
+    /// For these, whatever did not run or does not hold there makes the status 1
     #[arg(long, value_delimiter = ',', value_name = "TRIPLE,…")]
     require: Vec<String>,
     /// Only this family; may be repeated
@@ -132,17 +131,15 @@ fn row(target: &Target, options: &Options, path: &OsStr) -> Row {
     let families = if options.family.is_empty() { Family::value_variants() } else { &options.family };
     let mut row = Row { target: target.triple.into(), system: target.system.into(), cells: BTreeMap::new() };
     match prepared(target, named_runner(target, options), path) {
-        Err(in_the_way) => row.cells = areas(target, families).map(|area| (area, in_the_way.clone())).collect(),
-        Ok(None) => row.cells = areas(target, families).map(|area| (area, Cell::BuiltOnly)).collect(),
+        Err(in_the_way) => {
+            row.cells = areas(target, families).into_iter().map(|area| (area, in_the_way.clone())).collect()
+        }
+        Ok(None) => row.cells = areas(target, families).into_iter().map(|area| (area, Cell::BuiltOnly)).collect(),
         Ok(Some(runner)) => {
             row.system = runner.system(target.system);
             row.cells = match target.has_suite() {
                 true => judged(target, &runner, families, for_target(&options.bin_for, target).map(Path::new)),
-                false => {
-                    let skipped = || Cell::Skipped("the suite drives pairs on Unix only".into());
-                    let families = families.iter().map(|family| (family.to_string(), skipped()));
-                    families.chain([(TESTS.to_owned(), tests(target, &runner))]).collect()
-                }
+                false => BTreeMap::from([(TESTS.to_owned(), tests(target, &runner))]),
             };
         }
     }
@@ -166,9 +163,12 @@ const TESTS: &str = "own tests";
 /// The area of the faults that show there and not everywhere.
 const FAULTS: &str = "faults";
 
-fn areas(target: &Target, families: &[Family]) -> impl Iterator<Item = String> {
-    let tests = (!target.has_suite()).then(|| TESTS.to_owned());
-    families.iter().map(ToString::to_string).chain(tests)
+/// What is looked at there: the families, or those tests alone where the suite cannot go.
+fn areas(target: &Target, families: &[Family]) -> Vec<String> {
+    match target.has_suite() {
+        true => families.iter().map(ToString::to_string).collect(),
+        false => vec![TESTS.to_owned()],
+    }
 }
 
 /// Builds all that a target has, and comes by what runs it, if anything does: that is believed once a canary has sung.
@@ -208,7 +208,11 @@ fn believed(target: &Target, named: Option<Vec<String>>) -> Result<Runner, Strin
 fn judged(target: &Target, runner: &Runner, families: &[Family], pair: Option<&Path>) -> BTreeMap<String, Cell> {
     let (mut cells, mut whole) = (BTreeMap::new(), Vec::new());
     for family in families {
-        let cell = match judge(target, runner, *family, pair.unwrap_or(&target.built())) {
+        let (folder, profile) = match pair {
+            None => (target.built(), Some(reference_profile(runner))),
+            Some(folder) => (folder.to_owned(), runner.is_emulated().then(|| profile("emulated"))),
+        };
+        let cell = match judge(target, runner, *family, &folder, profile.as_deref()) {
             Ok((report, _)) => {
                 let cell = Cell::of(&report);
                 whole.push((*family, report));
@@ -224,17 +228,31 @@ fn judged(target: &Target, runner: &Runner, families: &[Family], pair: Option<&P
     cells
 }
 
+/// What the reference is judged by: below an emulator, without what that does not do as a kernel does.
+fn reference_profile(runner: &Runner) -> PathBuf {
+    profile(if runner.is_emulated() { "reference-emulated" } else { "reference" })
+}
+
+fn profile(name: &str) -> PathBuf {
+    workspace().join("fixtures/profiles").join(name).with_extension("toml")
+}
+
 /// The suite's report on a pair of one family, and its exit status.
-fn judge(target: &Target, runner: &Runner, family: Family, pair: &Path) -> Result<(Report, Option<i32>), String> {
+fn judge(
+    target: &Target,
+    runner: &Runner,
+    family: Family,
+    pair: &Path,
+    profile: Option<&Path>,
+) -> Result<(Report, Option<i32>), String> {
     let json = target.built().join(format!("{family}.json"));
     let _ = std::fs::remove_file(&json);
     let mut suite = runner.command(&target.built().join("conformance"));
-    suite.args(["--family", &family.to_string(), "--bin"]).arg(pair).arg("--json").arg(&json).arg("--profile");
+    suite.args(["--family", &family.to_string(), "--bin"]).arg(pair).arg("--json").arg(&json);
+    suite.args(profile.into_iter().flat_map(|profile| [OsStr::new("--profile"), profile.as_os_str()]));
     if runner.is_emulated() {
         // What an emulator makes of namespaces is not what is asked here.
-        suite.arg(workspace().join("fixtures/profiles/reference-emulated.toml")).args(["--tier", "C"]);
-    } else {
-        suite.arg(reference_profile());
+        suite.args(["--tier", "C"]);
     }
     let output = suite.stdin(Stdio::null()).output();
     let output = output.map_err(|error| format!("the suite could not be run: {error}"))?;
@@ -252,14 +270,21 @@ fn judge(target: &Target, runner: &Runner, family: Family, pair: &Path) -> Resul
 fn tests(target: &Target, runner: &Runner) -> Cell {
     let mut cargo = target.cargo_test("reference");
     runner.lend_to_cargo(&mut cargo, target.triple);
-    // What is pending is for a person to review, and here is nobody.
-    let output = match cargo.env("INSTA_UPDATE", "no").stdin(Stdio::null()).output() {
+    let left_out = runner.cannot();
+    cargo.arg("--").args(left_out.iter().flat_map(|test| ["--skip", test]));
+    // What is pending is for a person to review, and here is nobody. Where the snapshots are is asked of cargo otherwise, which
+    // is no program of that system.
+    cargo.env("INSTA_UPDATE", "no").env("INSTA_WORKSPACE_ROOT", workspace());
+    let output = match cargo.stdin(Stdio::null()).output() {
         Ok(output) => output,
         Err(error) => return Cell::Failed(format!("cargo could not be started: {error}")),
     };
     let passed = passed(&String::from_utf8_lossy(&output.stdout));
     match output.status.success() {
-        true if passed > 0 => Cell::Ran { verdicts: BTreeMap::from([("pass".to_owned(), passed)]) },
+        true if passed > 0 => {
+            let counts = [("pass", passed), ("left_out", left_out.len())].into_iter().filter(|(_, count)| *count > 0);
+            Cell::Ran { verdicts: counts.map(|(verdict, count)| (verdict.to_owned(), count)).collect() }
+        }
         _ => {
             let said = [output.stdout, output.stderr].concat();
             eprintln!("{}", String::from_utf8_lossy(&said));
@@ -296,7 +321,7 @@ mod tests {
                 continue;
             }
             let row = row(target, &options, folder.path().as_os_str());
-            let cells: Vec<_> = areas(target, &[Family::Watchdog]).collect();
+            let cells = areas(target, &[Family::Watchdog]);
             assert_eq!(row.cells.keys().collect::<Vec<_>>(), cells.iter().collect::<Vec<_>>());
             for cell in row.cells.values() {
                 assert!(matches!(cell, Cell::Skipped(why) if why.contains(" not found; ")), "{triple}: {cell:?}");

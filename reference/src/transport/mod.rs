@@ -4,9 +4,6 @@ use std::io;
 use std::time::Duration;
 
 pub mod address;
-#[cfg_attr(unix, path = "apart_unix.rs")]
-#[cfg_attr(windows, path = "apart_windows.rs")]
-mod apart;
 pub mod datagrams;
 #[cfg_attr(unix, path = "ends_unix.rs")]
 #[cfg_attr(windows, path = "ends_windows.rs")]

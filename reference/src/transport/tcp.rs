@@ -10,7 +10,6 @@ use std::time::{Duration, Instant, SystemTime};
 use socket2::{Domain, Socket, Type};
 
 use super::BACKLOG;
-use super::apart::stay_apart;
 
 /// So often in a row two that connect to each other try to meet before they rest. Neither's request finds anybody unless
 /// both are on their way at once, which on one machine is a matter of microseconds.
@@ -85,6 +84,26 @@ fn keep_trying(own: SocketAddr, other: SocketAddr, patience: Duration) -> io::Re
         thread::sleep(Duration::from_nanos(left));
     }
 }
+
+/// Puts the calling thread on a processor that the other of the two, whose address is the lower one or not, does not use: two
+/// that have to wait for each other's processor are never on their way at once, and a busy system may leave it at that for long.
+#[cfg(target_os = "linux")]
+fn stay_apart(is_lower: bool) {
+    use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+    use nix::unistd::Pid;
+    let this_thread = Pid::from_raw(0);
+    // Where it is not allowed, the system does as it likes.
+    let Ok(allowed) = sched_getaffinity(this_thread) else { return };
+    let mut processors = (0..CpuSet::count()).filter(|n| allowed.is_set(*n).unwrap_or_default());
+    let (Some(first), Some(second)) = (processors.next(), processors.next()) else { return };
+    let mut only = CpuSet::new();
+    if only.set(if is_lower { first } else { second }).is_ok() {
+        let _ = sched_setaffinity(this_thread, &only);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn stay_apart(_is_lower: bool) {}
 
 fn is_refusal(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset)

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use conformance::family::Family;
 
-use super::judge;
 use super::runner::Runner;
 use super::table::Cell;
 use super::targets::Target;
+use super::{judge, reference_profile};
 use crate::edits::{copy_of, while_edited};
 use crate::faults::held::{Report, complaints};
 use crate::faults::known::{self, Fault};
@@ -26,8 +26,9 @@ pub(super) fn tried(target: &Target, runner: &Runner, whole: &[(Family, Report)]
         let ours = files.iter().filter(|file| file.pair.family() == *family && !file.pair.is_scripts());
         let faults = ours.flat_map(|file| &file.fault);
         for fault in faults.filter(|fault| fault.targets.iter().any(|triple| triple == target.triple)) {
-            let said =
-                broken(target, *family, fault).and_then(|pair| judge(target, runner, *family, &pair)).map_or_else(
+            let said = broken(target, *family, fault)
+                .and_then(|pair| judge(target, runner, *family, &pair, Some(&reference_profile(runner))))
+                .map_or_else(
                     |problem| vec![problem],
                     |(report, status)| complaints(Some(fault), whole, &report, status),
                 );

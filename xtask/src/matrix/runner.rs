@@ -98,6 +98,15 @@ impl Runner {
         }
     }
 
+    /// The tests of what cannot happen there. One thread of Wine's server makes the connections of all its programs, and a request
+    /// over the loopback is refused before it makes the next: two never cross.
+    pub(super) fn cannot(&self) -> &'static [&'static str] {
+        match self {
+            Runner::Wine { .. } => &["two_of_whom_neither_listens_meet"],
+            Runner::Here | Runner::Emulated { .. } | Runner::Named(_) => &[],
+        }
+    }
+
     /// Lets cargo run what it builds for a target.
     pub(super) fn lend_to_cargo(&self, cargo: &mut Command, triple: &str) {
         let name = format!("CARGO_TARGET_{}_RUNNER", triple.to_uppercase().replace('-', "_"));
