@@ -130,11 +130,10 @@ fn answered(options: &Options) -> Result<ExitCode, String> {
 fn row(target: &Target, options: &Options, path: &OsStr) -> Row {
     let families = if options.family.is_empty() { Family::value_variants() } else { &options.family };
     let mut row = Row { target: target.triple.into(), system: target.system.into(), cells: BTreeMap::new() };
+    let everywhere = |cell: &Cell| areas(target, families).into_iter().map(|area| (area, cell.clone())).collect();
     match prepared(target, named_runner(target, options), path) {
-        Err(in_the_way) => {
-            row.cells = areas(target, families).into_iter().map(|area| (area, in_the_way.clone())).collect()
-        }
-        Ok(None) => row.cells = areas(target, families).into_iter().map(|area| (area, Cell::BuiltOnly)).collect(),
+        Err(in_the_way) => row.cells = everywhere(&in_the_way),
+        Ok(None) => row.cells = everywhere(&Cell::BuiltOnly),
         Ok(Some(runner)) => {
             row.system = runner.system(target.system);
             row.cells = match target.has_suite() {
