@@ -258,7 +258,11 @@ impl fmt::Display for Status {
 
 /// `SIGTERM` for 15, and so on; `signal N` for a number without a name here.
 pub fn signal_name(signal: i32) -> String {
-    nix::sys::signal::Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |s| s.as_str().to_owned())
+    #[cfg(unix)]
+    if let Ok(known) = nix::sys::signal::Signal::try_from(signal) {
+        return known.as_str().to_owned();
+    }
+    format!("signal {signal}")
 }
 
 /// All bytes that went `to` one side through the pipe that the child knows as `fd`.

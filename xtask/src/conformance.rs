@@ -52,6 +52,7 @@ pub(crate) fn built_directory() -> Result<PathBuf, String> {
 }
 
 /// Copies built programs into a folder, so that a build meanwhile does not put others in their place.
+#[cfg(unix)]
 pub(crate) fn copy_built(programs: &[impl AsRef<Path>], built: &Path, folder: &Path) -> Result<(), String> {
     for program in programs {
         let copied = std::fs::copy(built.join(program), folder.join(program));
@@ -61,6 +62,7 @@ pub(crate) fn copy_built(programs: &[impl AsRef<Path>], built: &Path, folder: &P
 }
 
 /// What a pair is judged with.
+#[cfg(unix)]
 pub(crate) const SUITE: [&str; 2] = ["conformance", "conformance-standin"];
 
 pub(crate) fn reference_profile() -> PathBuf {

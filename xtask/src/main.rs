@@ -13,13 +13,11 @@ mod controls;
 mod edits;
 #[cfg(unix)]
 mod faults;
-#[cfg(unix)]
 mod files;
 #[cfg(target_os = "linux")]
 mod hostile;
 #[cfg(target_os = "linux")]
 mod kills;
-#[cfg(unix)]
 mod matrix;
 #[cfg(unix)]
 mod mutants;
@@ -104,7 +102,6 @@ enum Command {
     #[cfg(unix)]
     Stability(stability::Options),
     /// Build and judge on other systems and processors, and say in one table what ran where
-    #[cfg(unix)]
     Matrix(matrix::Options),
 }
 
@@ -129,7 +126,6 @@ fn main() -> ExitCode {
         Command::HostileJob { job } => hostile::run_job(&job),
         #[cfg(unix)]
         Command::Stability(options) => stability::run(&options),
-        #[cfg(unix)]
         Command::Matrix(options) => matrix::run(&options),
     }
 }

@@ -3,21 +3,23 @@
 //!
 //! What a target needs, and what runs it, is known in `targets`; what conforms, by the suite alone.
 
+#[cfg(unix)]
 mod faults;
+#[cfg(unix)]
+mod judged;
 mod runner;
 mod table;
 mod targets;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use conformance::family::Family;
 
-use crate::faults::held::Report;
 use crate::files::{read_json, replace};
 use crate::{steps, workspace};
 use runner::Runner;
@@ -94,6 +96,17 @@ fn answered(options: &Options) -> Result<ExitCode, String> {
     for triple in &options.require {
         targets::named(triple)?;
     }
+    for ForTarget { triple, .. } in options.bin_for.iter().chain(&options.runner) {
+        if !chosen.iter().any(|target| target.triple == triple) {
+            return Err(format!("{triple} is not among the targets that were asked for"));
+        }
+    }
+    if let Some(one) = options.bin_for.iter().find(|one| targets::named(&one.triple).is_ok_and(|t| !t.has_suite())) {
+        return Err(format!(
+            "--bin-for {}: the suite, which would judge it, is not there on that system yet",
+            one.triple
+        ));
+    }
     if options.setup {
         return targets::set_up(&chosen, options.print).map(|()| ExitCode::SUCCESS);
     }
@@ -137,7 +150,10 @@ fn row(target: &Target, options: &Options, path: &OsStr) -> Row {
         Ok(Some(runner)) => {
             row.system = runner.system(target.system);
             row.cells = match target.has_suite() {
-                true => judged(target, &runner, families, for_target(&options.bin_for, target).map(Path::new)),
+                #[cfg(unix)]
+                true => judged::judged(target, &runner, families, for_target(&options.bin_for, target)),
+                #[cfg(not(unix))]
+                true => everywhere(&Cell::Skipped("the commands that judge are not there on this system yet".into())),
                 false => BTreeMap::from([(TESTS.to_owned(), tests(target, &runner))]),
             };
         }
@@ -158,9 +174,6 @@ fn named_runner(target: &Target, options: &Options) -> Option<Vec<String>> {
 
 /// The area of the reference's own tests, where nothing else runs.
 const TESTS: &str = "own tests";
-
-/// The area of the faults that show there and not everywhere.
-const FAULTS: &str = "faults";
 
 /// What is looked at there: the families, or those tests alone where the suite cannot go.
 fn areas(target: &Target, families: &[Family]) -> Vec<String> {
@@ -201,68 +214,6 @@ fn believed(target: &Target, named: Option<Vec<String>>) -> Result<Runner, Strin
     }
     let complaint = String::from_utf8_lossy(&sung.stderr).lines().next().unwrap_or_default().to_owned();
     Err(format!("the runner is not believed: its canary says `{words}` and should say `{expected}` ({complaint})"))
-}
-
-/// A pair of each family, or the reference, judged by the suite that was built for the target; and the reference's faults.
-fn judged(target: &Target, runner: &Runner, families: &[Family], pair: Option<&Path>) -> BTreeMap<String, Cell> {
-    let (mut cells, mut whole) = (BTreeMap::new(), Vec::new());
-    for family in families {
-        let (folder, profile) = match pair {
-            None => (target.built(), Some(reference_profile(runner))),
-            Some(folder) => (folder.to_owned(), runner.is_emulated().then(|| profile("emulated"))),
-        };
-        let cell = match judge(target, runner, *family, &folder, profile.as_deref()) {
-            Ok((report, _)) => {
-                let cell = Cell::of(&report);
-                whole.push((*family, report));
-                cell
-            }
-            Err(problem) => Cell::Failed(problem),
-        };
-        cells.insert(family.to_string(), cell);
-    }
-    if pair.is_none() {
-        cells.extend(faults::tried(target, runner, &whole).map(|cell| (FAULTS.to_owned(), cell)));
-    }
-    cells
-}
-
-/// What the reference is judged by: below an emulator, without what that does not do as a kernel does.
-fn reference_profile(runner: &Runner) -> PathBuf {
-    profile(if runner.is_emulated() { "reference-emulated" } else { "reference" })
-}
-
-fn profile(name: &str) -> PathBuf {
-    workspace().join("fixtures/profiles").join(name).with_extension("toml")
-}
-
-/// The suite's report on a pair of one family, and its exit status.
-fn judge(
-    target: &Target,
-    runner: &Runner,
-    family: Family,
-    pair: &Path,
-    profile: Option<&Path>,
-) -> Result<(Report, Option<i32>), String> {
-    let json = target.built().join(format!("{family}.json"));
-    let _ = std::fs::remove_file(&json);
-    let mut suite = runner.command(&target.built().join("conformance"));
-    suite.args(["--family", &family.to_string(), "--bin"]).arg(pair).arg("--json").arg(&json);
-    suite.args(profile.into_iter().flat_map(|profile| [OsStr::new("--profile"), profile.as_os_str()]));
-    if runner.is_emulated() {
-        // What an emulator makes of namespaces is not what is asked here.
-        suite.args(["--tier", "C"]);
-    }
-    let output = suite.stdin(Stdio::null()).output();
-    let output = output.map_err(|error| format!("the suite could not be run: {error}"))?;
-    match read_json::<Report>(&json) {
-        Ok(report) => Ok((report, output.status.code())),
-        Err(_) => {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
-            Err(format!("the suite ended with status {:?} and no report: {last}", output.status.code()))
-        }
-    }
 }
 
 /// The reference's own tests, where the suite cannot go.

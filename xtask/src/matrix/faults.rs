@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use conformance::family::Family;
 
+use super::judged::{judge, reference_profile};
 use super::runner::Runner;
 use super::table::Cell;
 use super::targets::Target;
-use super::{judge, reference_profile};
 use crate::edits::{copy_of, while_edited};
 use crate::faults::held::{Report, complaints};
 use crate::faults::known::{self, Fault};

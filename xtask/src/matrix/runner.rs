@@ -84,6 +84,7 @@ impl Runner {
     }
 
     /// Programs see another processor than the kernel does.
+    #[cfg(unix)]
     pub(super) fn is_emulated(&self) -> bool {
         matches!(self, Runner::Emulated { .. })
     }
@@ -169,7 +170,9 @@ fn found(tool: &str) -> Result<PathBuf, String> {
 
 /// The kernel that all of them share, and its version.
 fn kernel() -> String {
-    let said = Command::new("uname").arg("-sr").output().map(|output| output.stdout).unwrap_or_default();
+    let (program, arguments) = if cfg!(windows) { ("cmd", "/c ver") } else { ("uname", "-sr") };
+    let asked = Command::new(program).args(arguments.split(' ')).output();
+    let said = asked.map(|output| output.stdout).unwrap_or_default();
     // Linux 6.18.7-some-build
     String::from_utf8_lossy(&said).trim().split('-').next().unwrap_or_default().to_owned()
 }

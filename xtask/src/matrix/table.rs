@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use clap::ValueEnum;
+use conformance::family::Family;
 use serde::{Deserialize, Serialize};
-
-use crate::faults::held::Report;
 
 /// What came of one area on one target. These four are never mixed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,8 +24,10 @@ pub(super) enum Cell {
 /// What is found where all is well: of a pair, and of a fault.
 const GOOD: [&str; 2] = ["pass", "found"];
 
-/// What is not.
-const BAD: [&str; 4] = ["fail", "warn", "harness_fault", "missed"];
+/// What is not found where all is well.
+pub(super) fn is_bad(verdict: &str) -> bool {
+    ["fail", "warn", "harness_fault", "missed"].contains(&verdict)
+}
 
 /// A target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,15 +45,6 @@ pub(super) struct Table {
 }
 
 impl Cell {
-    /// What the suite says of a pair.
-    pub(super) fn of(report: &Report) -> Self {
-        let mut verdicts = BTreeMap::new();
-        for entry in &report.requirements {
-            *verdicts.entry(entry.verdict.clone()).or_default() += 1;
-        }
-        Cell::Ran { verdicts }
-    }
-
     fn in_words(&self) -> String {
         match self {
             Cell::Ran { verdicts } => {
@@ -70,8 +63,7 @@ impl Cell {
     /// It ran, something was found to hold, and nothing not to.
     fn conforms(&self) -> bool {
         let Cell::Ran { verdicts } = self else { return false };
-        let has = |verdict: &&str| verdicts.contains_key(*verdict);
-        GOOD.iter().any(has) && !BAD.iter().any(has)
+        GOOD.iter().any(|good| verdicts.contains_key(*good)) && verdicts.keys().all(|verdict| !is_bad(verdict))
     }
 }
 
@@ -107,7 +99,9 @@ impl Table {
     /// As a table for people.
     pub(super) fn markdown(&self) -> String {
         let mut areas: Vec<&String> = self.rows.iter().flat_map(|row| row.cells.keys()).collect();
-        areas.sort_unstable();
+        // The families in the order in which everything has them, and what is no family behind them.
+        let place = |area: &String| Family::value_variants().iter().position(|family| family.to_string() == *area);
+        areas.sort_by_key(|area| (place(area).unwrap_or(usize::MAX), *area));
         areas.dedup();
         let mut text = String::from("| target | what ran it |");
         areas.iter().for_each(|area| _ = write!(text, " {area} |"));

@@ -196,12 +196,9 @@ pub(super) fn set_up(targets: &[&Target], prints: bool) -> Result<(), String> {
 /// The commands that install what these targets need on a Debian machine.
 fn installing(targets: &[&Target], zig: &str, is_root: bool) -> Vec<Vec<String>> {
     let others: Vec<_> = targets.iter().filter(|target| !target.is_this_machines()).collect();
-    if others.is_empty() {
-        return Vec::new();
-    }
     let packages: BTreeSet<_> = others.iter().flat_map(|target| target.packages).copied().collect();
     let mut lines =
-        vec![[vec!["rustup", "target", "add"], others.iter().map(|target| target.triple).collect()].concat()];
+        vec![[vec!["rustup", "target", "add"], targets.iter().map(|target| target.triple).collect()].concat()];
     if !packages.is_empty() {
         let sudo = if is_root { &[][..] } else { &["sudo"] };
         for words in [&["apt-get", "update"][..], &["apt-get", "install", "--yes", "--no-install-recommends"]] {
@@ -280,8 +277,8 @@ impl Target {
 
     /// Where its programs are, once they are built.
     pub(super) fn built(&self) -> PathBuf {
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
-        target.join(self.triple).join("debug")
+        let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+        workspace().join(target).join(self.triple).join("debug")
     }
 
     /// `cargo build` for it.
