@@ -92,6 +92,7 @@ const IN_TIER_A: &[&str] = &[
     "what_it_says_has_a_bound",
     "what_it_writes_has_a_bound_and_is_gone_with_it",
     "where_tier_a_cannot_be_nothing_is_run_and_the_setting_is_named",
+    "who_is_root_in_a_container_alone_keeps_programs_apart_as_well",
     "who_multiplies_faster_than_anybody_can_look_goes_with_the_rest",
     "whoever_hides_is_seen_and_goes_with_the_rest",
     "whoever_is_found_at_no_look_is_known_to_be_there",

@@ -26,7 +26,7 @@ use super::cgroup::{Group, Groups, Hurry, Memory, Processors};
 use super::handover::{self, Confine, Order, SOCKET};
 use super::limits::Limits;
 use super::place::{RunFolder, SessionFolder};
-use super::users::{USERS, User, Users};
+use super::users::{USERS, USERS_FROM, User, Users};
 use super::view::{needed, view};
 use crate::forks;
 
@@ -137,7 +137,7 @@ impl Sandbox {
         // Whoever is started from here on is in it.
         let processors = Processors::share().ok();
         let holder = Holder::start(run)?;
-        let users = rustix::process::geteuid().is_root().then(Users::claim).transpose()?.map(Arc::new);
+        let users = Users::claim()?.map(Arc::new);
         holder.map(users.as_deref())?;
         let scratch: BTreeSet<_> = SCRATCH.iter().filter_map(|path| Path::new(path).canonicalize().ok()).collect();
         let (shown, hidden) = view(&needed(programs), &scratch, hide, users.is_some())?;
@@ -188,7 +188,8 @@ impl Sandbox {
     pub fn lapses(&self) -> Vec<String> {
         let Some(namespaces) = self.namespaces_of_run() else { return Vec::new() };
         let one_user = namespaces.users.is_none().then_some(
-            "the suite is not root: programs run as its user, may read what that may read, and share a limit on processes",
+            "the suite is not root, or in a container without users to spare: programs run as its user, may read what that may \
+             read, and share a limit on processes",
         );
         #[cfg(target_os = "linux")]
         let devices = !super::landlock::is_whole();
@@ -295,12 +296,14 @@ impl Holder {
             Some(users) => (users.from, users.from, USERS),
             None => (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw(), 1),
         };
+        // Who is root in a container is not to be it in a session.
+        let inside = |outside: u32| if outside == 0 { USERS_FROM } else { outside };
         if users.is_none() {
             // The system demands it of those who are not root.
             std::fs::write(self.about("setgroups"), "deny")?;
         }
         for (map, from) in [("uid_map", user), ("gid_map", group)] {
-            std::fs::write(self.about(map), format!("{from} {from} {count}")).map_err(|error| {
+            std::fs::write(self.about(map), format!("{} {from} {count}", inside(from))).map_err(|error| {
                 io::Error::other(format!("sessions cannot run as the users from {from} on: {error}"))
             })?;
         }

@@ -1,7 +1,9 @@
 //! Users for sessions, each another one than any other session's at the time, in this run or another: what the system counts
-//! by user, it counts for each of them apart.
+//! by user, it counts for each of them apart. Only who is root has users to spare; in a container, those that it has.
 
 use std::io;
+#[cfg(any(target_os = "linux", test))]
+use std::ops::Range;
 use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Mutex};
 
@@ -34,37 +36,98 @@ impl Drop for User {
 pub(super) const USERS: u32 = 4096;
 
 /// The first user of the first run, far from those of people and services.
-#[cfg(target_os = "linux")]
-const USERS_FROM: u32 = 1 << 30;
+pub(super) const USERS_FROM: u32 = 1 << 30;
+
+/// The most runs at a time.
+#[cfg(any(target_os = "linux", test))]
+const RUNS: u32 = 256;
 
 impl Users {
-    /// The first range that no other run has.
+    /// The first range of users and groups that no other run has; nothing where there are none to spare.
     #[cfg(target_os = "linux")]
-    pub(super) fn claim() -> io::Result<Self> {
+    pub(super) fn claim() -> io::Result<Option<Self>> {
         use std::os::linux::net::SocketAddrExt;
         use std::os::unix::net::SocketAddr;
-        for run in 0..256 {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(None);
+        }
+        let Some((first, runs)) = spare(["uid_map", "gid_map"].map(known)) else { return Ok(None) };
+        for run in 0..runs {
             let name = SocketAddr::from_abstract_name(format!("conformance-users-{run}"))?;
             match UnixListener::bind_addr(&name) {
                 Ok(claim) => {
-                    let from = USERS_FROM + run * USERS;
-                    return Ok(Users { from, free: Mutex::new((from..from + USERS).rev().collect()), _claim: claim });
+                    let from = first + run * USERS;
+                    let free = Mutex::new((from..from + USERS).rev().collect());
+                    return Ok(Some(Users { from, free, _claim: claim }));
                 }
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
                 Err(error) => return Err(error),
             }
         }
-        Err(io::Error::other("all users for subjects are taken by 256 other runs"))
+        Err(io::Error::other(format!("all users for subjects are taken by {runs} other runs")))
     }
 
     /// Without namespaces of its own a run is one user's.
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn claim() -> io::Result<Self> {
-        Err(io::ErrorKind::Unsupported.into())
+    pub(super) fn claim() -> io::Result<Option<Self>> {
+        Ok(None)
     }
 
     pub(super) fn take(self: &Arc<Self>) -> io::Result<User> {
         let user = self.free.lock().expect("not poisoned").pop();
         Ok(User(self.clone(), user.ok_or_else(|| io::Error::other("more sessions at a time than users"))?))
+    }
+}
+
+/// The largest range of numbers that there are in the namespace in which the suite is.
+#[cfg(target_os = "linux")]
+fn known(map: &str) -> Range<u64> {
+    largest(&std::fs::read_to_string(format!("/proc/self/{map}")).unwrap_or_default())
+}
+
+/// The largest range of a map, each of whose lines is the first number inside, the first outside, and how many.
+#[cfg(any(target_os = "linux", test))]
+fn largest(map: &str) -> Range<u64> {
+    let range = |line: &str| {
+        let mut numbers = line.split_whitespace().map(|number| number.parse::<u64>().ok());
+        let (inside, _, count) = (numbers.next()??, numbers.next()??, numbers.next()??);
+        Some(inside..inside + count)
+    };
+    map.lines().filter_map(range).max_by_key(|range| range.end - range.start).unwrap_or_default()
+}
+
+/// Where users and groups for sessions begin, and for how many runs there are some: as far away as everywhere, or in the upper half
+/// of what there is, the lower one being that of people and services.
+#[cfg(any(target_os = "linux", test))]
+fn spare([users, groups]: [Range<u64>; 2]) -> Option<(u32, u32)> {
+    let (first, end) = (users.start.max(groups.start), users.end.min(groups.end));
+    let usual = u64::from(USERS_FROM);
+    if first <= usual && usual + u64::from(RUNS * USERS) <= end {
+        return Some((USERS_FROM, RUNS));
+    }
+    let upper = first + end.saturating_sub(first).div_ceil(2);
+    let runs = end.saturating_sub(upper) / u64::from(USERS);
+    (runs > 0).then_some((u32::try_from(upper).ok()?, u32::try_from(runs).ok()?.min(RUNS)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_users_to_spare_where_many_are_known() {
+        for (users, groups, expected) in [
+            // A machine, a container of somebody who is not root, one of Docker's, and namespaces with next to nobody.
+            ("0 0 4294967295", "0 0 4294967295", Some((USERS_FROM, RUNS))),
+            ("0 1000 1\n1 100000 65536", "0 1000 1\n1 100000 65536", Some((32_769, 8))),
+            ("0 231072 65536", "0 231072 65536", Some((32_768, 8))),
+            ("0 231072 65536", "0 231072 8192", Some((4096, 1))),
+            ("0 231072 65536", "0 231072 8191", None),
+            ("0 0 1", "0 0 1", None),
+            ("", "0 0 4294967295", None),
+            ("0 x 1", "0 0 4294967295", None),
+        ] {
+            assert_eq!(spare([users, groups].map(largest)), expected, "{users:?}, {groups:?}");
+        }
     }
 }
