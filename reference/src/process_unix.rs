@@ -165,7 +165,7 @@ impl Process {
 
     /// Waits for the child's end on a thread of its own, without reaping it, and then calls `notify`.
     pub fn watch(&self, notify: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        let pid = self.pid.as_raw().cast_unsigned();
+        let pid = libc::id_t::try_from(self.pid.as_raw()).expect("the number of a process is positive");
         let waiting = move || {
             // SAFETY: the call writes to this local alone, for which all zeros is a valid value.
             while unsafe {

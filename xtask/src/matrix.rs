@@ -265,9 +265,10 @@ mod tests {
     fn a_target_without_its_tools_is_skipped_and_says_why() {
         let folder = tempfile::tempdir().unwrap();
         let options = Cli::parse_from(["matrix", "--family", "watchdog"]).options;
-        for triple in ["s390x-unknown-linux-gnu", "x86_64-pc-windows-gnu", "aarch64-apple-darwin"] {
+        // Zig has a place of its own, and is perhaps there.
+        for triple in ["s390x-unknown-linux-gnu", "x86_64-pc-windows-gnu", "i686-unknown-linux-musl"] {
             let target = targets::named(triple).unwrap();
-            if target.runs() == Runs::Here {
+            if cfg!(windows) && triple.contains("windows") {
                 continue;
             }
             let row = row(target, &options, folder.path().as_os_str());

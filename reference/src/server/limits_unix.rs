@@ -1,15 +1,16 @@
 //! How many clients a process can have on Unix: each takes some descriptors.
 
+use nix::libc::rlim_t;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Never more than this.
-const CLIENTS_MAX: u64 = 4096;
+const CLIENTS_MAX: rlim_t = 4096;
 
 /// A connection twice, two pairs to wake whoever serves it, and one to whom an HTTP request goes.
-const DESCRIPTORS_EACH: u64 = 7;
+const DESCRIPTORS_EACH: rlim_t = 7;
 
 /// For everything else.
-const DESCRIPTORS_KEPT: u64 = 64;
+const DESCRIPTORS_KEPT: rlim_t = 64;
 
 /// Lets this process have as many descriptors as it may need and is allowed to have, and says for how many clients they do.
 pub fn clients_max() -> usize {
