@@ -66,7 +66,12 @@ pub(crate) fn copy_built(programs: &[impl AsRef<Path>], built: &Path, folder: &P
 pub(crate) const SUITE: [&str; 2] = ["conformance", "conformance-standin"];
 
 pub(crate) fn reference_profile() -> PathBuf {
-    crate::workspace().join("fixtures").join("profiles").join("reference.toml")
+    profile("reference")
+}
+
+/// Where the repository's profile of this name is, if there is one.
+pub(crate) fn profile(name: &str) -> PathBuf {
+    crate::workspace().join("fixtures/profiles").join(format!("{name}.toml"))
 }
 
 fn judges_reference(args: &[OsString]) -> bool {

@@ -84,7 +84,7 @@ fn tried(names: &[String]) -> Result<(usize, Vec<String>), String> {
         }
     }
     if count == 0 {
-        return Err(format!("no fault's name contains {}", names.join(" or ")));
+        return Err(format!("no fault that shows on this system has {} in its name", names.join(" or ")));
     }
     Ok((count, said))
 }

@@ -10,6 +10,7 @@ mod judged;
 mod runner;
 mod table;
 mod targets;
+mod wine;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -74,6 +75,9 @@ impl FromStr for ForTarget {
     fn from_str(text: &str) -> Result<Self, String> {
         let (triple, value) = text.split_once('=').ok_or("expected a target's triple, `=` and what is meant for it")?;
         targets::named(triple)?;
+        if value.trim().is_empty() {
+            return Err(format!("expected what is meant for {triple} after `=`, found nothing"));
+        }
         Ok(ForTarget { triple: triple.into(), value: value.into() })
     }
 }
@@ -110,8 +114,11 @@ fn answered(options: &Options) -> Result<ExitCode, String> {
     if options.setup {
         return targets::set_up(&chosen, options.print).map(|()| ExitCode::SUCCESS);
     }
-    let table = if options.merge.is_empty() {
-        let mut table = Table::default();
+    let mut table = Table::default();
+    for file in &options.merge {
+        read_json::<Table>(file)?.rows.into_iter().for_each(|row| table.add(row));
+    }
+    if options.merge.is_empty() {
         let path = std::env::var_os("PATH").unwrap_or_default();
         for target in chosen {
             eprintln!("== {}", target.triple);
@@ -119,15 +126,8 @@ fn answered(options: &Options) -> Result<ExitCode, String> {
             eprintln!("{}", row.in_words());
             table.add(row);
         }
-        table
-    } else {
-        let mut table = Table::default();
-        for file in &options.merge {
-            read_json::<Table>(file)?.rows.into_iter().for_each(|row| table.add(row));
-        }
-        table
-    };
-    println!("{}", table.markdown());
+    }
+    print!("{}", table.markdown());
     if let Some(file) = &options.json {
         replace(file, &(serde_json::to_string_pretty(&table).expect("a table has a JSON form") + "\n"))?;
     }
@@ -151,7 +151,7 @@ fn row(target: &Target, options: &Options, path: &OsStr) -> Row {
             row.system = runner.system(target.system);
             row.cells = match target.has_suite() {
                 #[cfg(unix)]
-                true => judged::judged(target, &runner, families, for_target(&options.bin_for, target)),
+                true => judged::cells(target, &runner, families, for_target(&options.bin_for, target)),
                 #[cfg(not(unix))]
                 true => everywhere(&Cell::Skipped("the commands that judge are not there on this system yet".into())),
                 false => BTreeMap::from([(TESTS.to_owned(), tests(target, &runner))]),
@@ -219,7 +219,7 @@ fn believed(target: &Target, named: Option<Vec<String>>) -> Result<Runner, Strin
 /// The reference's own tests, where the suite cannot go.
 fn tests(target: &Target, runner: &Runner) -> Cell {
     let mut cargo = target.cargo_test("reference");
-    runner.lend_to_cargo(&mut cargo, target.triple);
+    runner.lend_to_cargo(&mut cargo, target);
     let left_out = runner.cannot();
     cargo.arg("--").args(left_out.iter().flat_map(|test| ["--skip", test]));
     // What is pending is for a person to review, and here is nobody. Where the snapshots are is asked of cargo otherwise, which
@@ -292,7 +292,9 @@ mod tests {
     fn what_is_meant_for_a_target_names_one() {
         let one: ForTarget = "s390x-unknown-linux-gnu=ssh host".parse().unwrap();
         assert_eq!((one.triple.as_str(), one.value.as_str()), ("s390x-unknown-linux-gnu", "ssh host"));
-        assert!("s390x-unknown-linux-gnu".parse::<ForTarget>().is_err());
+        for nothing in ["s390x-unknown-linux-gnu", "s390x-unknown-linux-gnu=", "s390x-unknown-linux-gnu= "] {
+            assert!(nothing.parse::<ForTarget>().is_err(), "{nothing}");
+        }
         assert!("pdp11=x".parse::<ForTarget>().unwrap_err().contains("s390x-unknown-linux-gnu"));
     }
 }

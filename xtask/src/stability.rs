@@ -131,7 +131,7 @@ impl Pair {
 
     /// The reference's pair over something else than pipes, which has a profile of this name.
     fn over(name: &str) -> Option<Self> {
-        let profile = workspace().join("fixtures/profiles").join(format!("{name}.toml"));
+        let profile = suite::profile(name);
         let is_there = name.starts_with("reference-") && profile.is_file();
         is_there.then(|| Self { name: name.into(), profile: Some(profile), ..Self::reference(Family::Watchdog) })
     }
@@ -319,7 +319,7 @@ mod tests {
             Pair::of(&options(&["--bin", bin.to_str().unwrap()]).unwrap()).unwrap()
         };
         assert!(Pair::of(&options(&[]).unwrap()).unwrap().is_ours);
-        let profile = workspace().join("fixtures/profiles/reference-tcp.toml");
+        let profile = suite::profile("reference-tcp");
         let over = Pair::of(&options(&["--profile", profile.to_str().unwrap()]).unwrap()).unwrap();
         let known = Pair::known("reference-tcp").unwrap();
         assert_eq!((over.name.as_str(), known.contents().unwrap()), ("reference-tcp", over.contents().unwrap()));

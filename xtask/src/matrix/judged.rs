@@ -11,15 +11,15 @@ use super::faults;
 use super::runner::Runner;
 use super::table::{self, Cell};
 use super::targets::Target;
+use crate::conformance as suite;
 use crate::faults::held::Report;
 use crate::files::read_json;
-use crate::workspace;
 
 /// The area of the faults that show there and not everywhere.
 const FAULTS: &str = "faults";
 
 /// A pair of each family, or the reference, judged by the suite that was built for the target; and the reference's faults.
-pub(super) fn judged(
+pub(super) fn cells(
     target: &Target,
     runner: &Runner,
     families: &[Family],
@@ -29,16 +29,13 @@ pub(super) fn judged(
     for family in families {
         let (folder, profile) = match pair {
             None => (target.built(), Some(reference_profile(runner))),
-            Some(folder) => (folder.into(), runner.is_emulated().then(|| profile("emulated"))),
+            Some(folder) => (folder.into(), runner.is_emulated().then(|| suite::profile("emulated"))),
         };
-        let cell = match judge(target, runner, *family, &folder, profile.as_deref()) {
+        let cell = match judge(target, runner, *family, &folder, profile.as_deref(), &family.to_string()) {
             Ok((report, _)) => {
                 let cell = ran(&report);
-                report
-                    .requirements
-                    .iter()
-                    .filter(|entry| table::is_bad(&entry.verdict))
-                    .for_each(|entry| eprintln!("   {entry}"));
+                let bad = report.requirements.iter().filter(|entry| table::is_bad(&entry.verdict));
+                bad.for_each(|entry| eprintln!("   {entry}"));
                 whole.push((*family, report));
                 cell
             }
@@ -54,31 +51,28 @@ pub(super) fn judged(
 
 /// What the reference is judged by: below an emulator, without what that does not do as a kernel does.
 pub(super) fn reference_profile(runner: &Runner) -> PathBuf {
-    profile(if runner.is_emulated() { "reference-emulated" } else { "reference" })
+    suite::profile(if runner.is_emulated() { "reference-emulated" } else { "reference" })
 }
 
-fn profile(name: &str) -> PathBuf {
-    workspace().join("fixtures/profiles").join(name).with_extension("toml")
-}
-
-/// The suite's report on a pair of one family, and its exit status.
+/// The suite's report on a pair of one family, kept under this name beside what was built for the target, and its exit status.
 pub(super) fn judge(
     target: &Target,
     runner: &Runner,
     family: Family,
     pair: &Path,
     profile: Option<&Path>,
+    name: &str,
 ) -> Result<(Report, Option<i32>), String> {
-    let json = target.built().join(format!("{family}.json"));
+    let json = target.built().join(name).with_extension("json");
     let _ = std::fs::remove_file(&json);
-    let mut suite = runner.command(&target.built().join("conformance"));
-    suite.args(["--family", &family.to_string(), "--bin"]).arg(pair).arg("--json").arg(&json);
-    suite.args(profile.into_iter().flat_map(|profile| [OsStr::new("--profile"), profile.as_os_str()]));
+    let mut judge = runner.command(&target.built().join("conformance"));
+    judge.args(["--family", &family.to_string(), "--bin"]).arg(pair).arg("--json").arg(&json);
+    judge.args(profile.into_iter().flat_map(|profile| [OsStr::new("--profile"), profile.as_os_str()]));
     if runner.is_emulated() {
         // What an emulator makes of namespaces is not what is asked here.
-        suite.args(["--tier", "C"]);
+        judge.args(["--tier", "C"]);
     }
-    let output = suite.stdin(Stdio::null()).output();
+    let output = judge.stdin(Stdio::null()).output();
     let output = output.map_err(|error| format!("the suite could not be run: {error}"))?;
     match read_json::<Report>(&json) {
         Ok(report) => Ok((report, output.status.code())),

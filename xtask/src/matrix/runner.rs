@@ -5,18 +5,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::targets::{Runs, Target};
-
-/// Where Wine is, by its names.
-pub(super) const WINE: [&str; 3] = ["wine64", "wine", "/usr/lib/wine/wine64"];
+use super::targets::{Runs, Target, on_path};
+use super::wine::{self, Wine};
 
 /// Tells the kernel, for what is below these namespaces alone, what runs programs of another kind, and becomes the rest.
 const REGISTERED: &str = "mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc && \
      printf %s \"$1\" > /proc/sys/fs/binfmt_misc/register && shift && exec \"$@\"";
-
-/// Rust's standard library wants this of a library that Wine 8 does not have.
-const RANDOM: &str = "#include <windows.h>\nBOOLEAN NTAPI SystemFunction036(PVOID, ULONG);\n\
-     __declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE to, SIZE_T bytes) { return SystemFunction036(to, (ULONG)bytes); }\n";
 
 /// What runs programs.
 pub(super) enum Runner {
@@ -26,12 +20,7 @@ pub(super) enum Runner {
         version: String,
         told: String,
     },
-    /// Wine, and its prefix.
-    Wine {
-        wine: PathBuf,
-        version: String,
-        prefix: PathBuf,
-    },
+    Wine(Wine),
     /// The words of a command.
     Named(Vec<String>),
 }
@@ -46,18 +35,13 @@ impl Runner {
             Runs::Here => Ok(Runner::Here),
             Runs::Nowhere => Err("nothing here runs its programs".into()),
             Runs::Emulated(emulator) => {
-                let emulator = found(emulator)?;
+                let emulator = found(&[emulator])?;
                 let mut header = [0; 20];
                 let read = std::fs::File::open(canary).and_then(|mut file| file.read_exact(&mut header));
                 read.map_err(|error| format!("{}: {error}", canary.display()))?;
                 Ok(Runner::Emulated { version: version(&emulator), told: registration(&emulator, &header) })
             }
-            Runs::Wine => {
-                let wine = WINE.iter().find_map(|wine| found(wine).ok()).ok_or("wine64 was not found")?;
-                let runner = Runner::Wine { version: version(&wine), wine, prefix: target.built().join("wine") };
-                runner.make_prefix()?;
-                Ok(runner)
-            }
+            Runs::Wine => Wine::with_prefix(found(&wine::NAMES)?, target.built().join("wine")).map(Runner::Wine),
         }
     }
 
@@ -70,9 +54,9 @@ impl Runner {
                 command.args(["--user", "--map-root-user", "--mount", "sh", "-c", REGISTERED, "sh", told]).arg(program);
                 command
             }
-            Runner::Wine { wine, prefix, .. } => {
-                let mut command = Command::new(wine);
-                command.arg(program).envs(of_wine(prefix));
+            Runner::Wine(wine) => {
+                let mut command = Command::new(&wine.program);
+                wine.settle(command.arg(program));
                 command
             }
             Runner::Named(words) => {
@@ -94,7 +78,7 @@ impl Runner {
         match self {
             Runner::Here => format!("{of_target}, {}", kernel()),
             Runner::Emulated { version, .. } => format!("{of_target} under {version} over {}", kernel()),
-            Runner::Wine { version, .. } => format!("{of_target}'s calls under {version} over {}", kernel()),
+            Runner::Wine(wine) => format!("{of_target}'s calls under {} over {}", version(&wine.program), kernel()),
             Runner::Named(words) => format!("{of_target} by `{}`", words.join(" ")),
         }
     }
@@ -103,69 +87,27 @@ impl Runner {
     /// over the loopback is refused before it makes the next: two never cross.
     pub(super) fn cannot(&self) -> &'static [&'static str] {
         match self {
-            Runner::Wine { .. } => &["two_of_whom_neither_listens_meet"],
+            Runner::Wine(_) => &["two_of_whom_neither_listens_meet"],
             Runner::Here | Runner::Emulated { .. } | Runner::Named(_) => &[],
         }
     }
 
     /// Lets cargo run what it builds for a target.
-    pub(super) fn lend_to_cargo(&self, cargo: &mut Command, triple: &str) {
-        let name = format!("CARGO_TARGET_{}_RUNNER", triple.to_uppercase().replace('-', "_"));
+    pub(super) fn lend_to_cargo(&self, cargo: &mut Command, target: &Target) {
+        let runner = target.setting("RUNNER");
         match self {
-            Runner::Wine { wine, prefix, .. } => _ = cargo.env(name, wine).envs(of_wine(prefix)),
-            Runner::Named(words) => _ = cargo.env(name, words.join(" ")),
+            Runner::Wine(wine) => wine.settle(cargo.env(runner, &wine.program)),
+            Runner::Named(words) => _ = cargo.env(runner, words.join(" ")),
             Runner::Here | Runner::Emulated { .. } => {}
         }
     }
-
-    /// A prefix for Wine in which what Rust needs is there.
-    fn make_prefix(&self) -> Result<(), String> {
-        let Runner::Wine { wine, prefix, .. } = self else { return Ok(()) };
-        let told = |error: std::io::Error| format!("{}: {error}", prefix.display());
-        let folder = prefix.join("drive_c/windows/system32");
-        let library = folder.join("bcryptprimitives.dll");
-        if library.is_file() {
-            return Ok(());
-        }
-        std::fs::create_dir_all(prefix).map_err(told)?;
-        let booted = Command::new(wine).args(["wineboot", "--init"]).envs(of_wine(prefix)).output().map_err(told)?;
-        if !folder.is_dir() {
-            return Err(format!("Wine made no prefix: {}", String::from_utf8_lossy(&booted.stderr).trim()));
-        }
-        let source = prefix.join("random.c");
-        std::fs::write(&source, RANDOM).map_err(told)?;
-        let mut compiler = Command::new("x86_64-w64-mingw32-gcc");
-        compiler.args(["-shared", "-O2", "-o"]).arg(&library).arg(&source).arg("-ladvapi32");
-        match compiler.output().map_err(told)? {
-            output if output.status.success() => Ok(()),
-            output => Err(format!("bcryptprimitives.dll: {}", String::from_utf8_lossy(&output.stderr).trim())),
-        }
-    }
 }
 
-impl Drop for Runner {
-    /// Wine's server would stay for a while.
-    fn drop(&mut self) {
-        if let Runner::Wine { wine, prefix, .. } = self {
-            let server = wine.with_file_name("wineserver64");
-            let server = if server.is_file() { server } else { wine.with_file_name("wineserver") };
-            let _ = Command::new(server).arg("-k").envs(of_wine(prefix)).status();
-        }
-    }
-}
-
-fn of_wine(prefix: &Path) -> [(&'static str, PathBuf); 3] {
-    let settings = "mscoree,mshtml,winemenubuilder.exe=";
-    [("WINEPREFIX", prefix.to_owned()), ("WINEDEBUG", "-all".into()), ("WINEDLLOVERRIDES", settings.into())]
-}
-
-/// Where a tool is.
-fn found(tool: &str) -> Result<PathBuf, String> {
+/// Where the first of these tools is that is anywhere.
+fn found(tools: &[&str]) -> Result<PathBuf, String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let all = std::env::split_paths(&path).map(|folder| folder.join(tool));
-    all.chain([PathBuf::from(tool)])
-        .find(|file| file.is_absolute() && file.is_file())
-        .ok_or(format!("{tool} was not found"))
+    let found = tools.iter().find_map(|tool| on_path(tool, &path));
+    found.ok_or_else(|| format!("{} was not found", tools[0]))
 }
 
 /// The kernel that all of them share, and its version.

@@ -8,6 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::wine;
 use crate::{steps, workspace};
 
 /// What runs a target's programs on this machine.
@@ -250,11 +251,11 @@ impl Target {
     /// there. What runs its programs is no matter where somebody has named it.
     pub(super) fn missing(&self, path: &OsStr, has_runner: bool) -> Vec<String> {
         let path = if self.tools == Tools::Zig { with_zig(path) } else { path.to_owned() };
-        let is_there = |tool: &str| std::env::split_paths(&path).any(|folder| folder.join(tool).is_file());
+        let is_there = |tool: &str| on_path(tool, &path).is_some();
         let runner = match self.runs() {
             _ if has_runner => None,
             Runs::Emulated(emulator) => Some(emulator),
-            Runs::Wine => Some(super::runner::WINE.iter().copied().find(|wine| is_there(wine)).unwrap_or("wine64")),
+            Runs::Wine => Some(*wine::NAMES.iter().find(|wine| is_there(wine)).unwrap_or(&wine::NAMES[0])),
             Runs::Here | Runs::Nowhere => None,
         };
         let builder = match self.tools {
@@ -293,7 +294,6 @@ impl Target {
     }
 
     fn with_tools(&self, mut cargo: Command) -> Command {
-        let (upper, lower) = (self.triple.to_uppercase().replace('-', "_"), self.triple.replace('-', "_"));
         cargo.current_dir(workspace()).args(["--target", self.triple]);
         // What is built for a run or two is not worth more.
         cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "0").env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
@@ -301,16 +301,21 @@ impl Target {
             return cargo;
         }
         if let Tools::Compiler(tool) | Tools::Linker(tool) = self.tools {
-            cargo.env(format!("CC_{lower}"), tool);
+            cargo.env(format!("CC_{}", self.triple.replace('-', "_")), tool);
         }
         if let Tools::Linker(tool) = self.tools {
-            cargo.env(format!("CARGO_TARGET_{upper}_LINKER"), tool);
+            cargo.env(self.setting("LINKER"), tool);
         }
         if self.tools == Tools::Zig {
             cargo.env("PATH", with_zig(&std::env::var_os("PATH").unwrap_or_default()));
         }
-        cargo.env(format!("CARGO_TARGET_{upper}_RUSTFLAGS"), self.rust_flags);
+        cargo.env(self.setting("RUSTFLAGS"), self.rust_flags);
         cargo
+    }
+
+    /// The name under which cargo is told of something for this target alone.
+    pub(super) fn setting(&self, what: &str) -> String {
+        format!("CARGO_TARGET_{}_{what}", self.triple.to_uppercase().replace('-', "_"))
     }
 
     /// Builds the canary, and says where it is.
@@ -332,6 +337,11 @@ impl Target {
             false => Err("a program of a few lines was not built, see above".into()),
         }
     }
+}
+
+/// Where a tool is, if it is on this search path.
+pub(super) fn on_path(tool: &str, path: &OsStr) -> Option<PathBuf> {
+    std::env::split_paths(path).map(|folder| folder.join(tool)).find(|file| file.is_file())
 }
 
 /// Where tools are looked for: where Zig was put, with a Python of its own, and as ever.
@@ -371,14 +381,18 @@ mod tests {
 
     #[test]
     fn what_is_installed_is_what_is_asked_for_and_once() {
-        let targets = ["s390x-unknown-linux-gnu", "aarch64-apple-darwin", "x86_64-apple-darwin"];
+        let targets = ["s390x-unknown-linux-gnu", "powerpc64-unknown-linux-gnu", "x86_64-unknown-freebsd"];
         let targets: Vec<_> = targets.iter().map(|triple| named(triple).unwrap()).collect();
-        let foreign: Vec<_> = targets.into_iter().filter(|target| target.runs() != Runs::Here).collect();
-        let lines: Vec<_> = installing(&foreign, "zig", false).iter().map(|line| line.join(" ")).collect();
-        assert!(lines[0].starts_with("rustup target add ") && lines[0].ends_with("x86_64-apple-darwin"), "{lines:?}");
+        let lines: Vec<_> = installing(&targets, "zig", false).iter().map(|line| line.join(" ")).collect();
+        assert!(
+            lines[0].starts_with("rustup target add ") && lines[0].ends_with(" x86_64-unknown-freebsd"),
+            "{lines:?}"
+        );
         assert_eq!(lines[1], "sudo apt-get update");
-        assert_eq!(lines[2].matches("python3-venv").count(), 1, "{lines:?}");
+        for once in ["python3-venv", "qemu-user-static"] {
+            assert_eq!(lines[2].matches(once).count(), 1, "{lines:?}");
+        }
         assert!(lines[3..].iter().any(|line| line == "zig/bin/pip install ziglang cargo-zigbuild"), "{lines:?}");
-        assert!(!installing(&foreign, "zig", true).concat().contains(&"sudo".to_owned()));
+        assert!(!installing(&targets, "zig", true).concat().contains(&"sudo".to_owned()));
     }
 }
