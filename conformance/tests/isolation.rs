@@ -455,6 +455,40 @@ fn of_a_hidden_folder_only_its_own_is_seen() {
     assert_eq!(seen, "own\npartRead-only file system\n");
 }
 
+/// Folders that `mktemp -d` makes are closed to other users, and what was handed in is often unpacked into one.
+#[test]
+fn of_a_folder_that_is_its_owners_alone_everything_open_is_seen() {
+    if tier_a().is_none() {
+        return;
+    }
+    let [own, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let inner = own.path().join("inner");
+    let link = |target: &Path, name: &str| std::os::unix::fs::symlink(target, own.path().join(name)).unwrap();
+    let secrets = other.path().join("secrets");
+    for folder in [&inner, &own.path().join("parts"), &secrets] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    for (file, mode) in [("inner/watchdog", 0o755), ("parts/part", 0o644), ("private", 0o600)] {
+        std::fs::write(own.path().join(file), "told\n").unwrap();
+        std::fs::set_permissions(own.path().join(file), PermissionsExt::from_mode(mode)).unwrap();
+    }
+    std::fs::write(secrets.join("open"), "secret").unwrap();
+    link(&secrets, "elsewhere");
+    link(Path::new("parts/part"), "link");
+    link(Path::new("nowhere"), "dangling");
+    for folder in [&inner, own.path(), other.path()] {
+        std::fs::set_permissions(folder, PermissionsExt::from_mode(0o700)).unwrap();
+    }
+    let own = own.path().canonicalize().unwrap();
+    let run = RunFolder::confined(&[&own.join("inner/watchdog")], &[], Limits::default()).unwrap();
+    let seen = says(
+        &run,
+        &format!("cd {}; ls; cat inner/watchdog link; cat private elsewhere/open 2> /dev/null; true", own.display()),
+    );
+    let of_the_owner = if has_users(&run) { "" } else { "told\n" };
+    assert_eq!(seen, format!("dangling\nelsewhere\ninner\nlink\nparts\nprivate\ntold\ntold\n{of_the_owner}"));
+}
+
 #[test]
 fn limits_are_those_that_were_asked_for() {
     if tier_a().is_none() {

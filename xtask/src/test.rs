@@ -80,6 +80,7 @@ const IN_TIER_A: &[&str] = &[
     "limits_are_those_that_were_asked_for",
     "memory_has_a_bound",
     "nobody_outlives_a_judge_that_is_killed",
+    "of_a_folder_that_is_its_owners_alone_everything_open_is_seen",
     "of_a_hidden_folder_only_its_own_is_seen",
     "only_its_own_processes_are_to_be_seen",
     "signals_that_the_suite_was_started_to_ignore_and_to_block_are_not_so_for_the_pair",

@@ -293,7 +293,13 @@ fn change_view(confine: &Confine, folder: &Path) -> Result<(), Failed> {
         let tree = open_tree(rustix::fs::CWD, path(bytes), flags).trying("show a folder")?;
         Ok((path(bytes), tree))
     };
-    let shown = confine.shown.iter().map(copy).collect::<Result<Vec<_>, _>>()?;
+    let is_link = |bytes: &&Vec<u8>| path(bytes).is_symlink();
+    let (links, shown): (Vec<_>, Vec<_>) = confine.shown.iter().partition(is_link);
+    // A link that was followed from here could show what the program may not reach.
+    let links =
+        links.into_iter().map(|link| Ok((path(link), fs::read_link(path(link))?))).collect::<io::Result<Vec<_>>>();
+    let links = links.trying("read a link")?;
+    let shown = shown.into_iter().map(copy).collect::<Result<Vec<_>, _>>()?;
     let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     let entries = entries.trying("list the session's folder")?.into_iter();
     let given = entries.map(|entry| copy(&entry.path().into_os_string().into_vec()));
@@ -320,6 +326,10 @@ fn change_view(confine: &Confine, folder: &Path) -> Result<(), Failed> {
     for (path, tree) in &shown {
         make_read_only(tree.as_raw_fd(), c"").trying("make a folder read only")?;
         put(tree, path).trying("put a folder into place")?;
+    }
+    for (path, target) in &links {
+        fs::create_dir_all(path.parent().expect("a link is in a folder")).trying("make a link's folder")?;
+        std::os::unix::fs::symlink(target, path).trying("put a link into place")?;
     }
     // What it writes has a bound, and is gone with it, however deep or closed its folders are. Of other sessions there is
     // nothing to be seen.

@@ -27,7 +27,7 @@ use super::handover::{self, Confine, Order, SOCKET};
 use super::limits::Limits;
 use super::place::{RunFolder, SessionFolder};
 use super::users::{USERS, USERS_FROM, User, Users};
-use super::view::{needed, view};
+use super::view::{closed, needed, view};
 use crate::forks;
 
 /// How far subjects are kept apart from everything else.
@@ -138,9 +138,18 @@ impl Sandbox {
         let processors = Processors::share().ok();
         let holder = Holder::start(run)?;
         let users = Users::claim()?.map(Arc::new);
+        if users.is_some()
+            && let Some(program) = closed(programs)
+        {
+            let program = program.display();
+            return Err(io::Error::other(format!(
+                "programs run as users of their own, who may not start {program}: open it to them (chmod o+rx {program})"
+            )));
+        }
         holder.map(users.as_deref())?;
         let scratch: BTreeSet<_> = SCRATCH.iter().filter_map(|path| Path::new(path).canonicalize().ok()).collect();
-        let (shown, hidden) = view(&needed(programs), &scratch, hide, users.is_some())?;
+        let needed = needed(programs, &std::env::var_os("PATH").unwrap_or_default());
+        let (shown, hidden) = view(&needed, &scratch, hide, users.is_some())?;
         // Within what it may write to as well, nothing is written beside what is its own.
         let closed = hidden.iter().filter(|folder| !scratch.contains(*folder)).chain(hide);
         let closed: BTreeSet<_> = closed.cloned().collect();

@@ -2,13 +2,16 @@
 //! same. How that comes about is not known here.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// What is hidden: where anybody may write, what is asked for, and, from another user, what only some may enter on the way
 /// to what is needed. And what is shown in it all the same: whatever lies directly there and holds what is needed, since a
 /// program often has its parts in a folder beside its own; where that would show what is asked to be hidden, its own folder.
+/// Of a folder that another user may not enter, what is in it is shown instead, one by one.
 pub(super) fn view(
     needed: &BTreeSet<PathBuf>,
     scratch: &BTreeSet<PathBuf>,
@@ -19,7 +22,7 @@ pub(super) fn view(
     hidden.extend(asked.iter().cloned());
     if is_another {
         let above = needed.iter().flat_map(|path| path.ancestors().skip(1));
-        hidden.extend(above.filter(|folder| !is_open_to_all(folder)).map(Path::to_owned));
+        hidden.extend(above.filter(|folder| is_closed(folder)).map(Path::to_owned));
     }
     // One that lies in another is hidden with it.
     let is_outermost = |path: &&PathBuf| !path.ancestors().skip(1).any(|above| hidden.contains(above));
@@ -41,23 +44,50 @@ pub(super) fn view(
                     "{secret} cannot be hidden: what runs is in {own}, which holds it"
                 )));
             }
-            shown.insert(folder.to_owned());
+            let is_closed_and_own = is_another && folder == path && is_closed(own);
+            let folder = if is_closed_and_own { own } else { folder };
+            let opened = if is_another { opened(folder, needed) } else { vec![folder.to_owned()] };
+            shown.extend(opened.into_iter().filter(|path| shows(path).is_none()));
         }
     }
     Ok((shown.into_iter().collect(), outermost))
 }
 
-/// The programs and the folders of the search path, where they really are.
-pub(super) fn needed(programs: &[&Path]) -> BTreeSet<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
+/// The programs and the folders of a search path that are there, where they really are.
+pub(super) fn needed(programs: &[&Path], path: &OsStr) -> BTreeSet<PathBuf> {
+    let folders = std::env::split_paths(path).filter(|folder| folder.is_absolute() && folder.is_dir());
     let both = folders.flat_map(|folder| [folder.canonicalize().ok(), Some(folder)]).flatten();
     programs.iter().map(|program| program.to_path_buf()).chain(both).collect()
 }
 
-/// Whoever passes here needs no rights of his own.
-fn is_open_to_all(folder: &Path) -> bool {
-    folder.metadata().is_ok_and(|about| about.permissions().mode() & 0o001 != 0)
+/// A folder, or what is in it, one by one, where another user could not get from it to what is needed.
+fn opened(folder: &Path, needed: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
+    let way = |path: &Path| path.ancestors().skip(1).take_while(|above| above.starts_with(folder)).any(is_closed);
+    if !needed.iter().any(|path| way(path)) {
+        return vec![folder.to_owned()];
+    }
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.flat_map(|entry| opened(&entry.path(), needed)).collect()
+}
+
+/// The first of these programs that another user may not start, wherever it is seen.
+pub(super) fn closed<'a>(programs: &[&'a Path]) -> Option<&'a Path> {
+    // Who executes a script has to read it.
+    programs.iter().copied().find(|program| is_closed(program) || is_script(program) && !has_mode(program, 0o004))
+}
+
+fn is_script(program: &Path) -> bool {
+    let mut start = [0; 2];
+    File::open(program).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *b"#!"
+}
+
+/// Who passes a folder, or executes a program, needs rights of his own.
+fn is_closed(path: &Path) -> bool {
+    !has_mode(path, 0o001)
+}
+
+fn has_mode(path: &Path, mode: u32) -> bool {
+    path.metadata().is_ok_and(|about| about.permissions().mode() & mode == mode)
 }
 
 #[cfg(test)]
@@ -95,6 +125,58 @@ mod tests {
             view(&needed, &BTreeSet::new(), &[], true).unwrap(),
             (vec![folder.join("home/solution")], vec![folder.join("home")])
         );
+    }
+
+    #[test]
+    fn a_closed_folder_is_shown_as_what_is_in_it_and_only_to_another_user() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        for name in ["solution/bin/watchdog", "solution/lib/part", "solution/lib/secrets/secret"] {
+            let file = folder.join(name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(&file, "#!").unwrap();
+        }
+        let (solution, program) = (folder.join("solution"), folder.join("solution/bin/watchdog"));
+        let needed = BTreeSet::from([program.clone()]);
+        let scratch = BTreeSet::from([folder.clone()]);
+        let shown = |asked: &[PathBuf], is_another| view(&needed, &scratch, asked, is_another).unwrap().0;
+        for (closed, expected) in [
+            (&folder, vec![solution.clone()]),
+            (&solution, vec![solution.join("bin"), solution.join("lib")]),
+            (&solution.join("bin"), vec![program.clone(), solution.join("lib")]),
+        ] {
+            let close = |mode| std::fs::set_permissions(closed, PermissionsExt::from_mode(mode)).unwrap();
+            close(0o700);
+            assert_eq!(shown(&[], true), expected, "{} is closed", closed.display());
+            assert_eq!(shown(&[], false), std::slice::from_ref(&solution));
+            close(0o755);
+        }
+        std::fs::set_permissions(solution.join("bin"), PermissionsExt::from_mode(0o700)).unwrap();
+        assert_eq!(shown(&[solution.join("lib/secrets")], true), std::slice::from_ref(&program));
+    }
+
+    #[test]
+    fn a_program_that_another_user_may_not_start_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        for (content, mode, is_open) in [
+            ("#!/bin/sh", 0o755, true),
+            ("#!/bin/sh", 0o711, false),
+            ("\x7fELF", 0o711, true),
+            ("\x7fELF", 0o750, false),
+        ] {
+            let program = folder.path().join("program");
+            std::fs::write(&program, content).unwrap();
+            std::fs::set_permissions(&program, PermissionsExt::from_mode(mode)).unwrap();
+            assert_eq!(closed(&[Path::new("/bin/sh"), &program]).is_none(), is_open, "{content:?} {mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_folder_of_the_search_path_that_is_not_there_is_not_needed() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().canonicalize().unwrap();
+        let path = format!("{0}:{0}/nowhere:relative", there.display());
+        assert_eq!(needed(&[], OsStr::new(&path)), BTreeSet::from([there]));
     }
 
     #[test]
