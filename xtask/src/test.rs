@@ -61,6 +61,9 @@ const IN_OTHERS: [(&str, &str, &str, &[&str]); 3] = [
     ("Go", "go", "version", &["the_pair_in_go", "the_supervisor_and_service_in_go"]),
 ];
 
+/// The tests for which users are lent to somebody.
+const IN_LENT_USERS: &[&str] = &["who_is_lent_users_by_the_system_runs_sessions_as_them"];
+
 /// The tests that keep programs apart in namespaces.
 const IN_TIER_A: &[&str] = &[
     "a_thousand_clients_need_room_which_is_said",
@@ -93,6 +96,7 @@ const IN_TIER_A: &[&str] = &[
     "what_it_says_has_a_bound",
     "what_it_writes_has_a_bound_and_is_gone_with_it",
     "where_tier_a_cannot_be_nothing_is_run_and_the_setting_is_named",
+    "who_is_lent_users_by_the_system_runs_sessions_as_them",
     "who_is_root_in_a_container_alone_keeps_programs_apart_as_well",
     "who_multiplies_faster_than_anybody_can_look_goes_with_the_rest",
     "whoever_hides_is_seen_and_goes_with_the_rest",
@@ -246,6 +250,11 @@ fn missing() -> Vec<Missing> {
         let said = "strace not found: --strace is not tried. Install strace.".into();
         missing.push(Missing { said, tests: &[] });
     }
+    // It says no version.
+    if cfg!(target_os = "linux") && Command::new("newuidmap").output().is_err() {
+        let said = "newuidmap not found: lent users are not tried. Install it (uidmap, shadow-utils).".into();
+        missing.push(Missing { said, tests: IN_LENT_USERS });
+    }
     if cfg!(target_os = "linux") && !has_namespaces() {
         let said = "namespaces cannot be made here: neither tier A nor hostile programs are tried; \
                     cargo xtask conformance --tier A names the setting.";
@@ -363,9 +372,8 @@ mod tests {
     fn every_test_that_needs_something_is_named() {
         let tests = tests();
         let others = IN_OTHERS.map(|(_, tool, _, names)| (format!("is_there(\"{tool}\""), names));
-        for (call, names) in
-            others.into_iter().chain([("python_path()".to_owned(), IN_PYTHON), ("tier_a()".to_owned(), IN_TIER_A)])
-        {
+        let own = [("python_path()", IN_PYTHON), ("tier_a()", IN_TIER_A), ("lends_users()", IN_LENT_USERS)];
+        for (call, names) in others.into_iter().chain(own.map(|(call, names)| (call.to_owned(), names))) {
             for (name, text) in &tests {
                 let is_named = names.contains(&name.as_str());
                 assert!(is_named || !text.contains(&call), "{name} calls {call} and is not named");

@@ -16,6 +16,7 @@ use conformance::profile::{Profile, matches};
 use conformance::report::{json, review, text};
 use conformance::run::{self, Judged, Options, Run};
 use conformance::spec::{Requirement, requirements, requirements_of};
+use conformance::subject::lent;
 use conformance::subject::limits::Limits;
 use conformance::subject::place::RunFolder;
 use conformance::subject::sandbox::Tier;
@@ -200,6 +201,12 @@ fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
 
 /// The tier that is asked for, or else the strongest. Where that is none that keeps anybody apart, it is said why.
 fn tier(cli: &Cli) -> Result<Tier, (Answer, String)> {
+    // While there is but one thread.
+    if cli.tier.is_none_or(|tier| tier == Tier::A)
+        && let Err(error) = lent::join()
+    {
+        eprintln!("conformance: the users that /etc/subuid lends are not made use of: {error}");
+    }
     if let Some(tier) = cli.tier {
         if tier != Tier::A && !cli.hide.is_empty() {
             return Err((Answer::Usage, format!("--hide: nothing can be hidden in tier {tier:?}; use --tier A")));

@@ -8,6 +8,7 @@ pub mod handover;
 mod init;
 #[cfg(target_os = "linux")]
 mod landlock;
+pub mod lent;
 pub mod limits;
 mod peers;
 pub mod place;

@@ -26,7 +26,7 @@ use super::cgroup::{Group, Groups, Hurry, Memory, Processors};
 use super::handover::{self, Confine, Order, SOCKET};
 use super::limits::Limits;
 use super::place::{RunFolder, SessionFolder};
-use super::users::{USERS, USERS_FROM, User, Users};
+use super::users::{USERS, USERS_FROM, User, Users, is_root_here_alone};
 use super::view::{closed, needed, view};
 use crate::forks;
 
@@ -73,8 +73,8 @@ struct Namespaces {
     holder: Holder,
     user: OwnedFd,
     network: OwnedFd,
-    /// The users that sessions run as, if not as the suite.
-    users: Option<Arc<Users>>,
+    /// The users that sessions run as, or why they run as the suite's.
+    users: Result<Arc<Users>, String>,
     scratch: Vec<PathBuf>,
     hidden: Vec<PathBuf>,
     shown: Vec<PathBuf>,
@@ -137,19 +137,11 @@ impl Sandbox {
         // Whoever is started from here on is in it.
         let processors = Processors::share().ok();
         let holder = Holder::start(run)?;
-        let users = Users::claim()?.map(Arc::new);
-        if users.is_some()
-            && let Some(program) = closed(programs)
-        {
-            let program = program.display();
-            return Err(io::Error::other(format!(
-                "programs run as users of their own, who may not start {program}: open it to them (chmod o+rx {program})"
-            )));
-        }
-        holder.map(users.as_deref())?;
+        let users = Self::users(programs)?;
+        holder.map(users.as_deref().ok())?;
         let scratch: BTreeSet<_> = SCRATCH.iter().filter_map(|path| Path::new(path).canonicalize().ok()).collect();
         let needed = needed(programs, &std::env::var_os("PATH").unwrap_or_default());
-        let (shown, hidden) = view(&needed, &scratch, hide, users.is_some())?;
+        let (shown, hidden) = view(&needed, &scratch, hide, users.is_ok())?;
         // Within what it may write to as well, nothing is written beside what is its own.
         let closed = hidden.iter().filter(|folder| !scratch.contains(*folder)).chain(hide);
         let closed: BTreeSet<_> = closed.cloned().collect();
@@ -166,6 +158,23 @@ impl Sandbox {
             limits,
             slowest_end: AtomicU64::new(0),
         }))))
+    }
+
+    /// The users that sessions of these programs run as, or why they run as the suite's.
+    fn users(programs: &[&Path]) -> io::Result<Result<Arc<Users>, String>> {
+        let Some(users) = Users::claim()? else {
+            let why =
+                "the suite is not root and is lent no users (/etc/subuid), or is in a container without users to spare";
+            return Ok(Err(why.to_owned()));
+        };
+        match closed(programs).map(Path::display) {
+            None => Ok(Ok(Arc::new(users))),
+            Some(program) if is_root_here_alone() => Ok(Err(format!("{program} is closed to other users"))),
+            // Nobody's program is to run as root.
+            Some(program) => Err(io::Error::other(format!(
+                "programs run as users of their own, who may not start {program}: open it to them (chmod o+rx {program})"
+            ))),
+        }
     }
 
     /// Whether the limits on what a session uses are in force.
@@ -196,10 +205,11 @@ impl Sandbox {
     /// What of tier A this machine does not give, or not to this user; nothing in others, which promise nothing.
     pub fn lapses(&self) -> Vec<String> {
         let Some(namespaces) = self.namespaces_of_run() else { return Vec::new() };
-        let one_user = namespaces.users.is_none().then_some(
-            "the suite is not root, or in a container without users to spare: programs run as its user, may read what that may \
-             read, and share a limit on processes",
-        );
+        let one_user = namespaces.users.as_ref().err().map(|why| {
+            format!(
+                "{why}: programs run as the suite's user, may read what that may read, and share a limit on processes"
+            )
+        });
         #[cfg(target_os = "linux")]
         let devices = !super::landlock::is_whole();
         #[cfg(not(target_os = "linux"))]
@@ -209,7 +219,7 @@ impl Sandbox {
         let memory = namespaces.memory.is_none().then_some(
             "no control group with memory can be made here: each process of a session has a bound, not all of them together",
         );
-        one_user.into_iter().chain(devices).chain(memory).map(str::to_owned).collect()
+        one_user.into_iter().chain([devices, memory].into_iter().flatten().map(str::to_owned)).collect()
     }
 
     /// As long as this is there, whoever is to end has the machine, where it allows that.
@@ -240,7 +250,7 @@ impl Sandbox {
         kept: Option<&Path>,
     ) -> io::Result<Option<Confined>> {
         let Some(namespaces) = self.namespaces_of_run() else { return Ok(None) };
-        let user = namespaces.users.as_ref().map(Users::take).transpose()?;
+        let user = namespaces.users.as_ref().ok().map(Users::take).transpose()?;
         let bytes = |path: &PathBuf| path.as_os_str().as_bytes().to_vec();
         if let Some(user) = &user {
             // Whoever may write to the socket may connect.

@@ -51,12 +51,14 @@ impl Users {
         if !rustix::process::geteuid().is_root() {
             return Ok(None);
         }
-        let Some((first, runs)) = spare(["uid_map", "gid_map"].map(known)) else { return Ok(None) };
+        let map = map_of("uid_map");
+        let Some((first, runs)) = spare([largest(&map), largest(&map_of("gid_map"))]) else { return Ok(None) };
         for run in 0..runs {
-            let name = SocketAddr::from_abstract_name(format!("conformance-users-{run}"))?;
-            match UnixListener::bind_addr(&name) {
+            let from = first + run * USERS;
+            // Runs in different namespaces may call different users by the same number.
+            let name = format!("conformance-users-{}", outside(&map, from));
+            match UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?) {
                 Ok(claim) => {
-                    let from = first + run * USERS;
                     let free = Mutex::new((from..from + USERS).rev().collect());
                     return Ok(Some(Users { from, free, _claim: claim }));
                 }
@@ -79,21 +81,48 @@ impl Users {
     }
 }
 
-/// The largest range of numbers that there are in the namespace in which the suite is.
+/// Which users or groups there are in the namespace in which the suite is.
 #[cfg(target_os = "linux")]
-fn known(map: &str) -> Range<u64> {
-    largest(&std::fs::read_to_string(format!("/proc/self/{map}")).unwrap_or_default())
+fn map_of(file: &str) -> String {
+    std::fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default()
 }
 
-/// The largest range of a map, each of whose lines is the first number inside, the first outside, and how many.
+/// The ranges of a map, each of whose lines is the first number inside, the first outside, and how many; with the outside's first.
 #[cfg(any(target_os = "linux", test))]
-fn largest(map: &str) -> Range<u64> {
+fn ranges(map: &str) -> impl Iterator<Item = (Range<u64>, u64)> {
     let range = |line: &str| {
         let mut numbers = line.split_whitespace().map(|number| number.parse::<u64>().ok());
-        let (inside, _, count) = (numbers.next()??, numbers.next()??, numbers.next()??);
-        Some(inside..inside + count)
+        let (inside, outside, count) = (numbers.next()??, numbers.next()??, numbers.next()??);
+        Some((inside..inside + count, outside))
     };
-    map.lines().filter_map(range).max_by_key(|range| range.end - range.start).unwrap_or_default()
+    map.lines().filter_map(range)
+}
+
+/// The largest range inside.
+#[cfg(any(target_os = "linux", test))]
+fn largest(map: &str) -> Range<u64> {
+    ranges(map).map(|(inside, _)| inside).max_by_key(|range| range.end - range.start).unwrap_or_default()
+}
+
+/// What number somebody has outside who is there inside.
+#[cfg(any(target_os = "linux", test))]
+fn outside(map: &str, number: u32) -> u64 {
+    let number = u64::from(number);
+    let of_range =
+        |(inside, outside): (Range<u64>, u64)| inside.contains(&number).then(|| outside + number - inside.start);
+    ranges(map).find_map(of_range).unwrap_or(number)
+}
+
+/// Whether who is root here is not root outside: he has no more rights than some user, there.
+#[cfg(target_os = "linux")]
+pub(super) fn is_root_here_alone() -> bool {
+    outside(&map_of("uid_map"), 0) != 0
+}
+
+/// There are no namespaces.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn is_root_here_alone() -> bool {
+    false
 }
 
 /// Where users and groups for sessions begin, and for how many runs there are some: as far away as everywhere, or in the upper half
@@ -113,6 +142,12 @@ fn spare([users, groups]: [Range<u64>; 2]) -> Option<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn somebody_has_another_number_outside() {
+        let map = "         0       1000          1\n         1     100000      65536\n";
+        assert_eq!([0, 1, 32_769, 70_000].map(|inside| outside(map, inside)), [1000, 100_000, 132_768, 70_000]);
+    }
 
     #[test]
     fn there_are_users_to_spare_where_many_are_known() {

@@ -142,6 +142,66 @@ fn the_reference_is_judged_alike() {
     assert!(a.iter().all(|(_, verdict)| verdict == "pass" || verdict == "untestable"), "{a:?}");
 }
 
+/// Whether this machine can lend users to somebody here: only root can have it do so for a test.
+fn lends_users() -> bool {
+    if Command::new("newuidmap").output().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "newuidmap not found: in CI it must be there");
+        println!("newuidmap not found: not run");
+        return false;
+    }
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        println!("only root can have users lent to somebody else: not run");
+    }
+    is_root
+}
+
+/// Somebody who is not root, to whom the system lends users in `/etc/subuid`: sessions run as them, as they do where root is the
+/// suite. Where a program is his alone, they run as he, which is said.
+#[test]
+fn who_is_lent_users_by_the_system_runs_sessions_as_them() {
+    if !has_tier_a() || !lends_users() {
+        return;
+    }
+    let bench = Bench::new(&"/usr/bin:/bin:/usr/sbin:/sbin".into());
+    let pair = bench.copy_of(&reference());
+    let suite = Path::new(env!("CARGO_BIN_EXE_conformance")).parent().unwrap();
+    let copied = Command::new("cp").args(["conformance", "conformance-standin"]).arg(&pair).current_dir(suite).status();
+    assert!(copied.unwrap().success());
+    std::fs::write(pair.join("lent"), "65534:200000:65536\n").unwrap();
+    let json = pair.join("report.json");
+    let judged = |way: &str, user: &str| {
+        // Both files are others only below this process.
+        let script = "set -e; cd \"$0\"; for file in subuid subgid; do touch /etc/$file; mount --bind lent /etc/$file; done\n\
+                      chown -R \"$1\":\"$1\" .; eval \"$2\"; export TMPDIR=\"$0\"\n\
+                      exec setpriv --reuid \"$1\" --regid \"$1\" --clear-groups -- ./conformance --tier A --bin . \\\n\
+                      --only start --only descriptor --only end.sigalrm --only wire.buffered --json report.json";
+        let mut suite = Command::new("unshare");
+        suite
+            .args(["--mount", "sh", "-c", script])
+            .arg(&pair)
+            .args([user, way])
+            .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
+        let output = suite.stdin(Stdio::null()).output().unwrap();
+        let words = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        assert_eq!(output.status.code(), Some(0), "{way:?}, {user}: {words}");
+        let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+        let verdict = |entry: &serde_json::Value| (entry["id"].to_string(), entry["verdict"].to_string());
+        let verdicts: Vec<_> = report["requirements"].as_array().unwrap().iter().map(verdict).collect();
+        (report["lapses"].to_string(), verdicts)
+    };
+    let as_root = judged("", "0");
+    let (lapses, verdicts) = judged("", "65534");
+    assert!(!lapses.contains("as the suite's user"), "{lapses}");
+    assert_eq!(verdicts, as_root.1);
+    let (lapses, verdicts) = judged("chmod go-rwx watchdog", "65534");
+    assert!(lapses.contains("watchdog is closed to other users: programs run as the suite's user"), "{lapses}");
+    assert_eq!(verdicts, as_root.1);
+    let (lapses, _) =
+        judged("umount /etc/subuid; : > none; mount --bind none /etc/subuid; chmod +rx watchdog", "65534");
+    assert!(lapses.contains("is lent no users"), "{lapses}");
+}
+
 /// Of which much cannot be seen, in no tier.
 #[test]
 fn a_pair_that_cannot_be_tapped_is_judged_alike() {
