@@ -199,7 +199,9 @@ fn who_is_root_in_a_container_alone_keeps_programs_apart_as_well() {
     let output = again.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains(" passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(!said.replace("perl not found: not run", "").contains("not run"), "{said}");
+    // Somebody who is not root has no control groups to begin with.
+    let is_whole = !said.replace("perl not found: not run", "").contains("not run");
+    assert!(is_whole || !rustix::process::geteuid().is_root(), "{said}");
 }
 
 #[test]

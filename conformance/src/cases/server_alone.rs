@@ -9,6 +9,7 @@ use super::end::stop;
 use super::steps::{alone, ended_within, last_replies, must_end, not_learned, state, status_text, text};
 use super::to_server::recorded_setting;
 use crate::event::{Status, Who, passed, requests};
+use crate::observe::looking::Looking;
 use crate::observe::process::{asleep, facts};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::client::Client;
@@ -51,8 +52,9 @@ async fn sigalrm_early(stage: &Stage) -> Outcome {
     let deadline = Instant::now() + client.run.patience() / 10;
     let pid = client.run.pid;
     let up = async {
+        let looking = Looking::begin();
         while asleep(pid, deadline).await && facts(pid).is_some_and(|facts| !facts.expects(libc::SIGALRM)) {
-            tokio::task::yield_now().await;
+            looking.again().await;
         }
     };
     client.run.record.ask("the server has come up", up).await;

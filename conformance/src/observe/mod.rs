@@ -6,6 +6,7 @@ pub mod at_path;
 pub mod channel;
 pub mod datagrams;
 pub mod lateness;
+pub(crate) mod looking;
 pub mod process;
 pub mod readiness;
 pub mod rogue;

@@ -15,6 +15,7 @@ use rustix::process::{WaitOptions, waitpid};
 use serde::{Deserialize, Serialize};
 
 use crate::event::Status;
+use crate::observe::looking::Looking;
 
 #[cfg(target_os = "linux")]
 #[path = "process/linux.rs"]
@@ -80,11 +81,12 @@ pub async fn pending(pid: i32, signal: i32, deadline: Instant) -> bool {
 /// Nobody tells when a process goes to sleep, stops or is sent a signal, so this looks again and again, and lets everything else run in
 /// between.
 async fn is_so(look: impl Fn() -> bool, deadline: Instant) -> bool {
+    let looking = Looking::begin();
     while !look() {
         if Instant::now() > deadline {
             return false;
         }
-        tokio::task::yield_now().await;
+        looking.again().await;
     }
     true
 }

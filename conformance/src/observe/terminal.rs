@@ -24,6 +24,7 @@ use super::readiness::register;
 use super::unread::unread;
 use crate::event::{Stream, What, Who};
 use crate::forks;
+use crate::observe::looking::Looking;
 use crate::record::Record;
 
 /// The suite's side of a pseudo terminal, and the process that was started in it.
@@ -131,9 +132,10 @@ impl Input {
     pub async fn write_apart<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> io::Result<()> {
         for part in parts {
             self.write_all(part).await?;
+            let looking = Looking::begin();
             while self.unread()? > 0 {
                 // Nobody tells when a pipe has been emptied; everything else runs in between.
-                tokio::task::yield_now().await;
+                looking.again().await;
             }
         }
         Ok(())

@@ -14,6 +14,7 @@ use crate::dialect::find;
 use crate::event::{Event, Stream as Shown, Who, ended, shown};
 use crate::observe::at_path::AtPath;
 use crate::observe::datagrams::{Peer, bound_at, unbound};
+use crate::observe::looking::Looking;
 use crate::observe::process;
 use crate::observe::terminal::unblock;
 use crate::outcome::Stop;
@@ -75,10 +76,11 @@ impl<'a> Listening<'a> {
         let server = Listening { stage, run, kind: Kind::UnixDatagram, port: 0, connections: AtomicI32::new(0) };
         let coming = async {
             let there = async {
+                let looking = Looking::begin();
                 // Nobody tells when a path comes to be; who sleeps without one waits for something else first.
                 while server.path().is_err() && !process::is_over(server.run.pid) {
                     process::asleep(server.run.pid, Instant::now() + server.run.patience()).await;
-                    tokio::task::yield_now().await;
+                    looking.again().await;
                 }
             };
             tokio::time::timeout(server.run.patience(), there).await.is_ok() && server.path().is_ok()
@@ -144,11 +146,12 @@ impl<'a> Listening<'a> {
             }
             true => {
                 let at = self.path().map_err(Failed::Theirs)?;
+                let looking = Looking::begin();
                 loop {
                     match UnixStream::connect(at.address()).await {
                         Ok(stream) => return stream.into_std().map(OwnedFd::from).map_err(Failed::Ours),
                         // Whoever blocks would wait for room in the queue; and nobody tells of that who does not.
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::task::yield_now().await,
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => looking.again().await,
                         Err(error) => return Err(Failed::Theirs(error)),
                     }
                 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::event::{What, Who};
 use crate::forks;
+use crate::observe::looking::Looking;
 use crate::observe::process;
 use crate::observe::sockets::pair_like;
 use crate::observe::terminal::{self, Input, read_passing};
@@ -151,9 +152,10 @@ impl Client {
         let Some(input) = &self.input else { return Ok(()) };
         let deadline = Instant::now() + self.patience;
         let idle = async {
+            let looking = Looking::begin();
             let unread = || input.unread().is_ok_and(|unread| unread > 0);
             while unread() && Instant::now() < deadline {
-                tokio::task::yield_now().await;
+                looking.again().await;
             }
             !unread() && process::asleep(self.run.pid, deadline).await
         };

@@ -10,6 +10,7 @@ use rustix::net::{Shutdown, shutdown};
 use crate::dialect::{Symbol, cut};
 use crate::event::{Event, What, Who, passed};
 use crate::forks;
+use crate::observe::looking::Looking;
 use crate::observe::terminal::{Input, Reader, read_passing};
 use crate::stage::Run;
 
@@ -87,9 +88,10 @@ impl Stream {
         let sending = async {
             for byte in bytes.chunks(1) {
                 says.write_all(byte).await?;
+                let looking = Looking::begin();
                 while says.unread()? > 0 {
                     // Nobody tells when it has been read; everything else runs in between.
-                    tokio::task::yield_now().await;
+                    looking.again().await;
                 }
             }
             io::Result::Ok(())

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::MACHINE_PATIENCE;
 use super::init::Init;
 use super::place::{SessionFolder, mark};
+use crate::observe::looking::Looking;
 use crate::observe::process::{self, Watch, reap, signal};
 
 /// A process that outlived its session.
@@ -104,12 +105,13 @@ pub(super) fn now(folder: &SessionFolder, init: Option<&Init>) -> io::Result<Vec
 /// Those that do not end by themselves within `patience`.
 pub(super) async fn last(folder: &SessionFolder, init: Option<&Init>, patience: Duration) -> io::Result<Vec<Remain>> {
     let deadline = tokio::time::Instant::now() + patience;
+    let looking = Looking::begin();
     loop {
         let Look { found, unknown } = all(folder, init)?;
         if found.is_empty() && unknown.is_empty() || tokio::time::Instant::now() > deadline {
             return Ok(found);
         }
-        tokio::task::yield_now().await;
+        looking.again().await;
         let Some(first) = found.first() else { continue };
         // What is gone by now is no longer found.
         let Ok(watch) = Watch::new(first.pid) else { continue };

@@ -1,0 +1,31 @@
+//! Looking again at what nobody tells of: that a pipe has been emptied, a process sleeps, a path is there.
+//!
+//! Whoever is looked at needs a processor to get there, and there may be but one. So after a short while it is left to him for
+//! most of the time. What is looked at, and until when, this does not know.
+
+use std::time::{Duration, Instant};
+
+/// What is near at hand is there by then, and whoever looks loses no time.
+const BRISKLY: Duration = Duration::from_millis(1);
+
+/// How long nobody looks, later on.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// A first look, and others to come.
+pub(crate) struct Looking(Instant);
+
+impl Looking {
+    /// Begins.
+    pub(crate) fn begin() -> Self {
+        Looking(Instant::now())
+    }
+
+    /// Returns when it is time for another look. Everything else runs in between.
+    pub(crate) async fn again(&self) {
+        if self.0.elapsed() < BRISKLY {
+            tokio::task::yield_now().await;
+        } else {
+            let _ = tokio::time::timeout(PAUSE, std::future::pending::<()>()).await;
+        }
+    }
+}
