@@ -51,10 +51,12 @@ impl Counted {
 
     /// A further run.
     pub(super) fn add(&mut self, name: &str, finding: &Finding) {
-        *self.runs.entry(name.to_owned()).or_default() += 1;
+        // One that a slow machine could not judge is counted when it is judged again, if it is; what it left, and how long it took,
+        // counts anyway.
+        let is_judged = finding.unsure.is_empty();
+        *self.runs.entry(name.to_owned()).or_default() += u64::from(is_judged);
         self.complaints.extend(finding.complaints.iter().map(|complaint| format!("{name}: {complaint}")));
-        // One that a slow machine could not judge is counted when it is judged again.
-        self.neighbours += u64::from(finding.neighbour_alike || finding.unsure.is_empty());
+        self.neighbours += u64::from(finding.neighbour_alike || is_judged);
         self.neighbours_alike += u64::from(finding.neighbour_alike);
         self.verdicts_ms.extend(&finding.verdicts_ms);
         self.overdue_ms.extend(&finding.overdue_ms);
@@ -168,6 +170,36 @@ mod tests {
         assert_eq!(times.quantile(0.5), 0);
         times.extend(&[5, 1, 3, 2, 400]);
         assert_eq!([0.5, 0.8, 1.0].map(|part| times.quantile(part)), [3, 5, 400]);
+    }
+
+    #[test]
+    fn what_could_not_be_judged_is_no_run_and_what_it_left_counts() {
+        let unsure = ["end.sigalrm was judged inconclusive".to_owned()];
+        let finding = |complaints: &[String]| Finding {
+            complaints: complaints.to_vec(),
+            unsure: unsure.to_vec(),
+            neighbour_alike: true,
+            ..Finding::default()
+        };
+        let mut counted = Counted::default();
+        counted.add("bomb", &finding(&[]));
+        assert!(
+            counted.told().starts_with("1 programs, 0 runs (0 to 0 of each): 0 complaints\n"),
+            "{}",
+            counted.told()
+        );
+        counted.add("bomb", &finding(&["left: a file".to_owned()]));
+        assert!(
+            counted.told().starts_with("1 programs, 0 runs (0 to 0 of each): 1 complaints\n"),
+            "{}",
+            counted.told()
+        );
+        counted.add("bomb", &Finding { unsure: Vec::new(), ..finding(&[]) });
+        assert!(
+            counted.told().starts_with("1 programs, 1 runs (1 to 1 of each): 1 complaints\n"),
+            "{}",
+            counted.told()
+        );
     }
 
     #[test]
