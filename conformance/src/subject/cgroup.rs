@@ -119,8 +119,16 @@ impl Memory {
 /// A group with processors for this process and whoever descends from it: to the rest of the machine they are one, however many
 /// they are, and whatever sessions they begin; and among themselves priorities count, which elsewhere a kernel may heed only
 /// within a session. This process is back where it was when the last of these is dropped.
+#[derive(Debug, Clone)]
+pub(super) struct Processors(Option<Arc<Moved>>);
+
+/// The group that this process is in, which can be in one alone. Whoever moves it has this locked, there and back: else it could be
+/// moved away from under somebody who came in between.
+static MOVED: Mutex<Weak<Moved>> = Mutex::new(Weak::new());
+
+/// The group, and where this process came from.
 #[derive(Debug)]
-pub(super) struct Processors {
+struct Moved {
     groups: Groups,
     before: PathBuf,
     share: &'static Share,
@@ -145,11 +153,10 @@ const SHARES: [Share; 2] = [
 
 impl Processors {
     /// Moves this process, if it is not there already. An error says what the machine does not allow.
-    pub(super) fn share() -> io::Result<Arc<Self>> {
-        static SHARED: Mutex<Weak<Processors>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(shared) = shared.upgrade() {
-            return Ok(shared);
+    pub(super) fn share() -> io::Result<Self> {
+        let mut shared = MOVED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(moved) = shared.upgrade() {
+            return Ok(Processors(Some(moved)));
         }
         let mut refused = io::Error::new(io::ErrorKind::Unsupported, "no control group here has processors below it");
         for (above, is_unified) in that_may_have("cpu") {
@@ -158,32 +165,44 @@ impl Processors {
                 let share = &SHARES[usize::from(is_unified)];
                 fs::write(groups.folder.join(share.file), share.usual)?;
                 move_self(&groups.folder)?;
-                Ok(Arc::new(Processors { groups, before, share, ending: Mutex::default() }))
+                Ok(Arc::new(Moved { groups, before, share, ending: Mutex::default() }))
             });
             match moved {
-                Ok(processors) => {
-                    *shared = Arc::downgrade(&processors);
-                    return Ok(processors);
+                Ok(moved) => {
+                    *shared = Arc::downgrade(&moved);
+                    return Ok(Processors(Some(moved)));
                 }
                 Err(error) => refused = error,
             }
         }
         Err(refused)
     }
-}
 
-impl Processors {
     /// As long as this is there, the rest of the machine waits: a thousand processes that are to end have to have their turn once
     /// more.
-    pub(super) fn hurry(self: &Arc<Self>) -> Hurry {
-        let mut ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn hurry(&self) -> Hurry {
+        let moved = self.moved();
+        let mut ending = moved.ending.lock().unwrap_or_else(PoisonError::into_inner);
         *ending += 1;
         if *ending == 1 {
-            self.set(self.share.most);
+            moved.set(moved.share.most);
         }
         Hurry(self.clone())
     }
 
+    fn moved(&self) -> &Moved {
+        self.0.as_ref().expect("it is there until this is dropped")
+    }
+}
+
+impl Drop for Processors {
+    fn drop(&mut self) {
+        let _moving = MOVED.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.0.take());
+    }
+}
+
+impl Moved {
     /// It was set to something before, and only the time that things take depends on it.
     fn set(&self, share: &str) {
         let _ = fs::write(self.groups.folder.join(self.share.file), share);
@@ -192,19 +211,20 @@ impl Processors {
 
 /// A session of the group is being ended.
 #[derive(Debug)]
-pub(super) struct Hurry(Arc<Processors>);
+pub(super) struct Hurry(Processors);
 
 impl Drop for Hurry {
     fn drop(&mut self) {
-        let mut ending = self.0.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        let moved = self.0.moved();
+        let mut ending = moved.ending.lock().unwrap_or_else(PoisonError::into_inner);
         *ending -= 1;
         if *ending == 0 {
-            self.0.set(self.0.share.usual);
+            moved.set(moved.share.usual);
         }
     }
 }
 
-impl Drop for Processors {
+impl Drop for Moved {
     fn drop(&mut self) {
         if let Err(error) = move_self(&self.before) {
             eprintln!("conformance: {} stays, since {}: {error}", self.groups.folder.display(), self.before.display());

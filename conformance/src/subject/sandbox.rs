@@ -82,7 +82,7 @@ struct Namespaces {
     /// Where the machine allows that all processes of a session have a bound on their memory together.
     memory: Option<Memory>,
     /// Where the machine allows that priorities count among all processes of the run, whatever sessions they begin.
-    processors: Option<Arc<Processors>>,
+    processors: Option<Processors>,
     /// Microseconds that the slowest end of a session took, until nobody was left.
     slowest_end: AtomicU64,
 }
