@@ -185,6 +185,12 @@ fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
         journal: None,
     };
     run::check(&options).map_err(usage)?;
+    // While there is but one thread.
+    if cli.tier.is_none_or(|tier| tier == Tier::A)
+        && let Err(error) = lent::join()
+    {
+        eprintln!("conformance: the users that /etc/subuid lends are not made use of: {error}");
+    }
     // Something is started to find it out, which wrong usage is no reason for.
     options.tier = tier(cli)?;
     if let Some(path) = &cli.journal {
@@ -201,12 +207,6 @@ fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
 
 /// The tier that is asked for, or else the strongest. Where that is none that keeps anybody apart, it is said why.
 fn tier(cli: &Cli) -> Result<Tier, (Answer, String)> {
-    // While there is but one thread.
-    if cli.tier.is_none_or(|tier| tier == Tier::A)
-        && let Err(error) = lent::join()
-    {
-        eprintln!("conformance: the users that /etc/subuid lends are not made use of: {error}");
-    }
     if let Some(tier) = cli.tier {
         if tier != Tier::A && !cli.hide.is_empty() {
             return Err((Answer::Usage, format!("--hide: nothing can be hidden in tier {tier:?}; use --tier A")));

@@ -29,3 +29,21 @@ impl Looking {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_has_looked_for_long_looks_no_more_often_than_that() {
+        let looking = Looking::begin();
+        while looking.0.elapsed() < BRISKLY {}
+        let begun = Instant::now();
+        let mut looks = 0;
+        while begun.elapsed() < 50 * PAUSE {
+            looking.again().await;
+            looks += 1;
+        }
+        assert!((1..=50).contains(&looks), "{looks}");
+    }
+}

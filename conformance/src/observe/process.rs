@@ -14,8 +14,8 @@ use nix::unistd::Pid;
 use rustix::process::{WaitOptions, waitpid};
 use serde::{Deserialize, Serialize};
 
+use super::looking::Looking;
 use crate::event::Status;
-use crate::observe::looking::Looking;
 
 #[cfg(target_os = "linux")]
 #[path = "process/linux.rs"]

@@ -19,12 +19,12 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::JoinHandle;
 
+use super::looking::Looking;
 use super::process;
 use super::readiness::register;
 use super::unread::unread;
 use crate::event::{Stream, What, Who};
 use crate::forks;
-use crate::observe::looking::Looking;
 use crate::record::Record;
 
 /// The suite's side of a pseudo terminal, and the process that was started in it.

@@ -163,7 +163,9 @@ fn who_is_lent_users_by_the_system_runs_sessions_as_them() {
     if !has_tier_a() || !lends_users() {
         return;
     }
-    let bench = Bench::new(&"/usr/bin:/bin:/usr/sbin:/sbin".into());
+    // Of folders that are there for everybody.
+    let path = "/usr/bin:/bin:/usr/sbin:/sbin";
+    let bench = Bench::new(&path.into());
     let pair = bench.copy_of(&reference());
     let suite = Path::new(env!("CARGO_BIN_EXE_conformance")).parent().unwrap();
     let copied = Command::new("cp").args(["conformance", "conformance-standin"]).arg(&pair).current_dir(suite).status();
@@ -177,11 +179,7 @@ fn who_is_lent_users_by_the_system_runs_sessions_as_them() {
                       exec setpriv --reuid \"$1\" --regid \"$1\" --clear-groups -- ./conformance --tier A --bin . \\\n\
                       --only start --only descriptor --only end.sigalrm --only wire.buffered --json report.json";
         let mut suite = Command::new("unshare");
-        suite
-            .args(["--mount", "sh", "-c", script])
-            .arg(&pair)
-            .args([user, way])
-            .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
+        suite.args(["--mount", "sh", "-c", script]).arg(&pair).args([user, way]).env("PATH", path);
         let output = suite.stdin(Stdio::null()).output().unwrap();
         let words = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
         assert_eq!(output.status.code(), Some(0), "{way:?}, {user}: {words}");

@@ -174,32 +174,20 @@ mod tests {
 
     #[test]
     fn what_could_not_be_judged_is_no_run_and_what_it_left_counts() {
-        let unsure = ["end.sigalrm was judged inconclusive".to_owned()];
-        let finding = |complaints: &[String]| Finding {
-            complaints: complaints.to_vec(),
-            unsure: unsure.to_vec(),
+        let finding = |complaints: &[&str], unsure: &[&str]| Finding {
+            complaints: complaints.iter().map(ToString::to_string).collect(),
+            unsure: unsure.iter().map(ToString::to_string).collect(),
             neighbour_alike: true,
             ..Finding::default()
         };
         let mut counted = Counted::default();
-        counted.add("bomb", &finding(&[]));
-        assert!(
-            counted.told().starts_with("1 programs, 0 runs (0 to 0 of each): 0 complaints\n"),
-            "{}",
-            counted.told()
-        );
-        counted.add("bomb", &finding(&["left: a file".to_owned()]));
-        assert!(
-            counted.told().starts_with("1 programs, 0 runs (0 to 0 of each): 1 complaints\n"),
-            "{}",
-            counted.told()
-        );
-        counted.add("bomb", &Finding { unsure: Vec::new(), ..finding(&[]) });
-        assert!(
-            counted.told().starts_with("1 programs, 1 runs (1 to 1 of each): 1 complaints\n"),
-            "{}",
-            counted.told()
-        );
+        for (complaints, unsure, runs, complained) in
+            [(&[][..], &["inconclusive"][..], 0, 0), (&["left: a file"], &["inconclusive"], 0, 1), (&[], &[], 1, 1)]
+        {
+            counted.add("bomb", &finding(complaints, unsure));
+            let expected = format!("1 programs, {runs} runs ({runs} to {runs} of each): {complained} complaints\n");
+            assert!(counted.told().starts_with(&expected), "{}", counted.told());
+        }
     }
 
     #[test]
