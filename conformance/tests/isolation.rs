@@ -130,6 +130,21 @@ fn it_gives_way_to_the_suite_where_priorities_count_among_all_sessions() {
 }
 
 #[test]
+fn each_session_has_a_share_of_the_processors_and_so_has_the_suite() {
+    let Some(run) = tier_a() else { return };
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+    let Some(own) = groups.lines().find_map(|line| line.strip_suffix("/suite")) else {
+        return println!("no control group with processors can be made: not run");
+    };
+    let its = || {
+        let said = says(&run, "cat /proc/self/cgroup");
+        let number = said.lines().find_map(|line| line.strip_prefix(own)?.strip_prefix('/')?.parse::<usize>().ok());
+        number.unwrap_or_else(|| panic!("not in a group in {own}:\n{said}"))
+    };
+    assert_ne!(its(), its());
+}
+
+#[test]
 fn only_its_own_processes_are_to_be_seen() {
     let Some(run) = tier_a() else { return };
     let seen = says(&run, "ls -d /proc/[0-9]*");

@@ -19,7 +19,7 @@ use conformance::spec::{Requirement, requirements, requirements_of};
 use conformance::subject::lent;
 use conformance::subject::limits::Limits;
 use conformance::subject::place::RunFolder;
-use conformance::subject::sandbox::Tier;
+use conformance::subject::sandbox::{self, Tier};
 use conformance::verdict::Answer;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
@@ -191,8 +191,10 @@ fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
     {
         eprintln!("conformance: the users that /etc/subuid lends are not made use of: {error}");
     }
+    let settled = cli.tier.is_none_or(|tier| tier == Tier::A).then(sandbox::settle);
     // Something is started to find it out, which wrong usage is no reason for.
     options.tier = tier(cli)?;
+    let _settled = settled.filter(|_| options.tier == Tier::A);
     if let Some(path) = &cli.journal {
         let open = if cli.resume { Journal::resume } else { Journal::begin };
         options.journal = Some(Arc::new(open(path, &options).map_err(usage)?));
@@ -249,9 +251,10 @@ fn perform(cli: &Cli, mut options: Options) -> Result<Run, (Answer, String)> {
         bar.set_message(judged.requirement.id.clone());
     };
     let (interrupt, interrupted) = oneshot::channel();
+    let (over, is_over) = oneshot::channel::<()>();
+    let watching = std::thread::spawn(|| watch_for_interrupts(interrupt, is_over));
     // What is dropped with the runtime ends the subjects.
     let run = runtime.map_err(|e| fault(e.to_string()))?.block_on(async {
-        std::thread::spawn(|| watch_for_interrupts(interrupt));
         let interrupted = async {
             if interrupted.await.is_err() {
                 // Signals cannot be awaited here: nobody interrupts.
@@ -260,14 +263,16 @@ fn perform(cli: &Cli, mut options: Options) -> Result<Run, (Answer, String)> {
         };
         run::run(options, &tell, interrupted).await
     });
+    drop(over);
+    watching.join().expect("it does not panic");
     bar.finish_and_clear();
     let before = || (Answer::Interrupted, "interrupted before any case began: nothing is said of the pair".to_owned());
     run.map_err(fault)?.ok_or_else(before)
 }
 
 /// Tells of the first Ctrl-C or SIGTERM. Whoever is in more of a hurry than that ends the suite with the second one, whatever
-/// it is doing: so this is a thread of its own.
-fn watch_for_interrupts(first: oneshot::Sender<()>) {
+/// it is doing: so this is a thread of its own, until the run is over.
+fn watch_for_interrupts(first: oneshot::Sender<()>, over: oneshot::Receiver<()>) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
     runtime.block_on(async {
         let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
@@ -278,11 +283,16 @@ fn watch_for_interrupts(first: oneshot::Sender<()>) {
                 _ = terminate.recv() => {}
             }
         };
-        next().await;
-        // A run that is over meanwhile needs no telling.
-        let _ = first.send(());
-        next().await;
-        std::process::exit(Answer::Interrupted as i32);
+        let twice = async {
+            next().await;
+            // A run that is over meanwhile needs no telling.
+            let _ = first.send(());
+            next().await;
+        };
+        tokio::select! {
+            () = twice => std::process::exit(Answer::Interrupted as i32),
+            _ = over => {}
+        }
     });
 }
 

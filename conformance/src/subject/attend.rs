@@ -114,7 +114,7 @@ pub(super) fn greeted(listener: &UnixListener) -> io::Result<(UnixStream, Hello)
 pub(super) fn begin(listener: &UnixListener, starting: Starting, shared: &Shared) -> Result<Program, StartError> {
     let Starting { order, ends, master, who, user, realm, groups } = starting;
     let (stream, hello) = greeted(listener)?;
-    groups.iter().try_for_each(|group| group.add(hello.pid))?;
+    enter(&groups, &stream, hello.pid)?;
     master.as_ref().map_or(Ok(()), set_plain)?;
     let watch = Watch::new(hello.pid)?;
     if order.confine.is_none() {
@@ -155,6 +155,26 @@ pub(super) fn begin(listener: &UnixListener, starting: Starting, shared: &Shared
         }
     });
     Ok(started)
+}
+
+/// Puts the starter, which has said who it is, into its control groups.
+fn enter(groups: &[Arc<Group>], starter: &UnixStream, pid: i32) -> io::Result<()> {
+    let mut lists = Vec::new();
+    for group in groups {
+        match group.list()? {
+            Some(list) => lists.push(list),
+            None => group.add(pid)?,
+        }
+    }
+    if lists.is_empty() {
+        return Ok(());
+    }
+    handover::send(starter, &Order::Enter, &lists.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
+    match handover::receive::<i32>(starter)? {
+        Some((0, _)) => Ok(()),
+        Some((errno, _)) => Err(io::Error::from_raw_os_error(errno)),
+        None => Err(io::Error::other("the starter ended before it was in its control groups")),
+    }
 }
 
 /// Serves the stand-ins in the child's place as they come.

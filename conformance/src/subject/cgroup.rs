@@ -1,22 +1,34 @@
 //! A session's processes as a control group, which nobody leaves by becoming an orphan, by a session or an environment of
 //! his own. One of version 2 (since Linux 5.14) keeps nobody from anything, which is tier B: it says who belongs to a session,
-//! and ends all of them at once. One with memory, of either version, bounds what all of them have. One with processors shares
-//! them out between a run and the rest of the machine. What a session is, it does not know.
+//! and ends all of them at once. What one with memory or with processors is for, its own file says. What a session is, none of
+//! them knows.
+
+mod memory;
+mod processors;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustix::fs::FlockOperation;
+
+pub(super) use memory::Memory;
+pub(super) use processors::{Hurry, Processors};
 
 /// How the name of a run's group begins.
 const PREFIX: &str = "conf-";
 
 /// The file that lists a group's processes and takes others.
 const MEMBERS: &str = "cgroup.procs";
+
+/// The file that lists the threads of a group of version 1, and takes others.
+const THREADS: &str = "tasks";
+
+/// Whoever writes this to a list moves himself. Nobody has to wait for a thread that does; for a process that is moved, all that
+/// are about to fork or to end do, on the whole machine, and it has to wait for each that has begun to.
+pub(super) const MYSELF: &str = "0";
 
 /// The file that lists what a group of version 2 hands on to those below it.
 const HANDED_ON: &str = "cgroup.subtree_control";
@@ -76,179 +88,20 @@ impl Groups {
     }
 }
 
-/// Groups in which all processes of a session together have so much memory and no more: whoever has most of it ends when there
-/// is none left.
-#[derive(Debug)]
-pub(super) struct Memory {
-    groups: Groups,
-    bound: &'static str,
-    bytes: u64,
-}
-
-impl Memory {
-    /// Makes the run's group where groups with memory may be made. An error says what the machine does not allow.
-    pub(super) fn bounded(bytes: u64) -> io::Result<Self> {
-        let mut refused = io::Error::new(io::ErrorKind::Unsupported, "no control group here has memory below it");
-        for (above, is_unified) in that_may_have("memory") {
-            let bound = if is_unified { "memory.max" } else { "memory.limit_in_bytes" };
-            let made = Groups::below(&above).and_then(|groups| {
-                // A group of version 2 has below it what it was told to hand on, and nothing else; in version 1 there is
-                // nothing to be told. If it does not, there is no bound to set for a session.
-                let _ = fs::write(groups.folder.join(HANDED_ON), "+memory");
-                let memory = Memory { groups, bound, bytes };
-                memory.session().map(|_| memory)
-            });
-            match made {
-                Ok(memory) => return Ok(memory),
-                Err(error) => refused = error,
-            }
-        }
-        Err(refused)
-    }
-
-    /// A group for a session.
-    pub(super) fn session(&self) -> io::Result<Group> {
-        let group = self.groups.session()?;
-        group.set(self.bound, &self.bytes.to_string())?;
-        // Else it would have as much again on a disk, where there is a place for that.
-        let _ = group.set("memory.swap.max", "0");
-        Ok(group)
-    }
-}
-
-/// A group with processors for this process and whoever descends from it: to the rest of the machine they are one, however many
-/// they are, and whatever sessions they begin; and among themselves priorities count, which elsewhere a kernel may heed only
-/// within a session. This process is back where it was when the last of these is dropped.
-#[derive(Debug, Clone)]
-pub(super) struct Processors(Option<Arc<Moved>>);
-
-/// The group that this process is in, which can be in one alone. Whoever moves it has this locked, there and back: else it could be
-/// moved away from under somebody who came in between.
-static MOVED: Mutex<Weak<Moved>> = Mutex::new(Weak::new());
-
-/// The group, and where this process came from.
-#[derive(Debug)]
-struct Moved {
-    groups: Groups,
-    before: PathBuf,
-    share: &'static Share,
-    /// How many of its sessions are being ended.
-    ending: Mutex<usize>,
-}
-
-/// What of the machine's processors a group has beside others, in one of the two versions.
-#[derive(Debug)]
-struct Share {
-    file: &'static str,
-    /// Eight cases run at a time, and each of their sessions would count as much as any other of the machine.
-    usual: &'static str,
-    /// All that there is.
-    most: &'static str,
-}
-
-const SHARES: [Share; 2] = [
-    Share { file: "cpu.shares", usual: "8192", most: "262144" },
-    Share { file: "cpu.weight", usual: "800", most: "10000" },
-];
-
-impl Processors {
-    /// Moves this process, if it is not there already. An error says what the machine does not allow.
-    pub(super) fn share() -> io::Result<Self> {
-        let mut shared = MOVED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(moved) = shared.upgrade() {
-            return Ok(Processors(Some(moved)));
-        }
-        let mut refused = io::Error::new(io::ErrorKind::Unsupported, "no control group here has processors below it");
-        for (above, is_unified) in that_may_have("cpu") {
-            let before = if is_unified { own(UNIFIED)?.group } else { above.clone() };
-            let moved = Groups::below(&above).and_then(|groups| {
-                let share = &SHARES[usize::from(is_unified)];
-                fs::write(groups.folder.join(share.file), share.usual)?;
-                move_self(&groups.folder)?;
-                Ok(Arc::new(Moved { groups, before, share, ending: Mutex::default() }))
-            });
-            match moved {
-                Ok(moved) => {
-                    *shared = Arc::downgrade(&moved);
-                    return Ok(Processors(Some(moved)));
-                }
-                Err(error) => refused = error,
-            }
-        }
-        Err(refused)
-    }
-
-    /// As long as this is there, the rest of the machine waits: a thousand processes that are to end have to have their turn once
-    /// more.
-    pub(super) fn hurry(&self) -> Hurry {
-        let moved = self.moved();
-        let mut ending = moved.ending.lock().unwrap_or_else(PoisonError::into_inner);
-        *ending += 1;
-        if *ending == 1 {
-            moved.set(moved.share.most);
-        }
-        Hurry(self.clone())
-    }
-
-    fn moved(&self) -> &Moved {
-        self.0.as_ref().expect("it is there until this is dropped")
-    }
-}
-
-impl Drop for Processors {
-    fn drop(&mut self) {
-        let _moving = MOVED.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(self.0.take());
-    }
-}
-
-impl Moved {
-    /// It was set to something before, and only the time that things take depends on it.
-    fn set(&self, share: &str) {
-        let _ = fs::write(self.groups.folder.join(self.share.file), share);
-    }
-}
-
-/// A session of the group is being ended.
-#[derive(Debug)]
-pub(super) struct Hurry(Processors);
-
-impl Drop for Hurry {
-    fn drop(&mut self) {
-        let moved = self.0.moved();
-        let mut ending = moved.ending.lock().unwrap_or_else(PoisonError::into_inner);
-        *ending -= 1;
-        if *ending == 0 {
-            moved.set(moved.share.usual);
-        }
-    }
-}
-
-impl Drop for Moved {
-    fn drop(&mut self) {
-        if let Err(error) = move_self(&self.before) {
-            eprintln!("conformance: {} stays, since {}: {error}", self.groups.folder.display(), self.before.display());
-        }
-    }
-}
-
-fn move_self(group: &Path) -> io::Result<()> {
-    fs::write(group.join(MEMBERS), std::process::id().to_string())
-}
-
-/// The groups below which one with this controller may be, and whether they are of version 2.
-fn that_may_have(controller: &str) -> Vec<(PathBuf, bool)> {
+/// The groups below which one with these controllers may be, and whether they are of version 2. In version 1, in which each is
+/// elsewhere, only the first counts.
+fn that_may_have(controllers: &[&str]) -> Vec<(PathBuf, bool)> {
     let mut found = Vec::new();
     if let Ok(own) = own(UNIFIED) {
         // Beside processes there are no groups with a controller, so it is seldom the suite's own.
         let above = own.group.ancestors().take_while(|group| group.starts_with(&own.mount));
         let hands_on = |group: &&Path| {
-            let handed = fs::read_to_string(group.join(HANDED_ON));
-            handed.is_ok_and(|handed| handed.split_whitespace().any(|name| name == controller))
+            let handed = fs::read_to_string(group.join(HANDED_ON)).unwrap_or_default();
+            controllers.iter().all(|one| handed.split_whitespace().any(|name| name == *one))
         };
         found.extend(above.filter(hands_on).map(|group| (group.to_owned(), true)));
     }
-    found.extend(own(controller).ok().map(|own| (own.group, false)));
+    found.extend(own(controllers[0]).ok().map(|own| (own.group, false)));
     found
 }
 
@@ -259,6 +112,15 @@ impl Drop for Groups {
 }
 
 impl Group {
+    /// The list on which a process of one thread puts itself into it, and so whoever will descend from it. In version 2 there is
+    /// none.
+    pub(super) fn list(&self) -> io::Result<Option<File>> {
+        match fs::OpenOptions::new().write(true).open(self.0.join(THREADS)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            list => list.map(Some),
+        }
+    }
+
     /// Puts a process, which has no children yet, into it, and so whoever will descend from it.
     pub(super) fn add(&self, pid: i32) -> io::Result<()> {
         self.set(MEMBERS, &pid.to_string())

@@ -102,6 +102,8 @@ pub enum Order {
     Exit(i32),
     /// End by this signal.
     Raise(i32),
+    /// Put itself on the lists that came along, those of control groups; answer with an error number, or 0.
+    Enter,
     /// Leave for a user and a network namespace of its own, the loopback up; answer with an error number, or 0.
     Separate,
     /// Bind a socket to a free port of the loopback; answer with an error number, or 0 and the socket.

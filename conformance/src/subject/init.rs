@@ -4,8 +4,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
+use std::time::Instant;
 
-use rustix::process::{Pid, setpriority_process, setpriority_user};
+use rustix::process::{Pid, setpriority_process};
 
 use super::MACHINE_PATIENCE;
 use super::handover::{self, Order};
@@ -23,13 +24,13 @@ pub(super) struct Init {
     /// The stand-in that started it, a child of the suite, which ends when it has ended.
     starter: i32,
     /// Nobody else gets it as long as somebody may run.
-    user: Option<User>,
+    _user: Option<User>,
 }
 
 impl Init {
     pub(super) fn new(control: UnixStream, pidfd: OwnedFd, starter: i32, user: Option<User>) -> io::Result<Self> {
         let pid = process::number(&pidfd).and_then(Pid::from_raw);
-        Ok(Init { control: Mutex::new(control), watch: Watch::of(pidfd)?, pid, starter, user })
+        Ok(Init { control: Mutex::new(control), watch: Watch::of(pidfd)?, pid, starter, _user: user })
     }
 
     /// How its program ended, which it has. Nobody knows when the init is gone.
@@ -48,16 +49,18 @@ impl Init {
         answer.ok().flatten().is_none_or(|(is_alone, _)| is_alone)
     }
 
-    /// Ends all of it, and returns when nobody is left.
-    pub(super) async fn end(&self) -> io::Result<()> {
+    /// Ends all of it, and returns when nothing of it is left. Nobody was any more at the moment that it says.
+    pub(super) async fn end(&self) -> io::Result<Instant> {
         self.kill()?;
         let starter = Watch::new(self.starter);
         let ended = async {
             self.watch.ended().await?;
-            match starter {
-                Ok(starter) => starter.ended().await,
-                Err(_) => Ok(()),
+            let emptied = Instant::now();
+            // With it go the namespaces, and the kernel may take its time over their mounts.
+            if let Ok(starter) = starter {
+                starter.ended().await?;
             }
+            Ok(emptied)
         };
         let ended = tokio::time::timeout(MACHINE_PATIENCE, ended).await;
         process::reap(self.starter);
@@ -75,11 +78,10 @@ impl Init {
     }
 
     fn kill(&self) -> io::Result<()> {
-        if let Some(user) = &self.user {
-            // A thousand processes have to have their turn once more to die, beside a thousand others that want theirs; and before
-            // all of them the init, which kills them. Raised as far as it, they would keep it from that for as long as they live.
-            let _ = self.pid.map(|own| setpriority_process(Some(own), -20));
-            let _ = setpriority_user(user.id(), -10);
+        // The init kills all others, and has to have its turn among them for that; the starter waits for it. Whoever may not raise
+        // them waits longer.
+        for own in [self.pid, Pid::from_raw(self.starter)].into_iter().flatten() {
+            let _ = setpriority_process(Some(own), -20);
         }
         self.watch.kill()
     }

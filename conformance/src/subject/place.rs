@@ -52,6 +52,8 @@ pub struct SessionFolder {
     pub(super) group: Option<Arc<Group>>,
     /// Another one, which bounds its memory, in tier A.
     pub(super) memory: Option<Arc<Group>>,
+    /// And the one by which it has its share of the processors.
+    pub(super) processors: Option<Arc<Group>>,
     pub(super) sandbox: Arc<Sandbox>,
     /// The session's process namespace, once there is one.
     pub(super) realm: Arc<OnceLock<Realm>>,
@@ -184,6 +186,7 @@ impl RunFolder {
         let folder = self.folder.path().join(number.to_string());
         std::fs::create_dir(&folder)?;
         std::fs::hard_link(&self.standin, folder.join(TAP))?;
+        let processors = self.sandbox.processors()?;
         Ok(SessionFolder {
             path: folder,
             elsewhere: self.elsewhere.clone(),
@@ -191,7 +194,8 @@ impl RunFolder {
             sandbox: self.sandbox.clone(),
             realm: Arc::default(),
             group: self.sandbox.group()?.map(Arc::new),
-            memory: self.sandbox.memory()?.map(Arc::new),
+            memory: self.sandbox.memory(processors.as_ref())?.map(Arc::new),
+            processors: processors.map(Arc::new),
         })
     }
 }

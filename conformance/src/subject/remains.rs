@@ -16,6 +16,9 @@ use super::place::{SessionFolder, mark};
 use crate::observe::looking::Looking;
 use crate::observe::process::{self, Watch, reap, signal};
 
+/// The process id of whoever is known to be there and was not found.
+const UNSEEN: i32 = 0;
+
 /// A process that outlived its session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remain {
@@ -36,20 +39,33 @@ impl Remain {
 #[derive(Default)]
 struct Look {
     /// Who belongs to the session.
-    found: Vec<Remain>,
+    found: Vec<i32>,
     /// Who is between two programs, so that nothing tells yet whether it does.
     unknown: Vec<i32>,
 }
 
 /// Every living process of the session in `folder` that can be told to be of it.
-pub fn find(folder: &SessionFolder) -> io::Result<Vec<Remain>> {
+pub fn pids(folder: &SessionFolder) -> io::Result<Vec<i32>> {
     Ok(look(folder)?.found)
+}
+
+/// The same, and what they run.
+pub fn find(folder: &SessionFolder) -> io::Result<Vec<Remain>> {
+    Ok(described(pids(folder)?))
+}
+
+/// What these run. Blocks as long as one of them changes what is in its memory, as when it forks.
+fn described(pids: Vec<i32>) -> Vec<Remain> {
+    let describe = |pid| match pid {
+        UNSEEN => "a process that is another one at every look".to_owned(),
+        pid => command(pid),
+    };
+    pids.into_iter().map(|pid| Remain { pid, command: describe(pid) }).collect()
 }
 
 fn look(folder: &SessionFolder) -> io::Result<Look> {
     if let Some(group) = &folder.group {
-        let found = group.processes()?.into_iter().map(|pid| Remain { pid, command: command(pid) }).collect();
-        return Ok(Look { found, unknown: Vec::new() });
+        return Ok(Look { found: group.processes()?, unknown: Vec::new() });
     }
     let mark = mark(folder);
     let (mut found, mut unknown) = (Vec::new(), Vec::new());
@@ -59,7 +75,7 @@ fn look(folder: &SessionFolder) -> io::Result<Look> {
             None => is_marked(folder, &mark, pid),
         };
         match belongs {
-            Some(true) => found.push(Remain { pid, command: command(pid) }),
+            Some(true) => found.push(pid),
             Some(false) => {}
             None => unknown.push(pid),
         }
@@ -92,14 +108,14 @@ fn all(folder: &SessionFolder, init: Option<&Init>) -> io::Result<Look> {
     let is_anybody_there =
         || init.is_some_and(|init| !init.is_alone()) || folder.group.as_ref().is_some_and(|group| !group.is_empty());
     if look.found.is_empty() && is_anybody_there() {
-        look.found.push(Remain { pid: 0, command: "a process that is another one at every look".to_owned() });
+        look.found.push(UNSEEN);
     }
     Ok(look)
 }
 
 /// Every living process of the session at this moment.
 pub(super) fn now(folder: &SessionFolder, init: Option<&Init>) -> io::Result<Vec<Remain>> {
-    Ok(all(folder, init)?.found)
+    Ok(described(all(folder, init)?.found))
 }
 
 /// Those that do not end by themselves within `patience`.
@@ -109,15 +125,15 @@ pub(super) async fn last(folder: &SessionFolder, init: Option<&Init>, patience: 
     loop {
         let Look { found, unknown } = all(folder, init)?;
         if found.is_empty() && unknown.is_empty() || tokio::time::Instant::now() > deadline {
-            return Ok(found);
+            return Ok(described(found));
         }
         looking.again().await;
         let Some(first) = found.first() else { continue };
         // What is gone by now is no longer found.
-        let Ok(watch) = Watch::new(first.pid) else { continue };
+        let Ok(watch) = Watch::new(*first) else { continue };
         match tokio::time::timeout_at(deadline, watch.ended()).await {
             Ok(ended) => ended?,
-            Err(_) => return Ok(found),
+            Err(_) => return Ok(described(found)),
         }
     }
 }
@@ -130,7 +146,7 @@ pub async fn clear(folder: &SessionFolder, known: &[i32]) -> io::Result<Vec<Rema
     let deadline = Instant::now() + MACHINE_PATIENCE;
     let mut seen = Vec::new();
     if let Some(group) = &folder.group {
-        seen = all(folder, None)?.found;
+        seen = now(folder, None)?;
         group.kill()?;
     }
     loop {
@@ -139,10 +155,11 @@ pub async fn clear(folder: &SessionFolder, known: &[i32]) -> io::Result<Vec<Rema
             return Ok(seen);
         }
         if Instant::now() > deadline {
+            let found = described(found);
             let message = format!("these could not be ended: {found:?}, nor these be told from others: {unknown:?}");
             return Err(io::Error::other(message));
         }
-        for remain in found.into_iter().filter(|remain| remain.pid != 0) {
+        for remain in described(found).into_iter().filter(|remain| remain.pid != UNSEEN) {
             end(remain.pid, MACHINE_PATIENCE).await?;
             if !seen.iter().any(|before: &Remain| before.pid == remain.pid) {
                 seen.push(remain);
@@ -159,8 +176,7 @@ pub(super) fn end_now(folder: &SessionFolder, program: i32) {
     loop {
         let is_there = process::is_living_child(program);
         let look = look(folder).unwrap_or_default();
-        let found = look.found.iter().map(|remain| remain.pid);
-        for pid in found.chain(is_there.then_some(program)) {
+        for pid in look.found.iter().copied().chain(is_there.then_some(program)) {
             let _ = signal(pid, Signal::SIGKILL as i32);
         }
         let is_over = !is_there && look.found.is_empty() && look.unknown.is_empty();

@@ -94,6 +94,15 @@ struct Holder {
     process: Child,
 }
 
+/// This process is where runs in tier A share out the processors.
+pub struct Settled(#[expect(dead_code, reason = "it is there until it is dropped")] Processors);
+
+/// Moves this process there, where the machine allows it. A run does so itself, but while there is one thread alone nobody else
+/// on the machine has to wait for it.
+pub fn settle() -> Option<Settled> {
+    Processors::share().ok().map(Settled)
+}
+
 /// Whatever anybody may write to.
 const SCRATCH: [&str; 4] = ["/tmp", "/var/tmp", "/dev/shm", "/run/user"];
 
@@ -123,10 +132,17 @@ impl Sandbox {
         }
     }
 
-    /// The group that bounds what a new session has of memory, in tier A.
-    pub(super) fn memory(&self) -> io::Result<Option<Group>> {
+    /// The group by which a new session has its share of the processors, in tier A.
+    pub(super) fn processors(&self) -> io::Result<Option<Group>> {
+        let processors = self.namespaces_of_run().and_then(|namespaces| namespaces.processors.as_ref());
+        processors.map(Processors::session).transpose()
+    }
+
+    /// Bounds what a new session, which is in this group, has of memory, in tier A. Returns the other group for that, if one is
+    /// needed.
+    pub(super) fn memory(&self, its: Option<&Group>) -> io::Result<Option<Group>> {
         let memory = self.namespaces_of_run().and_then(|namespaces| namespaces.memory.as_ref());
-        memory.map(Memory::session).transpose()
+        memory.map_or(Ok(None), |memory| memory.session(its))
     }
 
     /// Tier A, for a run of these programs. An error says what the machine does not allow.
@@ -153,7 +169,7 @@ impl Sandbox {
             scratch: hidden.into_iter().filter(|folder| scratch.contains(folder)).collect(),
             hidden: closed.into_iter().collect(),
             shown,
-            memory: Memory::bounded(limits.max_memory << 20).ok(),
+            memory: Memory::bounded(limits.max_memory << 20, processors.as_ref()).ok(),
             processors,
             limits,
             slowest_end: AtomicU64::new(0),
@@ -222,9 +238,10 @@ impl Sandbox {
         one_user.into_iter().chain([devices, memory].into_iter().flatten().map(str::to_owned)).collect()
     }
 
-    /// As long as this is there, whoever is to end has the machine, where it allows that.
-    pub(super) fn hurry(&self) -> Option<Hurry> {
-        self.namespaces_of_run()?.processors.as_ref().map(Processors::hurry)
+    /// As long as this is there, others wait for a session that is to end, where the machine allows that.
+    pub(super) fn hurry(&self, session: &SessionFolder) -> Option<Hurry> {
+        let processors = self.namespaces_of_run()?.processors.as_ref()?;
+        session.processors.as_ref().map(|group| processors.hurry(group))
     }
 
     /// A session's sandbox was empty so long after it was ended.

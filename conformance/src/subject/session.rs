@@ -260,8 +260,8 @@ impl Session {
         let of = |pid: &i32| process::processor_time(*pid).unwrap_or_default();
         let mut ends = self.record.read(crate::event::children);
         ends.extend([self.pid].into_iter().chain(self.folder.realm.get().map(|realm| realm.init)));
-        let found = remains::find(&self.folder).unwrap_or_default();
-        let everybody: BTreeSet<_> = found.iter().map(|remain| remain.pid).chain(ends.iter().copied()).collect();
+        let found = remains::pids(&self.folder).unwrap_or_default();
+        let everybody: BTreeSet<_> = found.into_iter().chain(ends.iter().copied()).collect();
         ProcessorTime {
             waited: ends.iter().map(|pid| of(pid).waited).max().unwrap_or_default(),
             ran: everybody.iter().map(|pid| of(pid).ran).sum(),
@@ -413,10 +413,13 @@ impl Session {
                     // So that its end is seen; one that is slow to go goes with all others.
                     let _ = remains::end(pid, self.patience).await;
                 }
-                let found = remains::now(&self.folder, Some(init))?;
-                let (begun, _hurry) = (Instant::now(), self.folder.sandbox.hurry());
-                init.end().await?;
-                self.folder.sandbox.emptied_in(begun.elapsed());
+                let (folder, above) = (self.folder.clone(), init.clone());
+                // Whoever asks what a process runs waits for it as long as it is at its own memory: other sessions need not.
+                let found = tokio::task::spawn_blocking(move || remains::now(&folder, Some(&above)));
+                let found = found.await.map_err(io::Error::other)??;
+                let (begun, _hurry) = (Instant::now(), self.folder.sandbox.hurry(&self.folder));
+                let emptied = init.end().await?;
+                self.folder.sandbox.emptied_in(emptied.duration_since(begun));
                 found
             }
             None => remains::clear(&self.folder, &known).await?,

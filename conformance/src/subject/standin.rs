@@ -18,6 +18,7 @@ use std::path::Path;
 
 use rustix::net::{AddressFamily, SocketType};
 
+use super::cgroup::MYSELF;
 #[cfg(target_os = "linux")]
 use super::confine;
 use super::handover::{self, Become, Begun, DESCRIPTORS_MAX, Descriptor, Hello, Kind, Order, SOCKET};
@@ -110,6 +111,10 @@ fn attend(argv: Vec<Vec<u8>>, env: Vec<Vec<u8>>) -> io::Result<c_int> {
                 handover::send(&suite, &Begun::NotExecuted(errno), &[])?;
                 return Ok(BROKEN);
             }
+            Some((Order::Enter, lists)) => {
+                let entered = lists.iter().try_for_each(|list| rustix::io::write(list, MYSELF.as_bytes()).map(drop));
+                handover::send(&suite, &errno_of(&entered.map_err(io::Error::from)), &[])?;
+            }
             #[cfg(target_os = "linux")]
             Some((Order::Separate, _)) => handover::send(&suite, &errno_of(&confine::separate()), &[])?,
             #[cfg(target_os = "linux")]
@@ -124,7 +129,6 @@ fn attend(argv: Vec<Vec<u8>>, env: Vec<Vec<u8>>) -> io::Result<c_int> {
 }
 
 /// The error number of what failed, or 0.
-#[cfg(target_os = "linux")]
 fn errno_of<T>(done: &io::Result<T>) -> i32 {
     done.as_ref().err().map_or(0, |error| error.raw_os_error().unwrap_or(libc::EIO))
 }

@@ -140,7 +140,7 @@ impl Session {
             master = Some(end);
         }
         let realm = folder.realm.clone();
-        let groups = folder.group.iter().chain(&folder.memory).cloned().collect();
+        let groups = folder.group.iter().chain(&folder.memory).chain(&folder.processors).cloned().collect();
         let starting = Starting { order, ends, master, who, user, realm, groups };
         let began = {
             let shared = shared.clone();

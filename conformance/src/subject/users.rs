@@ -20,12 +20,6 @@ pub(super) struct Users {
 #[derive(Debug)]
 pub(super) struct User(Arc<Users>, pub(super) u32);
 
-impl User {
-    pub(super) fn id(&self) -> rustix::process::Uid {
-        rustix::process::Uid::from_raw(self.1)
-    }
-}
-
 impl Drop for User {
     fn drop(&mut self) {
         self.0.free.lock().expect("not poisoned").push(self.1);
