@@ -69,6 +69,7 @@ const IN_TIER_A: &[&str] = &[
     "a_thousand_clients_need_room_which_is_said",
     "a_device_that_is_open_to_all_is_closed_to_it",
     "all_of_a_session_together_have_a_bound_on_their_memory",
+    "each_session_has_a_share_of_the_processors_and_so_has_the_suite",
     "a_pair_that_is_long_in_coming_up_is_let_come_up",
     "a_pair_that_cannot_be_tapped_is_judged_alike",
     "a_program_is_never_process_1_and_so_a_default_sigalrm_ends_it",

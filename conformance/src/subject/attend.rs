@@ -138,7 +138,7 @@ pub(super) fn begin(listener: &UnixListener, starting: Starting, shared: &Shared
             if process::namespace(std::process::id().cast_signed()) == Some(namespace) {
                 return Err(io::Error::other("the sandbox has no process namespace but the suite's own").into());
             }
-            realm.set(Realm { inode: namespace, init: own }).expect("a session has one program");
+            realm.set(Realm { inode: namespace, init: own, starter: hello.pid }).expect("a session has one program");
             let init = Arc::new(Init::new(stream, init, hello.pid, user)?);
             shared.record.push(What::Started { who, pid });
             (Program { pid, init: Some(init) }, Watch::of(program)?)

@@ -147,6 +147,7 @@ impl Group {
                 fs::read_dir(folder)?.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
             folders.extend(below.map(|entry| entry.path()));
         }
+        found.sort_unstable();
         Ok(found)
     }
 

@@ -65,6 +65,8 @@ pub(super) struct Realm {
     pub(super) inode: u64,
     /// Its process 1, which is ours.
     pub(super) init: i32,
+    /// Who started that, and is in the session's control groups.
+    pub(super) starter: i32,
 }
 
 impl SessionFolder {

@@ -1,6 +1,6 @@
 //! What is left of a session when it should be over, and its end.
 //!
-//! Who is in a session's process namespace or control group is known by that. Where there is neither, whoever descends from
+//! Who is in a session's control group or process namespace is known by that. Where there is neither, whoever descends from
 //! a session carries its mark in the environment; where the system lists no processes, only those are found that the session
 //! knew.
 
@@ -66,6 +66,12 @@ fn described(pids: Vec<i32>) -> Vec<Remain> {
 fn look(folder: &SessionFolder) -> io::Result<Look> {
     if let Some(group) = &folder.group {
         return Ok(Look { found: group.processes()?, unknown: Vec::new() });
+    }
+    if let Some(group) = folder.processors.as_ref().or(folder.memory.as_ref()) {
+        // Nobody leaves it, and nobody else has to be looked at.
+        let ours = folder.realm.get().map_or([0; 2], |realm| [realm.init, realm.starter]);
+        let found = group.processes()?.into_iter().filter(|pid| !ours.contains(pid)).collect();
+        return Ok(Look { found, unknown: Vec::new() });
     }
     let mark = mark(folder);
     let (mut found, mut unknown) = (Vec::new(), Vec::new());
