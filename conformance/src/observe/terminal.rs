@@ -45,6 +45,11 @@ impl Terminal {
         Ok(Terminal { process: process.map_err(io::Error::other)? })
     }
 
+    /// Whether the process that was started in it lives.
+    pub fn has_its_program(&self) -> bool {
+        self.process.status() == Some(WaitStatus::StillAlive)
+    }
+
     /// The master, for reading and writing.
     pub fn master(&self) -> io::Result<OwnedFd> {
         let master = OwnedFd::from(self.process.get_file_handle().map_err(io::Error::other)?);
@@ -56,7 +61,7 @@ impl Terminal {
 impl Drop for Terminal {
     /// A program that still runs ends here and now. rexpect would ask it to, again and again, until it does.
     fn drop(&mut self) {
-        if self.process.status() == Some(WaitStatus::StillAlive) {
+        if self.has_its_program() {
             let _ = self.process.signal(Signal::SIGKILL);
             let _ = self.process.wait();
         }

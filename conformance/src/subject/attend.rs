@@ -9,8 +9,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, poll};
 use tokio::task::JoinSet;
 
 use super::MACHINE_PATIENCE;
@@ -85,6 +86,8 @@ impl From<io::Error> for StartError {
 
 /// What the first stand-in of a session is told.
 pub(super) struct Starting {
+    /// Whether it lives.
+    pub(super) lives: Box<dyn Fn() -> bool + Send>,
     pub(super) order: Become,
     pub(super) ends: Vec<OwnedFd>,
     /// The terminal, if the program is started in one.
@@ -96,11 +99,19 @@ pub(super) struct Starting {
     pub(super) groups: Vec<Arc<Group>>,
 }
 
-/// Waits for the starter to connect and to report, and has its socket then.
-pub(super) fn greeted(listener: &UnixListener) -> io::Result<(UnixStream, Hello)> {
-    let timeout = PollTimeout::try_from(MACHINE_PATIENCE).unwrap_or(PollTimeout::MAX);
-    if poll(&mut [PollFd::new(listener.as_fd(), PollFlags::POLLIN)], timeout)? == 0 {
-        return Err(io::Error::other("the starter did not report in time"));
+/// After so many milliseconds it is looked for whoever should have reported long ago.
+const MISSED: u16 = 1000;
+
+/// Waits for the starter to connect and to report, as long as it lives, and has its socket then.
+pub(super) fn greeted(listener: &UnixListener, lives: impl Fn() -> bool) -> io::Result<(UnixStream, Hello)> {
+    let begun = Instant::now();
+    while poll(&mut [PollFd::new(listener.as_fd(), PollFlags::POLLIN)], MISSED)? == 0 {
+        if !lives() {
+            return Err(io::Error::other("the starter ended before it reported; on standard error it says why"));
+        }
+        if begun.elapsed() > MACHINE_PATIENCE {
+            return Err(io::Error::other("the starter did not report in time"));
+        }
     }
     let (stream, _) = listener.accept()?;
     stream.set_read_timeout(Some(MACHINE_PATIENCE))?;
@@ -112,8 +123,8 @@ pub(super) fn greeted(listener: &UnixListener) -> io::Result<(UnixStream, Hello)
 /// Lets the first stand-in become the session's program, and says which process that is. Blocks, in one thread from
 /// beginning to end: every hand-over between threads would cost as much as the start itself.
 pub(super) fn begin(listener: &UnixListener, starting: Starting, shared: &Shared) -> Result<Program, StartError> {
-    let Starting { order, ends, master, who, user, realm, groups } = starting;
-    let (stream, hello) = greeted(listener)?;
+    let Starting { lives, order, ends, master, who, user, realm, groups } = starting;
+    let (stream, hello) = greeted(listener, lives)?;
     enter(&groups, &stream, hello.pid)?;
     master.as_ref().map_or(Ok(()), set_plain)?;
     let watch = Watch::new(hello.pid)?;

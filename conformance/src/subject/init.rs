@@ -4,7 +4,6 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
-use std::time::Instant;
 
 use rustix::process::{Pid, setpriority_process};
 
@@ -49,22 +48,20 @@ impl Init {
         answer.ok().flatten().is_none_or(|(is_alone, _)| is_alone)
     }
 
-    /// Ends all of it, and returns when nothing of it is left. Nobody was any more at the moment that it says.
-    pub(super) async fn end(&self) -> io::Result<Instant> {
+    /// Ends all of it, and returns when nobody is left.
+    pub(super) async fn end(&self) -> io::Result<()> {
         self.kill()?;
-        let starter = Watch::new(self.starter);
-        let ended = async {
-            self.watch.ended().await?;
-            let emptied = Instant::now();
-            // With it go the namespaces, and the kernel may take its time over their mounts.
-            if let Ok(starter) = starter {
-                starter.ended().await?;
-            }
-            Ok(emptied)
-        };
-        let ended = tokio::time::timeout(MACHINE_PATIENCE, ended).await;
-        process::reap(self.starter);
-        ended.map_err(|_| io::Error::other("a session's namespace did not end after SIGKILL"))?
+        in_time(self.watch.ended()).await
+    }
+
+    /// Returns when its starter has ended too, which nobody has to hurry for: with it go the namespaces, and the kernel takes its
+    /// time over their mounts.
+    pub(super) async fn gone(&self) -> io::Result<()> {
+        if let Ok(starter) = Watch::new(self.starter) {
+            in_time(starter.ended()).await?;
+            process::reap(self.starter);
+        }
+        Ok(())
     }
 
     /// The same, for whoever can wait for nothing any more. Blocks.
@@ -85,6 +82,11 @@ impl Init {
         }
         self.watch.kill()
     }
+}
+
+async fn in_time(ended: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+    let ended = tokio::time::timeout(MACHINE_PATIENCE, ended).await;
+    ended.map_err(|_| io::Error::other("a session's namespace did not end after SIGKILL"))?
 }
 
 impl Drop for Init {

@@ -29,6 +29,7 @@ use super::place::{RunFolder, SessionFolder};
 use super::users::{USERS, USERS_FROM, User, Users, is_root_here_alone};
 use super::view::{closed, needed, view};
 use crate::forks;
+use crate::observe::process;
 
 /// How far subjects are kept apart from everything else.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -304,9 +305,9 @@ impl Holder {
         let listener = UnixListener::bind(folder.join(SOCKET))?;
         let mut starter = folder.starter();
         starter.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
-        let process = forks::starting(|| starter.spawn())?;
-        let (control, _) = greeted(&listener)?;
-        let holder = Holder { control: Mutex::new(control), process };
+        let child = forks::starting(|| starter.spawn())?;
+        let (control, _) = greeted(&listener, || process::is_living_child(child.id().cast_signed()))?;
+        let holder = Holder { control: Mutex::new(control), process: child };
         let refused = |error| io::Error::other(format!("namespaces cannot be made here: {error}; {}", settings()));
         holder.order(&Order::Separate).map_err(refused)?;
         Ok(holder)

@@ -53,7 +53,7 @@ pub struct Session {
     pub(super) who: Who,
     pub(super) input: Mutex<Option<Arc<Input>>>,
     pub(super) shared: Arc<Shared>,
-    pub(super) terminal: Mutex<Option<Terminal>>,
+    pub(super) terminal: Option<Arc<Terminal>>,
     pub(super) readers: Mutex<Vec<Reader>>,
     /// The init above the program, if it is confined.
     pub(super) init: Option<Arc<Init>>,
@@ -81,7 +81,7 @@ impl Session {
             who,
             input: Mutex::default(),
             shared: Arc::new(shared),
-            terminal: Mutex::default(),
+            terminal: None,
             readers: Mutex::default(),
             init: None,
             finished: AtomicBool::new(true),
@@ -138,8 +138,7 @@ impl Session {
 
     /// Closes standard input; in a terminal, types Ctrl-D at the beginning of a line.
     pub async fn close_input(&self) -> io::Result<()> {
-        let terminal = self.terminal.lock().expect("not poisoned").is_some();
-        if terminal {
+        if self.terminal.is_some() {
             self.write(b"\x04").await
         } else {
             self.record.push(What::InputClosed);
@@ -417,9 +416,11 @@ impl Session {
                 // Whoever asks what a process runs waits for it as long as it is at its own memory: other sessions need not.
                 let found = tokio::task::spawn_blocking(move || remains::now(&folder, Some(&above)));
                 let found = found.await.map_err(io::Error::other)??;
-                let (begun, _hurry) = (Instant::now(), self.folder.sandbox.hurry(&self.folder));
-                let emptied = init.end().await?;
-                self.folder.sandbox.emptied_in(emptied.duration_since(begun));
+                let (begun, hurry) = (Instant::now(), self.folder.sandbox.hurry(&self.folder));
+                init.end().await?;
+                self.folder.sandbox.emptied_in(begun.elapsed());
+                drop(hurry);
+                init.gone().await?;
                 found
             }
             None => remains::clear(&self.folder, &known).await?,

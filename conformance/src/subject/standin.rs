@@ -29,6 +29,9 @@ use crate::descriptors;
 /// Exit status when the stand-in could not do its work; the reason goes to standard error.
 pub(super) const BROKEN: c_int = 127;
 
+/// Where a process finds its own open descriptors. A small container may lack the usual link to that.
+const DESCRIPTORS: &str = if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" };
+
 /// The lowest number that the socket to the suite takes.
 const SUITE_FD_MIN: RawFd = 100;
 
@@ -135,8 +138,9 @@ fn errno_of<T>(done: &io::Result<T>) -> i32 {
 
 /// Every open descriptor, each marked as handed when it is a pipe or a stream that can be taken over.
 fn open_descriptors() -> io::Result<Vec<Descriptor>> {
-    let mut numbers: Vec<RawFd> =
-        std::fs::read_dir("/dev/fd")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    let listed = std::fs::read_dir(DESCRIPTORS)
+        .map_err(|error| io::Error::new(error.kind(), format!("{DESCRIPTORS}, its open descriptors: {error}")))?;
+    let mut numbers: Vec<RawFd> = listed.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     numbers.sort_unstable();
     let mut handed = 0;
     let mut found: Vec<_> = numbers

@@ -23,7 +23,7 @@ use super::session::{Session, TRACE};
 use crate::descriptors;
 use crate::event::{Stream, Who};
 use crate::forks;
-use crate::observe::process::Watch;
+use crate::observe::process::{self, Watch};
 use crate::observe::strace::traced;
 use crate::observe::terminal::{Input, Terminal, read_into};
 use crate::record::Record;
@@ -127,11 +127,11 @@ impl Session {
             watching: Mutex::default(),
         });
         // The fork and the exec of a small program: short enough to be done in place.
-        let (terminal, started) = forks::starting(|| match plan.terminal {
-            true => Ok((Some(Terminal::start(folder.starter())?), None)),
+        let (terminal, starter) = forks::starting(|| match plan.terminal {
+            true => Ok((Some(Arc::new(Terminal::start(folder.starter())?)), None)),
             false => Ok((None, Some(start_on_pipes(folder.starter())?))),
         })?;
-        let mut started = Started(started.map(|pid| (pid, folder.clone())));
+        let mut started = Started(starter.map(|pid| (pid, folder.clone())));
         let mut master = None;
         if let Some(terminal) = &terminal {
             let end = terminal.master()?;
@@ -141,7 +141,11 @@ impl Session {
         }
         let realm = folder.realm.clone();
         let groups = folder.group.iter().chain(&folder.memory).chain(&folder.processors).cloned().collect();
-        let starting = Starting { order, ends, master, who, user, realm, groups };
+        let lives: Box<dyn Fn() -> bool + Send> = match terminal.clone() {
+            Some(terminal) => Box::new(move || terminal.has_its_program()),
+            None => Box::new(move || starter.is_some_and(process::is_living_child)),
+        };
+        let starting = Starting { lives, order, ends, master, who, user, realm, groups };
         let began = {
             let shared = shared.clone();
             tokio::task::spawn_blocking(move || (begin(&listener, starting, &shared), listener))
@@ -168,7 +172,7 @@ impl Session {
             who,
             input: Mutex::new(input.map(Arc::new)),
             shared,
-            terminal: Mutex::new(terminal),
+            terminal,
             readers: Mutex::new(readers),
             init,
             finished: AtomicBool::new(false),

@@ -42,6 +42,18 @@ fn profile_is_refused(text: &str, words: &[&str]) {
 // Status 2: the command line.
 
 #[test]
+fn a_stand_in_that_ends_at_once_is_told_of_and_not_waited_for() {
+    let bench = Bench::new(&std::env::var_os("PATH").unwrap_or_default());
+    let program = bench.folder().join("conformance");
+    let copied = std::process::Command::new("cp").arg(env!("CARGO_BIN_EXE_conformance")).arg(&program).status();
+    assert!(copied.unwrap().success());
+    write_program(&bench.folder().join("conformance-standin"), "#!/bin/sh\necho lacking >&2\nexit 1\n");
+    let mut suite = Command::new(program);
+    let judged = suite.args(["--only", "command.exit", "--bin"]).arg(reference()).assert().code(3);
+    judged.stdout(contains("the starter ended before it reported")).stderr(contains("lacking"));
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
     for args in [&["--list"][..], &["--explain", "wire"]] {
         let (reader, writer) = std::io::pipe().unwrap();
