@@ -28,6 +28,8 @@ mod descriptors;
 #[cfg(unix)]
 mod forks;
 #[cfg(unix)]
+pub mod interrupts;
+#[cfg(unix)]
 pub mod journal;
 #[cfg(unix)]
 pub mod observe;

@@ -132,7 +132,7 @@ fn it_gives_way_to_the_suite_where_priorities_count_among_all_sessions() {
 #[test]
 fn each_session_has_a_share_of_the_processors_and_so_has_the_suite() {
     let Some(run) = tier_a() else { return };
-    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let Some(own) = groups.lines().find_map(|line| line.strip_suffix("/suite")) else {
         return println!("no control group with processors can be made: not run");
     };

@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use conformance::baseline::Baseline;
 use conformance::bundle::{self, Bundle};
 use conformance::family::Family;
+use conformance::interrupts::Interrupts;
 use conformance::journal::Journal;
 use conformance::observe::strace;
 use conformance::profile::{Profile, matches};
@@ -22,8 +23,6 @@ use conformance::subject::place::RunFolder;
 use conformance::subject::sandbox::{self, Tier};
 use conformance::verdict::Answer;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
 
 /// Judges a pair of programs that talk over pipes, sentence by sentence of a written specification.
 ///
@@ -139,7 +138,7 @@ fn main() -> ExitCode {
         return status_of(review::compare(folder));
     }
     match judge(&cli) {
-        Ok(run) => show(&cli, &run),
+        Ok(status) => status,
         Err((answer, problem)) => {
             eprintln!("conformance: {problem}");
             ExitCode::from(answer as u8)
@@ -154,7 +153,7 @@ fn factor(text: &str) -> Result<f64, String> {
     }
 }
 
-fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
+fn judge(cli: &Cli) -> Result<ExitCode, (Answer, String)> {
     let usage = |problem| (Answer::Usage, problem);
     if let Some(Command::Replay { bundle }) = &cli.command {
         let options = Bundle::read(bundle).map_err(usage)?.options();
@@ -191,7 +190,7 @@ fn judge(cli: &Cli) -> Result<Run, (Answer, String)> {
     {
         eprintln!("conformance: the users that /etc/subuid lends are not made use of: {error}");
     }
-    let settled = cli.tier.is_none_or(|tier| tier == Tier::A).then(sandbox::settle);
+    let settled = cli.tier.is_none_or(|tier| tier == Tier::A).then(sandbox::settle).flatten();
     // Something is started to find it out, which wrong usage is no reason for.
     options.tier = tier(cli)?;
     let _settled = settled.filter(|_| options.tier == Tier::A);
@@ -236,8 +235,8 @@ fn hidden(folders: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     folders.iter().map(found).collect()
 }
 
-/// Runs it, with a progress line, until it is over or somebody wants it to end.
-fn perform(cli: &Cli, mut options: Options) -> Result<Run, (Answer, String)> {
+/// Runs it, with a progress line, until it is over or somebody wants it to end, and shows what came of it.
+fn perform(cli: &Cli, mut options: Options) -> Result<ExitCode, (Answer, String)> {
     options.keeps_records = cli.bundle.is_some() || cli.review;
     if let Some(folder) = cli.bundle.as_ref().filter(|folder| folder.exists()) {
         return Err((Answer::Usage, format!("--bundle {}: expected a folder that is not there yet", folder.display())));
@@ -250,9 +249,7 @@ fn perform(cli: &Cli, mut options: Options) -> Result<Run, (Answer, String)> {
         bar.set_position(done as u64);
         bar.set_message(judged.requirement.id.clone());
     };
-    let (interrupt, interrupted) = oneshot::channel();
-    let (over, is_over) = oneshot::channel::<()>();
-    let watching = std::thread::spawn(|| watch_for_interrupts(interrupt, is_over));
+    let (interrupts, interrupted) = Interrupts::watch();
     // What is dropped with the runtime ends the subjects.
     let run = runtime.map_err(|e| fault(e.to_string()))?.block_on(async {
         let interrupted = async {
@@ -263,37 +260,12 @@ fn perform(cli: &Cli, mut options: Options) -> Result<Run, (Answer, String)> {
         };
         run::run(options, &tell, interrupted).await
     });
-    drop(over);
-    watching.join().expect("it does not panic");
     bar.finish_and_clear();
     let before = || (Answer::Interrupted, "interrupted before any case began: nothing is said of the pair".to_owned());
-    run.map_err(fault)?.ok_or_else(before)
-}
-
-/// Tells of the first Ctrl-C or SIGTERM. Whoever is in more of a hurry than that ends the suite with the second one, whatever
-/// it is doing: so this is a thread of its own, until the run is over.
-fn watch_for_interrupts(first: oneshot::Sender<()>, over: oneshot::Receiver<()>) {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-    runtime.block_on(async {
-        let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-        let (Ok(mut interrupt), Ok(mut terminate)) = signals else { return };
-        let mut next = async || {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        };
-        let twice = async {
-            next().await;
-            // A run that is over meanwhile needs no telling.
-            let _ = first.send(());
-            next().await;
-        };
-        tokio::select! {
-            () = twice => std::process::exit(Answer::Interrupted as i32),
-            _ = over => {}
-        }
-    });
+    let run = run.map_err(fault)?.ok_or_else(before)?;
+    let status = show(cli, &run);
+    drop(interrupts);
+    Ok(status)
 }
 
 /// A line that is redrawn, on a terminal; nothing in a log.

@@ -82,7 +82,7 @@ struct Namespaces {
     limits: Limits,
     /// Where the machine allows that all processes of a session have a bound on their memory together.
     memory: Option<Memory>,
-    /// Where the machine allows that priorities count among all processes of the run, whatever sessions they begin.
+    /// Where the machine allows that the suite and each session have a share of them.
     processors: Option<Processors>,
     /// Microseconds that the slowest end of a session took, until nobody was left.
     slowest_end: AtomicU64,

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::common::{Bench, Report, fixtures, python_pair, python_path, reference, write_program};
 use assert_cmd::Command;
@@ -40,18 +40,6 @@ fn profile_is_refused(text: &str, words: &[&str]) {
 }
 
 // Status 2: the command line.
-
-#[test]
-fn a_stand_in_that_ends_at_once_is_told_of_and_not_waited_for() {
-    let bench = Bench::new(&std::env::var_os("PATH").unwrap_or_default());
-    let program = bench.folder().join("conformance");
-    let copied = std::process::Command::new("cp").arg(env!("CARGO_BIN_EXE_conformance")).arg(&program).status();
-    assert!(copied.unwrap().success());
-    write_program(&bench.folder().join("conformance-standin"), "#!/bin/sh\necho lacking >&2\nexit 1\n");
-    let mut suite = Command::new(program);
-    let judged = suite.args(["--only", "command.exit", "--bin"]).arg(reference()).assert().code(3);
-    judged.stdout(contains("the starter ended before it reported")).stderr(contains("lacking"));
-}
 
 #[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
@@ -207,6 +195,16 @@ fn a_suite_without_its_stand_in_accuses_itself() {
     let alone = Alone::new();
     let words = contains("conformance-standin").and(contains("cargo build"));
     alone.suite().args(["--bin", &pair()]).assert().code(3).stderr(words);
+}
+
+#[test]
+fn a_stand_in_that_ends_at_once_is_told_of_and_not_waited_for() {
+    let alone = Alone::new();
+    let beside_it = alone.folder.path().join("bin/conformance-standin");
+    write_program(&beside_it, "#!/bin/sh\necho lacking >&2\nexit 1\n");
+    let mut suite = alone.suite();
+    let judged = suite.args(["--only", "command.exit", "--bin"]).arg(reference()).assert().code(3);
+    judged.stdout(contains("the starter ended before it reported")).stderr(contains("lacking"));
 }
 
 #[test]
@@ -470,4 +468,37 @@ fn an_interrupted_run_leaves_nothing() {
         assert_eq!(suite.wait().unwrap().code(), Some(130), "{signal}");
         assert_eq!(bench.left(), Vec::<String>::new(), "{signal}");
     }
+}
+
+/// The report is on its way to somebody who never takes it.
+#[test]
+#[cfg(target_os = "linux")]
+fn who_interrupts_twice_does_not_wait_for_the_report_either() {
+    let (_untaken, full) = os_pipe::pipe().unwrap();
+    let flags = rustix::fs::fcntl_getfl(&full).unwrap();
+    rustix::fs::fcntl_setfl(&full, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
+    while rustix::io::write(&full, &[0]).is_ok() {}
+    rustix::fs::fcntl_setfl(&full, flags).unwrap();
+    let bench = Bench::new(&std::env::var_os("PATH").unwrap_or_default());
+    let mut suite = bench.suite();
+    suite.args(["--tier", "C", "--only", "start.server", "--bin"]).arg(reference());
+    let mut suite = suite.stdout(full).spawn().unwrap();
+    let writes = format!("{} 0x1 ", libc::SYS_write);
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let status = loop {
+        let system_call = std::fs::read_to_string(format!("/proc/{}/syscall", suite.id())).unwrap_or_default();
+        if system_call.starts_with(&writes) {
+            // Two that come at once count as one.
+            nix::sys::signal::kill(Pid::from_raw(suite.id().cast_signed()), Signal::SIGINT).unwrap();
+        }
+        if let Some(status) = suite.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() > deadline {
+            suite.kill().unwrap();
+            panic!("it goes on, in the system call {system_call}");
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!(status.code(), Some(130));
 }

@@ -25,7 +25,7 @@ static MOVED: Mutex<Weak<Moved>> = Mutex::new(Weak::new());
 struct Moved {
     groups: Groups,
     before: PathBuf,
-    share: &'static Share,
+    is_unified: bool,
     /// How many sessions are being ended.
     ending: Mutex<usize>,
 }
@@ -74,14 +74,14 @@ impl Processors {
 
     /// Whether a session's group can bound its memory.
     pub(super) fn have_memory(&self) -> bool {
-        self.moved().share.file == SHARES[1].file
+        self.moved().is_unified
     }
 
     /// A group for a session.
     pub(in crate::subject) fn session(&self) -> io::Result<Group> {
         let moved = self.moved();
         let group = moved.groups.session()?;
-        group.set(moved.share.file, moved.share.session)?;
+        group.set(moved.share().file, moved.share().session)?;
         Ok(group)
     }
 
@@ -90,11 +90,11 @@ impl Processors {
     pub(in crate::subject) fn hurry(&self, session: &Group) -> Hurry {
         let moved = self.moved();
         // Only the time that things take depends on it.
-        let _ = session.set(moved.share.file, moved.share.hurried);
+        let _ = session.set(moved.share().file, moved.share().hurried);
         let mut ending = moved.ending.lock().unwrap_or_else(PoisonError::into_inner);
         *ending += 1;
         if *ending == 1 {
-            moved.set(moved.share.hurried);
+            moved.set(moved.share().hurried);
         }
         Hurry(self.clone())
     }
@@ -121,7 +121,7 @@ impl Drop for Hurry {
         let mut ending = moved.ending.lock().unwrap_or_else(PoisonError::into_inner);
         *ending -= 1;
         if *ending == 0 {
-            moved.set(moved.share.usual);
+            moved.set(moved.share().usual);
         }
     }
 }
@@ -136,15 +136,17 @@ impl Moved {
         }
         let suite = groups.folder.join(SUITE);
         fs::create_dir(&suite)?;
-        let moved = Moved { groups, before, share: &SHARES[usize::from(is_unified)], ending: Mutex::default() };
-        moved.set(moved.share.usual);
         move_self(&suite)?;
-        Ok(moved)
+        Ok(Moved { groups, before, is_unified, ending: Mutex::default() })
+    }
+
+    fn share(&self) -> &'static Share {
+        &SHARES[usize::from(self.is_unified)]
     }
 
     /// Only the time that things take depends on it.
     fn set(&self, share: &str) {
-        let _ = fs::write(self.groups.folder.join(self.share.file), share);
+        let _ = fs::write(self.groups.folder.join(self.share().file), share);
     }
 }
 
@@ -159,9 +161,5 @@ impl Drop for Moved {
 fn move_self(group: &Path) -> io::Result<()> {
     let is_one_thread = fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1);
     let threads = group.join(THREADS);
-    if is_one_thread && threads.exists() {
-        fs::write(threads, MYSELF)
-    } else {
-        fs::write(group.join(MEMBERS), std::process::id().to_string())
-    }
+    fs::write(if is_one_thread && threads.exists() { threads } else { group.join(MEMBERS) }, MYSELF)
 }
