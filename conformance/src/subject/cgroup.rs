@@ -223,20 +223,41 @@ fn held(folder: &Path) -> Option<File> {
 
 /// Ends what killed runs have left, and removes their groups.
 fn sweep(own: &Path) {
-    for entry in fs::read_dir(own).into_iter().flatten().flatten() {
-        let is_run = entry.file_name().to_string_lossy().starts_with(PREFIX);
-        if let Some(_held) = is_run.then(|| held(&entry.path())).flatten() {
-            let _ = fs::write(entry.path().join("cgroup.kill"), "1");
-            remove(&entry.path());
+    for folder in below(own).filter(|folder| is_of_a_run(folder)) {
+        if let Some(_held) = held(&folder)
+            && !has_living_run(&folder)
+        {
+            let _ = fs::write(folder.join("cgroup.kill"), "1");
+            remove(&folder);
         }
     }
 }
 
-/// Removes a group and what is below it. One whose last members are just about to die stays for another time.
+/// Removes a group and what is below it, but for the groups of a run that lives: whoever was in this one may have begun another, and
+/// gone on. What cannot be removed, as one whose last members are just about to die, stays for another time.
 fn remove(folder: &Path) {
-    let below = fs::read_dir(folder).into_iter().flatten().flatten();
-    below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).for_each(|entry| remove(&entry.path()));
+    for folder in below(folder) {
+        let held = if is_of_a_run(&folder) { held(&folder).map(Some) } else { Some(None) };
+        if let Some(_held) = held {
+            remove(&folder);
+        }
+    }
     let _ = fs::remove_dir(folder);
+}
+
+/// Whether a run that lives has its group anywhere below this one.
+fn has_living_run(folder: &Path) -> bool {
+    below(folder).any(|folder| is_of_a_run(&folder) && held(&folder).is_none() || has_living_run(&folder))
+}
+
+fn is_of_a_run(folder: &Path) -> bool {
+    folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX))
+}
+
+/// The groups in a group.
+fn below(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path())
 }
 
 #[cfg(test)]
@@ -278,6 +299,25 @@ mod tests {
         assert!(!killed.exists());
         let folder = living.folder.clone();
         drop(living);
+        assert!(!folder.exists());
+    }
+
+    #[test]
+    fn a_run_that_lives_in_the_group_of_another_outlives_that_one() {
+        let outer = match Groups::make() {
+            Ok(outer) => outer,
+            Err(error) => return println!("{error}: not run"),
+        };
+        let (folder, suite) = (outer.folder.clone(), outer.folder.join("suite"));
+        fs::create_dir(&suite).unwrap();
+        let inner = Groups::below(&suite).unwrap();
+        let group = inner.session().unwrap();
+        drop(outer);
+        // And whoever sweeps next.
+        drop(Groups::make().unwrap());
+        assert_eq!(group.processes().unwrap(), [0; 0]);
+        drop((group, inner));
+        drop(Groups::make().unwrap());
         assert!(!folder.exists());
     }
 }
