@@ -168,14 +168,13 @@ impl Stage {
     fn slow_now(&self, begun: Instant) -> Slow {
         let sessions = self.sessions.lock().expect("not poisoned").clone();
         let time = begun.elapsed();
-        let had: Vec<_> = sessions.iter().map(|session| session.processor_time()).collect();
         // Whoever had half a processor or more all the time made itself slow, and the suite.
-        if had.iter().any(|had| had.ran >= time / 2) {
+        if sessions.iter().any(|session| session.ran() >= time / 2) {
             return Slow::default();
         }
         Slow {
             late: self.suite.lateness.worst_since(begun),
-            starved: had.iter().map(|had| had.waited).max().unwrap_or_default(),
+            starved: sessions.iter().map(|session| session.starved()).max().unwrap_or_default(),
         }
     }
 

@@ -30,6 +30,14 @@ impl Looking {
     }
 }
 
+/// Looks each time that a period is over, until it is dropped.
+pub(crate) async fn now_and_then(period: Duration, mut look: impl FnMut()) {
+    loop {
+        let _ = tokio::time::timeout(period, std::future::pending::<()>()).await;
+        look();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

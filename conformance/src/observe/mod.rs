@@ -11,6 +11,7 @@ pub mod process;
 pub mod readiness;
 pub mod rogue;
 pub mod sockets;
+pub mod starvation;
 pub mod strace;
 pub mod tap;
 pub mod target;

@@ -49,7 +49,7 @@ impl Facts {
     }
 }
 
-/// What came of a wish to run, since the process began.
+/// What came of a wish to run, of all threads of a process, since it began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ProcessorTime {
     /// How long it had a processor, with all that ended below it and were waited for.

@@ -23,7 +23,8 @@ use super::place::SessionFolder;
 use super::remains::{self, Remain};
 use crate::event::{Event, Status, What, Who};
 use crate::forks;
-use crate::observe::process::{self, Facts, ProcessorTime};
+use crate::observe::process::{self, Facts};
+use crate::observe::starvation::Starvation;
 use crate::observe::terminal::{Input, Reader, Terminal};
 use crate::record::Record;
 
@@ -57,6 +58,8 @@ pub struct Session {
     pub(super) readers: Mutex<Vec<Reader>>,
     /// The init above the program, if it is confined.
     pub(super) init: Option<Arc<Init>>,
+    /// What was seen of its wait for processors.
+    pub(super) starvation: Arc<Starvation>,
     pub(super) finished: AtomicBool,
     pub(super) _attending: JoinSet<()>,
 }
@@ -84,6 +87,7 @@ impl Session {
             terminal: None,
             readers: Mutex::default(),
             init: None,
+            starvation: Arc::new(Starvation::in_stretches_of(patience)),
             finished: AtomicBool::new(true),
             _attending: JoinSet::new(),
         }
@@ -253,18 +257,19 @@ impl Session {
         Ok(self.record.answer("its threads and descriptors", live))
     }
 
-    /// How long those of it that live had a processor, all together, and how long one of the two ends, or the init above
-    /// them, was ready to run and had none.
-    pub fn processor_time(&self) -> ProcessorTime {
-        let of = |pid: &i32| process::processor_time(*pid).unwrap_or_default();
-        let mut ends = self.record.read(crate::event::children);
-        ends.extend([self.pid].into_iter().chain(self.folder.realm.get().map(|realm| realm.init)));
+    /// How long those of it that live had a processor, all together.
+    pub fn ran(&self) -> Duration {
+        let of = |pid: &i32| process::processor_time(*pid).unwrap_or_default().ran;
         let found = remains::pids(&self.folder).unwrap_or_default();
-        let everybody: BTreeSet<_> = found.into_iter().chain(ends.iter().copied()).collect();
-        ProcessorTime {
-            waited: ends.iter().map(|pid| of(pid).waited).max().unwrap_or_default(),
-            ran: everybody.iter().map(|pid| of(pid).ran).sum(),
-        }
+        let everybody: BTreeSet<_> = found.into_iter().chain(ends(&self.record, &self.folder, self.pid)).collect();
+        everybody.iter().map(of).sum()
+    }
+
+    /// How long its two ends, and the init above them, were ready to run and had no processor, one after the other, in that
+    /// stretch as long as its patience in which it was most.
+    pub fn starved(&self) -> Duration {
+        look_at(&self.starvation, &self.record, &self.folder, self.pid);
+        self.starvation.worst()
     }
 
     /// Every process of this session that does not end by itself in time.
@@ -457,6 +462,18 @@ impl Drop for Session {
             remains::end_now(&self.folder, self.pid);
         }
     }
+}
+
+/// Notes how long the ends of a session have waited for a processor.
+pub(super) fn look_at(starvation: &Starvation, record: &Record, folder: &SessionFolder, program: i32) {
+    let waited = |pid| Some((pid, process::processor_time(pid)?.waited));
+    starvation.look(Instant::now(), ends(record, folder, program).into_iter().filter_map(waited));
+}
+
+/// The processes for which a session is, and the init above them.
+fn ends(record: &Record, folder: &SessionFolder, program: i32) -> Vec<i32> {
+    let above = folder.realm.get().map(|realm| realm.init);
+    record.read(crate::event::children).into_iter().chain([program]).chain(above).collect()
 }
 
 /// The children that were started and are not known to have ended.

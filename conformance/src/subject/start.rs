@@ -19,11 +19,13 @@ use super::attend::{ChildPlan, Program, Shared, StartError, Starting, attend, be
 use super::handover::{Become, SOCKET};
 use super::place::{SessionFolder, environment};
 use super::remains;
-use super::session::{Session, TRACE};
+use super::session::{Session, TRACE, look_at};
 use crate::descriptors;
 use crate::event::{Stream, Who};
 use crate::forks;
+use crate::observe::looking::now_and_then;
 use crate::observe::process::{self, Watch};
+use crate::observe::starvation::Starvation;
 use crate::observe::strace::traced;
 use crate::observe::terminal::{Input, Terminal, read_into};
 use crate::record::Record;
@@ -164,6 +166,9 @@ impl Session {
         started.0 = None;
         let mut attending = JoinSet::new();
         attending.spawn(attend(listener, shared.clone()));
+        let starvation = Arc::new(Starvation::in_stretches_of(patience));
+        let (watched, record_of_it, its_folder) = (starvation.clone(), record.clone(), folder.clone());
+        attending.spawn(now_and_then(patience / 8, move || look_at(&watched, &record_of_it, &its_folder, pid)));
         Ok(Session {
             record,
             folder,
@@ -175,6 +180,7 @@ impl Session {
             terminal,
             readers: Mutex::new(readers),
             init,
+            starvation,
             finished: AtomicBool::new(false),
             _attending: attending,
         })

@@ -186,8 +186,8 @@ pub fn processor_time(pid: i32) -> Option<ProcessorTime> {
         Some(ProcessorTime { ran: nanoseconds.next()?.ok()?, waited: nanoseconds.next()?.ok()? })
     };
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten().filter_map(of_thread);
-    let own =
-        threads.reduce(|all, one| ProcessorTime { ran: all.ran + one.ran, waited: all.waited.max(one.waited) })?;
+    // One thread may have waited for another.
+    let own = threads.reduce(|all, one| ProcessorTime { ran: all.ran + one.ran, waited: all.waited + one.waited })?;
     // Of those that it reaped, in the system and outside of it, after its own.
     let ticks: u64 = stat(pid)?.get(13..15)?.iter().filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
     let of_children = Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second());
