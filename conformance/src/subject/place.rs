@@ -78,6 +78,13 @@ impl SessionFolder {
     }
 }
 
+impl SessionFolder {
+    /// The group that all of its processes are in, where there is one.
+    pub(super) fn group_of_all(&self) -> Option<&Group> {
+        self.group.as_ref().or(self.processors.as_ref()).or(self.memory.as_ref()).map(Arc::as_ref)
+    }
+}
+
 impl Deref for SessionFolder {
     type Target = Path;
 

@@ -64,7 +64,7 @@ fn described(pids: Vec<i32>) -> Vec<Remain> {
 }
 
 fn look(folder: &SessionFolder) -> io::Result<Look> {
-    if let Some(group) = folder.group.as_ref().or(folder.processors.as_ref()).or(folder.memory.as_ref()) {
+    if let Some(group) = folder.group_of_all() {
         // Nobody leaves it, and nobody else has to be looked at.
         let ours = folder.realm.get().map_or([0; 2], |realm| [realm.init, realm.starter]);
         let found = group.processes()?.into_iter().filter(|pid| !ours.contains(pid)).collect();

@@ -24,7 +24,7 @@ use super::remains::{self, Remain};
 use crate::event::{Event, Status, What, Who};
 use crate::forks;
 use crate::observe::process::{self, Facts};
-use crate::observe::starvation::Starvation;
+use crate::observe::starvation::{Looked, Starvation};
 use crate::observe::terminal::{Input, Reader, Terminal};
 use crate::record::Record;
 
@@ -265,8 +265,8 @@ impl Session {
         everybody.iter().map(of).sum()
     }
 
-    /// How long its two ends, and the init above them, were ready to run and had no processor, one after the other, in that
-    /// stretch as long as its patience in which it was most.
+    /// How long its processes were ready to run and had no processor, one after the other, in that stretch as long as its patience
+    /// in which it was most.
     pub fn starved(&self) -> Duration {
         look_at(&self.starvation, &self.record, &self.folder, self.pid);
         self.starvation.worst()
@@ -466,8 +466,18 @@ impl Drop for Session {
 
 /// Notes how long the ends of a session have waited for a processor.
 pub(super) fn look_at(starvation: &Starvation, record: &Record, folder: &SessionFolder, program: i32) {
-    let waited = |pid| Some((pid, process::processor_time(pid)?.waited));
-    starvation.look(Instant::now(), ends(record, folder, program).into_iter().filter_map(waited));
+    let looked = |pid| {
+        let waited = process::processor_time(pid)?.waited;
+        Some(Looked { pid, parent: process::parent(pid), waited })
+    };
+    let ends = ends(record, folder, program);
+    // A script may have started who does the work.
+    let others = match folder.group_of_all() {
+        Some(group) => group.processes().unwrap_or_default(),
+        None => process::descendants(program),
+    };
+    let all: BTreeSet<_> = others.into_iter().chain(ends.iter().copied()).collect();
+    starvation.look(Instant::now(), &ends, all.into_iter().filter_map(looked));
 }
 
 /// The processes for which a session is, and the init above them.
