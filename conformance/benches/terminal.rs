@@ -11,11 +11,10 @@ use std::time::{Duration, Instant};
 use conformance::dialect::find;
 use conformance::event::{Who, shown};
 use conformance::record::Record;
-use conformance::subject::attend::ChildPlan;
 use conformance::subject::limits::Limits;
 use conformance::subject::place::RunFolder;
+use conformance::subject::plan::{ChildPlan, Plan};
 use conformance::subject::session::Session;
-use conformance::subject::start::Plan;
 use rexpect::process::PtyProcess;
 
 /// The program: it shows what is typed, and ends with its input.

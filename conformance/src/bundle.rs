@@ -31,7 +31,7 @@ use crate::record::Record;
 use crate::run::{Options, Run};
 use crate::subject::limits::Limits;
 use crate::subject::remains::Remain;
-use crate::subject::sandbox::Tier;
+use crate::subject::tier::Tier;
 use crate::suite::Pair;
 
 /// The format's version.

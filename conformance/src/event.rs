@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::signal;
+
 /// One observation and its time in microseconds since the session began.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Event {
@@ -251,18 +253,9 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Status::Exited(status) => write!(f, "exit status {status}"),
-            Status::Killed(signal) => write!(f, "killed by {}", signal_name(*signal)),
+            Status::Killed(signal) => write!(f, "killed by {}", signal::name(*signal)),
         }
     }
-}
-
-/// `SIGTERM` for 15, and so on; `signal N` for a number without a name here.
-pub fn signal_name(signal: i32) -> String {
-    #[cfg(unix)]
-    if let Ok(known) = nix::sys::signal::Signal::try_from(signal) {
-        return known.as_str().to_owned();
-    }
-    format!("signal {signal}")
 }
 
 /// All bytes that went `to` one side through the pipe that the child knows as `fd`.

@@ -49,13 +49,24 @@ impl Family {
 
     /// What the files of the two are called, the parent's first.
     pub fn file_names(self) -> [String; 2] {
-        match self {
+        let names = match self {
             // A program of the name `host` is another one on most systems.
             Family::Plugin => ["plugin-host".to_owned(), "plugin".to_owned()],
             // The assignment's two, without what goes between them there.
             Family::Sockets => ["watchdog".to_owned(), "server".to_owned()],
             _ => [self.parent(), self.child()].map(|who| who.to_string()),
-        }
+        };
+        names.map(|name| name + std::env::consts::EXE_SUFFIX)
+    }
+
+    /// The suite can do on this system what it takes to judge a parent: give it a terminal, and stand in the pipes to its child.
+    pub fn has_its_parent_judged(self) -> bool {
+        cfg!(unix)
+    }
+
+    /// A pair of it, or a child alone, can be judged on this system.
+    pub fn is_judged_here(self) -> bool {
+        self.has_its_parent_judged() || matches!(self, Family::Control | Family::Plugin)
     }
 
     /// How the two speak differs from pair to pair, and is learned.

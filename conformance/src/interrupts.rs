@@ -1,8 +1,11 @@
-//! Ctrl-C and SIGTERM to the suite. What the first one brings about is not known here.
+//! Ctrl-C and SIGTERM, or Ctrl-Break, to the suite. What the first one brings about is not known here.
 
 use std::thread::JoinHandle;
 
+#[cfg(unix)]
 use tokio::signal::unix::{SignalKind, signal};
+#[cfg(windows)]
+use tokio::signal::windows::{ctrl_break, ctrl_c};
 use tokio::sync::oneshot;
 
 use crate::verdict::Answer;
@@ -32,7 +35,10 @@ impl Drop for Interrupts {
 fn heed(first: oneshot::Sender<()>, over: oneshot::Receiver<()>) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
     runtime.block_on(async {
+        #[cfg(unix)]
         let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+        #[cfg(windows)]
+        let signals = (ctrl_c(), ctrl_break());
         let (Ok(mut interrupt), Ok(mut terminate)) = signals else { return };
         let mut next = async || {
             tokio::select! {

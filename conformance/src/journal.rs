@@ -25,7 +25,7 @@ use crate::family::Family;
 use crate::run::{Judged, Options};
 use crate::subject::limits::Limits;
 use crate::subject::remains::Remain;
-use crate::subject::sandbox::Tier;
+use crate::subject::tier::Tier;
 use crate::verdict::Verdict;
 
 /// The format's version.

@@ -19,13 +19,14 @@ use crate::family::Family;
 use crate::journal::{Entry, Journal};
 use crate::observe::lateness::Lateness;
 use crate::observe::target::Target;
+#[cfg(unix)]
 use crate::probe::lesson;
 use crate::profile::{Profile, matches};
 use crate::spec::{Platform, Requirement, requirements_of};
 use crate::subject::limits::Limits;
 use crate::subject::place::RunFolder;
 use crate::subject::remains::Remain;
-use crate::subject::sandbox::Tier;
+use crate::subject::tier::Tier;
 use crate::suite::{Lesson, Pair, Suite};
 use crate::turns::Turns;
 use crate::verdict::{Answer, Verdict, answer};
@@ -153,10 +154,16 @@ pub type Progress<'a> = &'a (dyn Fn(usize, usize, &Judged) + Send + Sync);
 /// Finds the programs: a folder that holds both, or the parent's path with the child beside it or named. Where a child may be
 /// judged alone, a folder may hold just that, and a path with no other beside it is the child's.
 pub fn find_pair(family: Family, bin: &Path, child: Option<&Path>) -> Result<Pair, Refusal> {
+    if !family.is_judged_here() {
+        return Err(format!(
+            "--family {family}: nothing of it is judged on this system, but of {} and {}",
+            Family::Control,
+            Family::Plugin
+        ));
+    }
     let absolute = |path: PathBuf| {
-        let found = path.canonicalize().map_err(|e| format!("{}: {e}", path.display()))?;
-        let executable = nix::unistd::access(&found, nix::unistd::AccessFlags::X_OK).is_ok();
-        if !found.is_file() || !executable {
+        let found = whole(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        if !found.is_file() || !may_be_executed(&found) {
             return Err(format!("{}: expected an executable file (chmod +x?)", found.display()));
         }
         Ok(found)
@@ -172,11 +179,35 @@ pub fn find_pair(family: Family, bin: &Path, child: Option<&Path>) -> Result<Pai
         (None, false) if may_be_alone => (None, bin.to_owned()),
         (None, false) => (Some(bin.to_owned()), bin.parent().unwrap_or(bin).join(&child_name)),
     };
+    let parent = parent.filter(|_| family.has_its_parent_judged());
     Ok(Pair {
         family,
         parent: parent.map(absolute).transpose().map_err(|e| format!("no {parent_name}: {e}"))?,
         child: absolute(child).map_err(|e| format!("no {child_name}: {e}; name it with --{child_name}"))?,
     })
+}
+
+/// Where a file really is.
+#[cfg(unix)]
+fn whole(path: &Path) -> std::io::Result<PathBuf> {
+    path.canonicalize()
+}
+
+/// Where a file is, in the form in which programs take it.
+#[cfg(windows)]
+fn whole(path: &Path) -> std::io::Result<PathBuf> {
+    path.metadata().and_then(|_| std::path::absolute(path))
+}
+
+#[cfg(unix)]
+fn may_be_executed(path: &Path) -> bool {
+    nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok()
+}
+
+/// Only its attempt tells.
+#[cfg(windows)]
+fn may_be_executed(_: &Path) -> bool {
+    true
 }
 
 /// Runs all of it, or up to when it is interrupted. Before any case began nothing comes of it then.
@@ -220,8 +251,9 @@ pub async fn run(
     let mut learning = JoinSet::new();
     learning.spawn(async move {
         match learning_suite.pair.family.has_dialects() {
+            #[cfg(unix)]
             true => lesson::learn(&learning_suite).await,
-            false => Lesson::default(),
+            _ => Lesson::default(),
         }
     });
     let lesson = tokio::select! {
@@ -361,7 +393,11 @@ async fn one(
     if let Some(verdict) = settled {
         return Judged::without_a_case(requirement, graded, verdict);
     }
-    let case = cases::of(&requirement.id).expect("the tests hold that each has one");
+    let Some(case) = cases::of(&requirement.id) else {
+        // The tests hold that each has one where parents are judged.
+        let reason = suite.pair.no_parent();
+        return Judged::without_a_case(requirement, graded, Verdict::NotApplicable { reason });
+    };
     attend(suite, lesson, requirement, graded, case).await
 }
 

@@ -3,10 +3,12 @@
 //! A stage belongs to one case. How a pair is started whose dialect is learned is in a file, and how those are whose command lines
 //! are stated in another; what should happen then is not known here.
 
+#[cfg(unix)]
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::path::Path;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -17,15 +19,16 @@ use crate::observe::target::Answer;
 use crate::outcome::Stop;
 use crate::record::Record;
 use crate::slow::Slow;
-use crate::subject::attend::StartError;
 use crate::subject::place::SessionFolder;
+use crate::subject::plan::{Plan, StartError};
 use crate::subject::remains::Remain;
 use crate::subject::session::Session;
-use crate::subject::start::Plan;
 use crate::suite::{Lesson, Suite};
 
+#[cfg(unix)]
 pub mod addressed;
 pub mod stated;
+#[cfg(unix)]
 pub mod watchdog;
 
 /// One case's own view of the suite, and the sessions it started.
@@ -89,6 +92,7 @@ impl Stage {
     }
 
     /// The program that starts the other.
+    #[cfg(unix)]
     fn parent(&self) -> Result<&Path, Stop> {
         let none = || Stop::NotApplicable(self.suite.pair.no_parent());
         self.suite.pair.parent.as_deref().ok_or_else(none)
@@ -96,8 +100,11 @@ impl Stage {
 
     /// Connects to an address on the network of the subjects. The error is the system's.
     pub fn connected(&self, to: SocketAddr) -> std::io::Result<()> {
-        let socket = self.suite.folder.sandbox.bound()?;
-        Ok(rustix::net::connect(&socket, &to)?)
+        #[cfg(unix)]
+        rustix::net::connect(&self.suite.folder.sandbox.bound()?, &to)?;
+        #[cfg(windows)]
+        std::net::TcpStream::connect(to)?;
+        Ok(())
     }
 
     async fn run(
@@ -260,12 +267,14 @@ impl Stage {
 }
 
 /// Puts a script where it can be executed.
+#[cfg(unix)]
 fn put_program(path: &Path, text: &str) -> std::io::Result<()> {
     std::fs::write(path, text)?;
     std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
 }
 
 /// With every occurrence of the one replaced by the other.
+#[cfg(unix)]
 fn replaced(text: &[u8], from: &[u8], to: &[u8]) -> OsString {
     let (mut rest, mut done) = (text, Vec::new());
     while let Some(at) = crate::dialect::find(rest, from) {
@@ -273,5 +282,5 @@ fn replaced(text: &[u8], from: &[u8], to: &[u8]) -> OsString {
         rest = &rest[at + from.len()..];
     }
     done.extend_from_slice(rest);
-    OsString::from_vec(done)
+    std::os::unix::ffi::OsStringExt::from_vec(done)
 }

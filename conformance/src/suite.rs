@@ -43,9 +43,14 @@ impl Pair {
         parent.chain([(self.family.child(), self.child.as_path())])
     }
 
-    /// Why nothing of a parent is judged, where there is none.
+    /// Why nothing of a parent is judged, where there is none, or none that could be.
     pub fn no_parent(&self) -> String {
-        format!("a {} is judged and no {}", self.family.child(), self.family.parent())
+        let (parent, child) = (self.family.parent(), self.family.child());
+        if self.family.has_its_parent_judged() {
+            format!("a {child} is judged and no {parent}")
+        } else {
+            format!("on this system a {child} is judged alone, without a {parent}")
+        }
     }
 }
 

@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 use serde::Deserialize as _;
 
 use crate::dialect::Symbol;
-use crate::event::{Event, Stream, What, signal_name};
+use crate::event::{Event, Stream, What};
+use crate::signal;
 use crate::subject::handover::Hello;
 
 /// How many events, and how much of each, a transcript for people shows.
@@ -134,7 +135,7 @@ pub(crate) fn line(what: &What) -> String {
         What::Disagreed { target, bytes } => {
             format!("{:<18} {} to a target that {target}", "http", quoted(bytes))
         }
-        What::Signalled { who, signal } => format!("{:<18} {}", format!("signal to {who}"), signal_name(*signal)),
+        What::Signalled { who, signal } => format!("{:<18} {}", format!("signal to {who}"), signal::name(*signal)),
         What::Ended { who, status } => match status {
             Some(status) => format!("{who} ended: {status}"),
             None => format!("{who} ended"),

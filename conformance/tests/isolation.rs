@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use conformance::event::{Event, Status, Stream, What, Who, shown};
 use conformance::record::Record;
-use conformance::subject::attend::ChildPlan;
 use conformance::subject::handover::SOCKET;
 use conformance::subject::limits::Limits;
 use conformance::subject::place::RunFolder;
+use conformance::subject::plan::{ChildPlan, Plan};
 use conformance::subject::remains::Remain;
 use conformance::subject::session::Session;
-use conformance::subject::start::Plan;
 use rustix::io::FdFlags;
 
 /// Far more than anything here takes.

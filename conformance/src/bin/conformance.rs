@@ -17,10 +17,13 @@ use conformance::profile::{Profile, matches};
 use conformance::report::{json, review, text};
 use conformance::run::{self, Judged, Options, Run};
 use conformance::spec::{Requirement, requirements, requirements_of};
+#[cfg(unix)]
 use conformance::subject::lent;
 use conformance::subject::limits::Limits;
 use conformance::subject::place::RunFolder;
-use conformance::subject::sandbox::{self, Tier};
+#[cfg(unix)]
+use conformance::subject::sandbox;
+use conformance::subject::tier::Tier;
 use conformance::verdict::Answer;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -185,14 +188,17 @@ fn judge(cli: &Cli) -> Result<ExitCode, (Answer, String)> {
     };
     run::check(&options).map_err(usage)?;
     // While there is but one thread.
+    #[cfg(unix)]
     if cli.tier.is_none_or(|tier| tier == Tier::A)
         && let Err(error) = lent::join()
     {
         eprintln!("conformance: the users that /etc/subuid lends are not made use of: {error}");
     }
+    #[cfg(unix)]
     let settled = cli.tier.is_none_or(|tier| tier == Tier::A).then(sandbox::settle).flatten();
     // Something is started to find it out, which wrong usage is no reason for.
     options.tier = tier(cli)?;
+    #[cfg(unix)]
     let _settled = settled.filter(|_| options.tier == Tier::A);
     if let Some(path) = &cli.journal {
         let open = if cli.resume { Journal::resume } else { Journal::begin };

@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use nix::sys::signal::Signal;
-
 use super::steps::{
     alone, both_end, ended_within, exits_with, idle, must_end, reached, ready, server_asleep, server_pid, shows, state,
 };
@@ -11,6 +9,7 @@ use crate::event::{Event, Status, What, Who, ended};
 use crate::observe::process::{Facts, corpse, is_in_foreground};
 use crate::observe::rogue::{Manner, Rogue};
 use crate::outcome::{Outcome, Stop};
+use crate::signal::Signal;
 use crate::stage::watchdog::Watchdog;
 use crate::stage::{Run, Stage};
 

@@ -4,8 +4,6 @@
 
 use std::time::Instant;
 
-use nix::sys::signal::Signal;
-
 use super::json::{HALVES, NO_VALUES, contains, name, objects, quoted, written};
 use super::steps::{
     alone, arrivals, barrier, last_replies, must_end, not_learned, reached, replies, state, status_text, text,
@@ -17,6 +15,7 @@ use crate::observe::rogue::{Manner, Rogue};
 use crate::observe::target::Answer;
 use crate::outcome::{Outcome, Stop};
 use crate::probe::client::Client;
+use crate::signal::Signal;
 use crate::stage::watchdog::Watchdog;
 use crate::stage::{Run, Stage};
 

@@ -3,8 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
-
 use super::end::stop;
 use super::steps::{alone, ended_within, last_replies, must_end, not_learned, state, status_text, text};
 use super::to_server::recorded_setting;
@@ -13,6 +11,7 @@ use crate::observe::looking::Looking;
 use crate::observe::process::{asleep, facts};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::client::Client;
+use crate::signal::Signal;
 use crate::stage::Stage;
 
 super::cases! {

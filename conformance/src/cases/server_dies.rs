@@ -2,15 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
-
 use super::steps::{
     complaints, die, ended_within, exits_with, idle, must_close, must_end, played, played_in, text, with_grandchild,
 };
 use crate::dialect::times;
-use crate::event::{Event, Who, shown, signal_name};
+use crate::event::{Event, Who, shown};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::server::Server;
+use crate::signal::{self, Signal};
 use crate::stage::watchdog::Watchdog;
 use crate::stage::{Run, Stage};
 use crate::subject::handover::Order;
@@ -225,7 +224,7 @@ async fn signals_told(stage: &Stage) -> Outcome {
         let name = Signal::try_from(signal).map_or("", Signal::as_str);
         let told = [words, &forms[0], &forms[1], &forms[2]];
         let told: Vec<_> = told.into_iter().chain((!name.is_empty()).then_some(name)).collect();
-        says(&run, &told, &format!("that {} ended the server", signal_name(signal)))?;
+        says(&run, &told, &format!("that {} ended the server", signal::name(signal)))?;
         stage.over(&run).await?;
     }
     Ok(())

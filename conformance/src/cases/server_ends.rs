@@ -3,8 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
-
 use super::server_dies::notices;
 use super::steps::{
     both_end, die, ended_within, exits_with, idle, leave, must_end, played, played_in, state, with_grandchild,
@@ -13,6 +11,7 @@ use super::to_watchdog::{answers_shown, recorded};
 use crate::event::{Status, Who};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::server::Server;
+use crate::signal::Signal;
 use crate::stage::watchdog::Watchdog;
 use crate::stage::{Run, Stage};
 use crate::subject::handover::Order;

@@ -1,4 +1,5 @@
-//! Steps that many cases take: type a request and see it arrive, leave, look at what was sent and shown.
+//! Steps that many cases of a watchdog and its server take, beside those of every family: type a request and see it arrive, leave,
+//! look at what was sent and shown.
 //!
 //! A step that is only the way to a case's point ends in `Missing` when it fails; what is the point itself,
 //! the case asks for and judges.
@@ -6,16 +7,16 @@
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
-
-use crate::dialect::{Symbol, cut, find, times};
-use crate::event::{Event, Request, Status, Stream, What, Who, children, ended, passed, requests, shown};
+pub(super) use super::seen::{complaints, must_close, must_end, shown_bytes, shows, state, status_text, text};
+use crate::dialect::{cut, times};
+use crate::event::{Event, Request, Status, What, Who, children, ended, passed, requests, shown};
 use crate::observe::rogue::Rogue;
 use crate::observe::target::Answer;
 use crate::outcome::Stop;
 use crate::probe::client::Client;
 use crate::probe::lesson::SETTINGS;
 use crate::probe::server::Server;
+use crate::signal::Signal;
 use crate::stage::watchdog::Watchdog;
 use crate::stage::{Run, Stage};
 use crate::subject::handover::{Hello, Order};
@@ -122,28 +123,11 @@ pub(super) fn hello(stage: &Stage) -> Result<&Hello, Stop> {
     stage.lesson.hello.as_ref().ok_or_else(|| Stop::Missing("no start of the server was seen".into()))
 }
 
-/// A subject's end, if it comes within so long.
-pub(super) async fn ended_within(run: &Run, who: Who, wait: Duration) -> Option<Option<Status>> {
-    run.record.until(Instant::now() + wait, |events| ended(events, who)).await
-}
-
 /// All that a server wrote through a descriptor until it closed it.
 pub(super) async fn last_replies(run: &Run, through: i32) -> Vec<u8> {
     let is_closed = |event: &Event| matches!(event.what, What::Closed { to: Who::Watchdog, fd } if fd == through);
     run.until(|events| events.iter().any(is_closed).then_some(())).await;
     run.record.look(|events| passed(events, Who::Watchdog, through))
-}
-
-/// Waits for a subject's end, which must come.
-pub(super) async fn must_end(run: &Run, who: Who, after: &str) -> Result<Option<Status>, Stop> {
-    run.ended(who).await.ok_or_else(|| {
-        Stop::failure(format!("the {who} ends after {after}"), format!("it is still running; {}", state(run)))
-    })
-}
-
-/// Waits until standard output and standard error are closed, so that all that was said has been read.
-pub(super) async fn must_close(run: &Run) -> Result<(), Stop> {
-    run.outputs_closed().await.ok_or_else(|| Stop::Missing("something still holds the watchdog's outputs open".into()))
 }
 
 /// The server that the suite plays ends as it is ordered to, and its pipes only then: a watchdog that sees these end first
@@ -166,19 +150,6 @@ pub(super) async fn both_end(run: &Run, after: &str) -> Result<(), Stop> {
     must_end(run, Who::Watchdog, after).await?;
     must_end(run, Who::Server(0), after).await?;
     Ok(())
-}
-
-/// What a watchdog exits with.
-pub(super) fn exits_with(status: Option<Status>, expected: i32, after: &str) -> Result<(), Stop> {
-    if status == Some(Status::Exited(expected)) {
-        return Ok(());
-    }
-    Err(Stop::failure(format!("the watchdog exits with status {expected} after {after}"), status_text(status)))
-}
-
-/// How a subject ended, for a report.
-pub(super) fn status_text(status: Option<Status>) -> String {
-    status.map_or_else(|| "an unknown status".to_owned(), |status| status.to_string())
 }
 
 /// A recorded message or reply of which one byte is another: neither one of its end, nor a backslash, which may keep the end
@@ -254,52 +225,15 @@ pub(super) async fn with_grandchild(stage: &Stage) -> Result<Run, Stop> {
     stage.start(Watchdog { with_grandchild: true, ..Watchdog::default() }).await
 }
 
-/// How much was shown so far.
-pub(super) fn shown_bytes(run: &Run) -> usize {
-    run.record.look(|events| shown(events, None).len())
+/// A subject's end, if it comes within so long.
+pub(super) async fn ended_within(run: &Run, who: Who, wait: Duration) -> Option<Option<Status>> {
+    run.record.until(Instant::now() + wait, |events| ended(events, who)).await
 }
 
-/// Waits until the words are shown anywhere.
-pub(super) async fn shows(run: &Run, words: &str) -> bool {
-    run.until(|events| find(&shown(events, None), words.as_bytes()).map(drop)).await.is_some()
-}
-
-/// Bytes as a person reads them, cut to a length that fits a report.
-pub(super) fn text(bytes: &[u8]) -> String {
-    const SHOWN_MAX: usize = 300;
-    let cut = &bytes[..bytes.len().min(SHOWN_MAX)];
-    let more = if bytes.len() > SHOWN_MAX { format!("… ({} bytes in all)", bytes.len()) } else { String::new() };
-    format!("`{}`{more}", Symbol(cut.to_vec()))
-}
-
-/// What can be said of a session at a glance, for messages.
-pub(super) fn state(run: &Run) -> String {
-    run.record.look(|events| {
-        let started = events.iter().filter_map(|event| match event.what {
-            What::Started { who, .. } => Some(who),
-            _ => None,
-        });
-        let is = |who| match ended(events, who) {
-            Some(status) => format!("the {who} has ended ({})", how(status)),
-            None => format!("the {who} is running"),
-        };
-        let mut said: Vec<_> = started.map(is).collect();
-        if children(events).is_empty() {
-            said.push(format!("no {} was started", run.child()));
-        }
-        let last = shown(events, None);
-        if !last.is_empty() {
-            said.push(format!("shown last: {}", text(&last[last.len().saturating_sub(200)..])));
-        }
-        said.join(", ")
-    })
-}
-
-fn how(status: Option<Status>) -> String {
-    status.map_or_else(|| "status not visible".to_owned(), |status| status.to_string())
-}
-
-/// Standard error so far.
-pub(super) fn complaints(events: &[Event]) -> Vec<u8> {
-    shown(events, Some(Stream::Stderr))
+/// What a watchdog exits with.
+pub(super) fn exits_with(status: Option<Status>, expected: i32, after: &str) -> Result<(), Stop> {
+    if status == Some(Status::Exited(expected)) {
+        return Ok(());
+    }
+    Err(Stop::failure(format!("the watchdog exits with status {expected} after {after}"), status_text(status)))
 }

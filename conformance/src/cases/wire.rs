@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use nix::sys::signal::Signal;
-
 use super::steps::{arrivals, barrier, complaints, not_learned, reached, ready, replies, request, shows, state, text};
 use crate::dialect::find;
 use crate::dialect::payload::{self, Value};
@@ -12,6 +10,7 @@ use crate::event::{Event, Who, passed, requests};
 use crate::observe::rogue::{Manner, Rogue};
 use crate::observe::target::Answer;
 use crate::outcome::{Outcome, Stop};
+use crate::signal::Signal;
 use crate::stage::Stage;
 use crate::stage::watchdog::Watchdog;
 

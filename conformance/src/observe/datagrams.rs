@@ -20,8 +20,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::at_path::AtPath;
+use super::ends::unblock;
 use super::readiness::register;
-use super::terminal::unblock;
 
 /// More than any datagram holds.
 const BYTES_MAX: usize = 256 << 10;

@@ -31,6 +31,7 @@ impl Looking {
 }
 
 /// Looks each time that a period is over, until it is dropped.
+#[cfg(unix)]
 pub(crate) async fn now_and_then(period: Duration, mut look: impl FnMut()) {
     loop {
         let _ = tokio::time::timeout(period, std::future::pending::<()>()).await;

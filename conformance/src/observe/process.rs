@@ -1,33 +1,39 @@
 //! One process seen from outside: when it ended, how, and what the system says of it while it lives.
 //!
-//! The twins for Linux and macOS are the only files that know how a process that is not our child is
+//! The twins for Linux, macOS and Windows are the only files that know how a process that is not our child is
 //! awaited. Nothing here knows which subject a process is.
 
 use std::io;
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use rustix::process::{WaitOptions, waitpid};
 use serde::{Deserialize, Serialize};
 
 use super::looking::Looking;
-use crate::event::Status;
 
 #[cfg(target_os = "linux")]
 #[path = "process/linux.rs"]
 mod system;
-#[cfg(not(target_os = "linux"))]
+#[cfg(all(unix, not(target_os = "linux")))]
 #[path = "process/kqueue.rs"]
 mod system;
+#[cfg(windows)]
+#[path = "process/windows.rs"]
+mod system;
+#[cfg(unix)]
+#[path = "process/unix.rs"]
+mod unix;
 
+#[cfg(windows)]
+pub(crate) use system::ENDED_BY_US;
 pub use system::{
-    Watch, corpse, descriptors, descriptors_max, environment, facts, is_in_foreground, namespace, number, parent, peer,
-    processor_time, reads, runs, threads, waited,
+    Watch, descriptors, descriptors_max, environment, facts, namespace, parent, processor_time, threads, waited,
 };
+#[cfg(unix)]
+pub use system::{corpse, is_in_foreground, number, peer, reads, runs};
+#[cfg(windows)]
+pub use system::{is_living_child, own_memory_kib, program, reap, signal, system_session};
+#[cfg(unix)]
+pub use unix::{has_ended, is_living_child, own_memory_kib, reap, signal, system_session};
 
 /// What the system says of a living process, where it says it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,46 +95,6 @@ async fn is_so(look: impl Fn() -> bool, deadline: Instant) -> bool {
         looking.again().await;
     }
     true
-}
-
-/// Sends a signal; a process that is gone is not an error here, since its end is seen elsewhere.
-pub fn signal(pid: i32, number: i32) -> io::Result<()> {
-    let signal = Signal::try_from(number).map_err(io::Error::from)?;
-    match kill(Pid::from_raw(pid), signal) {
-        Ok(()) | Err(nix::Error::ESRCH) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Asks how a child of the suite ended, by whatever signal, without waiting. `None` while it lives, or when it is not a child.
-pub fn reap(pid: i32) -> Option<Status> {
-    let child = rustix::process::Pid::from_raw(pid)?;
-    let (_, status) = waitpid(Some(child), WaitOptions::NOHANG).ok()??;
-    Some(Status::from_raw(status.as_raw()))
-}
-
-/// Whether a child of the suite lives. One that does not is reaped.
-pub fn is_living_child(pid: i32) -> bool {
-    let child = rustix::process::Pid::from_raw(pid);
-    child.is_some() && matches!(waitpid(child, WaitOptions::NOHANG), Ok(None))
-}
-
-/// Waits until a process has ended, and lets nothing else run meanwhile; says whether that came within this time.
-pub fn has_ended(watch: &Watch, within: Duration) -> bool {
-    let timeout = PollTimeout::try_from(within).unwrap_or(PollTimeout::MAX);
-    poll(&mut [PollFd::new(watch.as_fd(), PollFlags::POLLIN)], timeout).is_ok_and(|ready| ready > 0)
-}
-
-/// The most memory that this process itself had in use.
-pub fn own_memory_kib() -> u64 {
-    let used = getrusage(UsageWho::RUSAGE_SELF).map_or(0, |used| u64::try_from(used.max_rss()).unwrap_or(0));
-    // Only Linux counts in KiB.
-    if cfg!(target_os = "linux") { used } else { used >> 10 }
-}
-
-/// The session of the operating system, as setsid makes one, that a process is in.
-pub fn system_session(pid: i32) -> Option<i32> {
-    Some(nix::unistd::getsid(Some(Pid::from_raw(pid))).ok()?.as_raw())
 }
 
 /// Every process, where the system lists them as files.

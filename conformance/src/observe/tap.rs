@@ -17,9 +17,9 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::JoinSet;
 
+use super::ends::unblock;
 use super::readiness::register;
 use super::sockets::{is_socket, pair_like};
-use super::terminal::unblock;
 use crate::event::{What, Who};
 use crate::record::Record;
 use crate::subject::handover::{Descriptor, Hello, Kind};

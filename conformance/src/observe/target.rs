@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
 use wiremock::matchers::any;
@@ -14,6 +13,7 @@ use wiremock::{Mock, MockServer, Respond, ResponseTemplate};
 
 use crate::event::{Request, What};
 use crate::record::Record;
+use crate::subject::sandbox::Bound;
 
 /// The running endpoint.
 pub struct Target {
@@ -52,7 +52,7 @@ struct Slot {
 
 impl Target {
     /// Starts listening on a bound socket.
-    pub async fn start(bound: OwnedFd) -> io::Result<Self> {
+    pub async fn start(bound: Bound) -> io::Result<Self> {
         let slots = Arc::new(Slots::default());
         // Requests live in the sessions' records; the server need not keep a copy of each.
         let listener = listen(bound)?;
@@ -86,11 +86,14 @@ impl Target {
 }
 
 /// Lets connections come to a bound socket.
-pub(super) fn listen(bound: OwnedFd) -> io::Result<TcpListener> {
-    rustix::net::listen(&bound, 1024)?;
-    let listener = TcpListener::from(bound);
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+pub(super) fn listen(bound: Bound) -> io::Result<TcpListener> {
+    #[cfg(unix)]
+    let bound = {
+        rustix::net::listen(&bound, 1024)?;
+        TcpListener::from(bound)
+    };
+    bound.set_nonblocking(true)?;
+    Ok(bound)
 }
 
 struct Doorkeeper(Arc<Slots>);

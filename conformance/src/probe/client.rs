@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use crate::event::{What, Who};
 use crate::forks;
+use crate::observe::ends::{self, Input, is_gone, read_passing};
 use crate::observe::looking::Looking;
 use crate::observe::process;
 use crate::observe::sockets::pair_like;
-use crate::observe::terminal::{self, Input, read_passing};
 use crate::outcome::Stop;
 use crate::stage::watchdog::Alone;
 use crate::stage::{Run, Stage};
@@ -31,7 +31,7 @@ pub struct Client {
 
 /// What notes a server's words: the end that it reads stays open, also when it was told to read no more.
 struct Reader {
-    of: terminal::Reader,
+    of: ends::Reader,
     fd: i32,
 }
 
@@ -82,7 +82,7 @@ impl Client {
         let Some(input) = &self.input else { return Ok(()) };
         self.run.record.push(What::Passed { to: Who::Server(0), fd: self.fd_read, bytes: bytes.to_vec() });
         match tokio::time::timeout(self.patience, input.write_all(bytes)).await {
-            Ok(Err(error)) if error.raw_os_error() != Some(libc::EPIPE) => Err(error.into()),
+            Ok(Err(error)) if !is_gone(&error) => Err(error.into()),
             _ => Ok(()),
         }
     }
@@ -94,7 +94,7 @@ impl Client {
         self.run.record.push(What::Passed { to: Who::Server(0), fd: self.fd_read, bytes: parts.concat() });
         // A part that is not taken in time shows in what does not happen.
         match tokio::time::timeout(self.patience, input.write_apart(parts)).await {
-            Ok(Err(error)) if error.raw_os_error() != Some(libc::EPIPE) => Err(error.into()),
+            Ok(Err(error)) if !is_gone(&error) => Err(error.into()),
             _ => Ok(()),
         }
     }
@@ -122,7 +122,7 @@ impl Client {
 
     /// How many bytes of replies wait to be read.
     pub fn waiting(&self) -> u64 {
-        self.readers.iter().filter_map(|reader| rustix::io::ioctl_fionread(&reader.of.end).ok()).sum()
+        self.readers.iter().filter_map(|reader| reader.of.waiting().ok()).sum()
     }
 
     /// Closes the pipes that its replies come through, and nothing else: whoever writes to them finds them broken.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::chunk::{Chunk, Order, PING, SHOWN_BYTES, Tail, cut};
 use crate::event::{Event, What, Who};
 use crate::forks;
-use crate::observe::terminal::Input;
+use crate::observe::ends::{Input, is_gone};
 use crate::outcome::Stop;
 use crate::stage::Run;
 
@@ -75,11 +75,6 @@ impl Heard {
 /// Whoever asks whether the other side is there hears that it is.
 pub fn ping_answered(chunk: &Chunk) -> Option<Chunk> {
     chunk.is_request(PING).then(|| chunk.response(Vec::new()))
-}
-
-/// Nobody is left to read what is written; over a socket that is said in another way.
-fn is_gone(error: &std::io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EPIPE | libc::ECONNRESET))
 }
 
 /// What a wait came to.

@@ -1,13 +1,12 @@
 //! The suite in the host's place: a plugin started alone, with its connection as a case wants it.
 
 use std::ops::{Deref, DerefMut};
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
 use super::connection::{Connection, Courtesy, ping_answered};
 use crate::chunk::{Chunk, Direction, METADATA};
 use crate::event::Who;
-use crate::observe::terminal::{Input, read_passing};
+use crate::observe::ends::{End, Input, Ours, pipe, read_passing, told};
 use crate::outcome::Stop;
 use crate::stage::Stage;
 
@@ -34,7 +33,7 @@ pub struct Start {
 /// A plugin without a host.
 pub struct Host {
     connection: Connection,
-    hears: Option<OwnedFd>,
+    hears: Option<End>,
 }
 
 /// As a host that knows `repeat` and nothing else; whether that is answered its case decides.
@@ -53,11 +52,12 @@ impl Host {
     pub async fn start(stage: &Stage, how: Start) -> Result<Self, Stop> {
         let stated = &stage.suite.profile.plugin;
         let (reads, writes) = if how.standard { STANDARD } else { TOLD };
-        let (its_end, says) = os_pipe::pipe()?;
-        let (hears, its_other) = os_pipe::pipe()?;
-        let ends = [(reads, its_end.into()), (writes, its_other.into())];
+        let (its_end, says) = pipe(Ours::Writer)?;
+        let (hears, its_other) = pipe(Ours::Reader)?;
+        let ends = [(reads, its_end), (writes, its_other)];
         let args = if how.standard { "" } else { &stated.numbers };
-        let number = |word: &str| word.replace("{reads}", &reads.to_string()).replace("{writes}", &writes.to_string());
+        let [r, w] = [told(&ends[0].1, reads), told(&ends[1].1, writes)].map(|number| number.to_string());
+        let number = |word: &str| word.replace("{reads}", &r).replace("{writes}", &w);
         let args = args.split_whitespace().map(number).collect();
         let run = stage.stated_child(args, ends.map(|(number, end)| (number, Arc::new(end))).into()).await?;
         let connection = Connection {
@@ -67,10 +67,10 @@ impl Host {
             from: writes,
             order: stated.order,
             courtesy: kind(stated.repeat.clone(), how.refuses_pings),
-            says: Some(Input::new(says.into())?),
+            says: Some(Input::new(says)?),
             heard: Mutex::default(),
         };
-        let mut host = Host { connection, hears: Some(hears.into()) };
+        let mut host = Host { connection, hears: Some(hears) };
         // As a host of the published library does, before anything else.
         host.send(&[Chunk::request(GREETING, METADATA, "")]).await?;
         if !how.unread {

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use super::connection::{Connection, ping_answered};
 use crate::chunk::{Chunk, METADATA};
 use crate::event::{Status, Who};
-use crate::observe::terminal::{Input, Reader, read_passing};
+use crate::observe::ends::{Input, Reader, read_passing};
 use crate::outcome::Stop;
 use crate::profile;
 use crate::stage::{Run, Stage};

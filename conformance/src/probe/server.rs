@@ -9,9 +9,9 @@ use tokio::io::unix::AsyncFd;
 
 use crate::dialect::Symbol;
 use crate::event::{What, Who, children};
+use crate::observe::ends::{Input, is_gone, unblock};
 use crate::observe::readiness::register;
 use crate::observe::sockets::is_socket;
-use crate::observe::terminal::{Input, unblock};
 use crate::outcome::Stop;
 use crate::stage::{Run, Stage};
 
@@ -134,7 +134,7 @@ impl Server {
 /// What was not taken in time, or by nobody, shows in what does not happen.
 fn done(written: Result<std::io::Result<()>, tokio::time::error::Elapsed>) -> Result<(), Stop> {
     match written {
-        Ok(Err(error)) if error.raw_os_error() != Some(libc::EPIPE) => Err(error.into()),
+        Ok(Err(error)) if !is_gone(&error) => Err(error.into()),
         _ => Ok(()),
     }
 }

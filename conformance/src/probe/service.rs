@@ -1,12 +1,8 @@
 //! The suite in the service's place: a stand-in holds the service's process, the suite its ends of the pipes.
 
-use std::os::fd::AsFd;
-
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
 use crate::event::{Event, Status, What, Who, passed};
 use crate::forks;
-use crate::observe::terminal::{Input, Reader, read_passing};
+use crate::observe::ends::{Input, Reader, is_gone, read_passing};
 use crate::outcome::Stop;
 use crate::profile::Control;
 use crate::stage::{Run, Stage};
@@ -53,7 +49,7 @@ impl Service {
         self.run.record.push(What::Passed { to: Who::Supervisor, fd: self.telling, bytes });
         let Some(told) = &self.told else { return Ok(()) };
         match tokio::time::timeout(self.run.patience(), told.write_apart(parts)).await {
-            Ok(Err(error)) if error.raw_os_error() != Some(libc::EPIPE) => Err(error.into()),
+            Ok(Err(error)) if !is_gone(&error) => Err(error.into()),
             // What is not taken in time, or by nobody, shows in what does not happen.
             _ => Ok(()),
         }
@@ -74,12 +70,7 @@ impl Service {
 
     /// The order to stop has come, be it noted yet or not.
     pub fn is_stopped(&self) -> bool {
-        let has_ended = || {
-            let Some(reader) = &self.reader else { return true };
-            let mut look = [PollFd::new(reader.end.get_ref().as_fd(), PollFlags::POLLIN)];
-            let looked = poll(&mut look, PollTimeout::ZERO);
-            looked.is_ok() && look[0].revents().is_some_and(|seen| seen.contains(PollFlags::POLLHUP))
-        };
+        let has_ended = || self.reader.as_ref().is_none_or(Reader::is_over);
         self.run.record.answer("whether its pipe has ended", has_ended)
     }
 

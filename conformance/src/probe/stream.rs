@@ -10,8 +10,8 @@ use rustix::net::{Shutdown, shutdown};
 use crate::dialect::{Symbol, cut};
 use crate::event::{Event, What, Who, passed};
 use crate::forks;
+use crate::observe::ends::{Input, Reader, read_passing};
 use crate::observe::looking::Looking;
-use crate::observe::terminal::{Input, Reader, read_passing};
 use crate::stage::Run;
 
 /// One connection of a session.

@@ -1,14 +1,13 @@
 //! The suite in the supervisor's place: a service started alone, with its pipes as a case wants them.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::event::{Event, What, Who, passed};
 use crate::forks;
 use crate::message::{Message, Tail, cut};
+use crate::observe::ends::{End, Input, Ours, pipe, read_passing, stuff, told};
 use crate::observe::process;
-use crate::observe::terminal::{Input, read_passing};
 use crate::outcome::Stop;
 use crate::stage::{Run, Stage};
 
@@ -67,7 +66,7 @@ pub struct Supervisor {
     /// Its session.
     pub run: Run,
     control: Option<Input>,
-    told: Option<OwnedFd>,
+    told: Option<End>,
     /// What stood in the pipe before the service was started.
     stuffed: usize,
 }
@@ -77,12 +76,12 @@ impl Supervisor {
     pub async fn start(stage: &Stage, how: Start) -> Result<Self, Stop> {
         let stated = &stage.suite.profile.control;
         let (mut args, mut ends) = (Vec::new(), Vec::new());
-        let mut give = |option: &str, number: i32, end: Option<OwnedFd>| {
-            args.extend(option.split_whitespace().map(|word| word.replace("{fd}", &number.to_string())));
+        let mut give = |option: &str, number: i32, end: Option<End>| {
+            let number_told = end.as_ref().map_or(number, |end| told(end, number)).to_string();
+            args.extend(option.split_whitespace().map(|word| word.replace("{fd}", &number_told)));
             ends.extend(end.map(|end| (number, Arc::new(end))));
         };
-        let (read, write) = os_pipe::pipe()?;
-        let (read, write) = (OwnedFd::from(read), OwnedFd::from(write));
+        let (read, write) = pipe(Ours::Writer)?;
         let control = match how.control {
             Control::Open => {
                 give(&stated.receive, CONTROL, Some(read));
@@ -103,8 +102,7 @@ impl Supervisor {
             }
             Control::None => None,
         };
-        let (read, write) = os_pipe::pipe()?;
-        let (read, write) = (OwnedFd::from(read), OwnedFd::from(write));
+        let (read, write) = pipe(Ours::Reader)?;
         let mut stuffed = 0;
         let told = match how.telling {
             Telling::None => None,
@@ -115,7 +113,7 @@ impl Supervisor {
             }
             Telling::Full | Telling::Read => {
                 if how.telling == Telling::Full {
-                    stuffed = stuff(&write)?;
+                    stuffed = stuff(&read, &write)?;
                 }
                 give(&stated.send, TELLING, Some(write));
                 Some(read)
@@ -192,22 +190,4 @@ impl Drop for Supervisor {
     fn drop(&mut self) {
         forks::close(self.control.take());
     }
-}
-
-/// Fills a pipe to its last byte.
-fn stuff(write: &OwnedFd) -> std::io::Result<usize> {
-    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-    #[cfg(target_os = "linux")]
-    rustix::pipe::fcntl_setpipe_size(write, 4096)?;
-    let flags = fcntl_getfl(write)?;
-    fcntl_setfl(write, flags | OFlags::NONBLOCK)?;
-    let mut all = 0;
-    for size in [4096, 1] {
-        while let Ok(written) = rustix::io::write(write, &vec![0; size]) {
-            all += written;
-        }
-    }
-    // What the service shares with us is as it was.
-    fcntl_setfl(write, flags)?;
-    Ok(all)
 }

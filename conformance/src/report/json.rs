@@ -10,7 +10,7 @@ use crate::family::Family;
 use crate::observe::process;
 use crate::run::Run;
 use crate::spec::{Level, Source};
-use crate::subject::sandbox::Tier;
+use crate::subject::tier::Tier;
 use crate::verdict::{Answer, Verdict};
 
 /// The schema's version.

@@ -9,9 +9,8 @@ use super::{Run, Stage, put_program};
 use crate::event::Who;
 use crate::observe::target::Answer;
 use crate::outcome::Stop;
-use crate::subject::attend::ChildPlan;
 use crate::subject::place::SessionFolder;
-use crate::subject::start::Plan;
+use crate::subject::plan::{ChildPlan, Plan};
 
 /// The name of a server's path in its session's folder.
 pub const PATH: &str = "s";

@@ -2,23 +2,30 @@
 //!
 //! What should happen then is not known here.
 
+#[cfg(unix)]
 use std::ffi::OsString;
-use std::os::fd::OwnedFd;
+#[cfg(unix)]
 use std::os::unix::ffi::OsStrExt;
+#[cfg(unix)]
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use nix::sys::signal::Signal;
-
-use super::{Run, Stage, replaced};
+#[cfg(unix)]
+use super::replaced;
+use super::{Run, Stage};
+use crate::observe::ends::End;
 use crate::observe::target::Answer;
 use crate::outcome::Stop;
 use crate::profile::CommandLines;
-use crate::subject::attend::ChildPlan;
-use crate::subject::place::{SessionFolder, TAP};
-use crate::subject::start::Plan;
+#[cfg(unix)]
+use crate::signal::Signal;
+use crate::subject::place::SessionFolder;
+#[cfg(unix)]
+use crate::subject::place::TAP;
+use crate::subject::plan::{ChildPlan, Plan};
 
 /// How a parent is started, where it differs from the usual: in a terminal, with its child tapped.
+#[cfg(unix)]
 #[derive(Debug, Clone, Default)]
 pub struct Parent {
     /// Arguments for its child.
@@ -32,8 +39,10 @@ pub struct Parent {
 }
 
 /// Signals that ask a child for its end.
+#[cfg(unix)]
 pub const ASK_FOR_AN_END: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM];
 
+#[cfg(unix)]
 impl Parent {
     /// The suite plays its child.
     pub fn played() -> Self {
@@ -54,6 +63,7 @@ impl Stage {
     }
 
     /// Starts the parent, so that whatever it shows is to be seen at once.
+    #[cfg(unix)]
     pub async fn stated_parent(&self, how: Parent) -> Result<Run, Stop> {
         let (program, who, stated) =
             (self.parent()?.to_owned(), self.suite.pair.family.parent(), self.command_lines()?);
@@ -78,7 +88,7 @@ impl Stage {
     }
 
     /// Starts the child alone, with these arguments beside those that are stated, and these descriptors.
-    pub async fn stated_child(&self, args: Vec<String>, ends: Vec<(i32, Arc<OwnedFd>)>) -> Result<Run, Stop> {
+    pub async fn stated_child(&self, args: Vec<String>, ends: Vec<(i32, Arc<End>)>) -> Result<Run, Stop> {
         let (who, stated) = (self.suite.pair.family.child(), self.command_lines()?);
         let folder = self.suite.folder.session()?;
         let plan = Plan {

@@ -14,10 +14,9 @@ use crate::event::{Event, Who, ended, shown};
 use crate::observe::rogue::{Manner, Rogue};
 use crate::observe::target::Answer;
 use crate::outcome::Stop;
-use crate::subject::attend::ChildPlan;
 use crate::subject::handover::Hello;
 use crate::subject::place::{HOME, TAP, environment};
-use crate::subject::start::Plan;
+use crate::subject::plan::{ChildPlan, Plan};
 
 /// The arguments for the server in the assignment's example.
 pub const SARGS: &str = "state=c, test=123";

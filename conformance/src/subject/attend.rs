@@ -19,6 +19,7 @@ use super::cgroup::Group;
 use super::handover::{self, Become, Begun, Hello, Kind, Order};
 use super::init::Init;
 use super::place::{Realm, STARTER, TAP};
+use super::plan::{ChildPlan, StartError};
 use super::users::User;
 use crate::event::{What, Who};
 use crate::observe::channel;
@@ -26,17 +27,6 @@ use crate::observe::process::{self, Watch};
 use crate::observe::tap::{Splice, splice};
 use crate::observe::terminal::set_plain;
 use crate::record::Record;
-
-/// What happens when the stand-in in the child's place is started.
-#[derive(Debug, Clone)]
-pub enum ChildPlan {
-    /// It becomes this program, with the tap in its pipes.
-    Tapped(PathBuf),
-    /// It becomes this program, and the pipes stay as they are.
-    Untapped(PathBuf),
-    /// It stays, and the suite has its ends; these signals are ignored.
-    Held(Vec<i32>),
-}
 
 /// What the session and the tasks that serve its stand-ins share.
 pub(super) struct Shared {
@@ -51,6 +41,31 @@ pub(super) struct Shared {
     pub(super) watching: Mutex<JoinSet<()>>,
 }
 
+impl Shared {
+    /// What the `n`th stand-in in the child's place was given.
+    pub(super) fn hello(&self, n: usize) -> Option<Hello> {
+        self.starts.lock().expect("not poisoned").get(n).map(|start| start.hello.clone())
+    }
+
+    /// Lets go of all that was taken over of stand-ins.
+    pub(super) fn let_go(&self) {
+        self.starts.lock().expect("not poisoned").clear();
+    }
+
+    /// Of a session of another run.
+    pub(super) fn past(record: Arc<Record>, who: Who) -> Self {
+        Shared {
+            record,
+            who,
+            child: ChildPlan::Held(Vec::new()),
+            own: Vec::new(),
+            standin: PathBuf::new(),
+            starts: Mutex::default(),
+            watching: Mutex::default(),
+        }
+    }
+}
+
 /// One start of the child, as the stand-in in its place saw it.
 pub(super) struct Start {
     /// What it was given.
@@ -63,25 +78,10 @@ pub(super) struct Start {
     pub(super) control: Option<UnixStream>,
 }
 
-/// Why a session could not be started.
-#[derive(Debug)]
-pub enum StartError {
-    /// The program could not be executed.
-    Program(io::Error),
-    /// The suite failed.
-    Harness(io::Error),
-}
-
 /// The program of a session, and the init above it, if it is confined.
 pub(super) struct Program {
     pub(super) pid: i32,
     pub(super) init: Option<Arc<Init>>,
-}
-
-impl From<io::Error> for StartError {
-    fn from(error: io::Error) -> Self {
-        StartError::Harness(error)
-    }
 }
 
 /// What the first stand-in of a session is told.

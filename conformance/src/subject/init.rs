@@ -3,12 +3,15 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use rustix::process::{Pid, setpriority_process};
 
 use super::MACHINE_PATIENCE;
 use super::handover::{self, Order};
+use super::place::SessionFolder;
+use super::remains::{self, Remain};
 use super::users::User;
 use crate::event::Status;
 use crate::observe::process::{self, Watch};
@@ -48,15 +51,29 @@ impl Init {
         answer.ok().flatten().is_none_or(|(is_alone, _)| is_alone)
     }
 
+    /// Ends all of it, and returns when nobody is left. Who was is returned.
+    pub(super) async fn finish(self: &Arc<Self>, folder: &SessionFolder) -> io::Result<Vec<Remain>> {
+        let (its, above) = (folder.clone(), self.clone());
+        // Whoever asks what a process runs waits for it as long as it is at its own memory: other sessions need not.
+        let found = tokio::task::spawn_blocking(move || remains::now(&its, Some(&above)));
+        let found = found.await.map_err(io::Error::other)??;
+        let (begun, hurry) = (Instant::now(), folder.sandbox.hurry(folder));
+        self.end().await?;
+        folder.sandbox.emptied_in(begun.elapsed());
+        drop(hurry);
+        self.gone().await?;
+        Ok(found)
+    }
+
     /// Ends all of it, and returns when nobody is left.
-    pub(super) async fn end(&self) -> io::Result<()> {
+    async fn end(&self) -> io::Result<()> {
         self.kill()?;
         in_time(self.watch.ended()).await
     }
 
     /// Returns when its starter has ended too, which nobody has to hurry for: with it go the namespaces, and the kernel takes its
     /// time over their mounts.
-    pub(super) async fn gone(&self) -> io::Result<()> {
+    async fn gone(&self) -> io::Result<()> {
         if let Ok(starter) = Watch::new(self.starter) {
             in_time(starter.ended()).await?;
             process::reap(self.starter);

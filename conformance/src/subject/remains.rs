@@ -7,7 +7,6 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::MACHINE_PATIENCE;
@@ -15,6 +14,7 @@ use super::init::Init;
 use super::place::{SessionFolder, mark};
 use crate::observe::looking::Looking;
 use crate::observe::process::{self, Watch, reap, signal};
+use crate::signal::Signal;
 
 /// The process id of whoever is known to be there and was not found.
 const UNSEEN: i32 = 0;
@@ -96,6 +96,13 @@ fn is_marked(folder: &SessionFolder, mark: &[u8], pid: i32) -> Option<bool> {
     Some(process::environment(pid)?.split(|b| *b == 0).any(|entry| entry == mark))
 }
 
+/// The program alone is told here.
+#[cfg(windows)]
+fn command(pid: i32) -> String {
+    process::program(pid).map_or_else(String::new, |program| program.to_string_lossy().into_owned())
+}
+
+#[cfg(unix)]
 fn command(pid: i32) -> String {
     let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let command = String::from_utf8_lossy(&command).trim_end_matches('\0').replace('\0', " ");

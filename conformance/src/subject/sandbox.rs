@@ -5,7 +5,6 @@
 //! these nothing keeps anybody apart.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::net::Shutdown;
@@ -18,9 +17,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
-
 use super::attend::greeted;
 use super::cgroup::{Group, Groups, Hurry, Memory, Processors};
 use super::handover::{self, Confine, Order, SOCKET};
@@ -31,28 +27,8 @@ use super::view::{closed, needed, view};
 use crate::forks;
 use crate::observe::process;
 
-/// How far subjects are kept apart from everything else.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[value(rename_all = "UPPER")]
-pub enum Tier {
-    /// In namespaces, below an init of ours.
-    A,
-    /// Not kept apart, but in control groups, so that all of them are known.
-    B,
-    /// Not at all: a mark in their environment is all that they are known by.
-    #[default]
-    C,
-}
-
-impl fmt::Display for Tier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Tier::A => "A, in namespaces",
-            Tier::B => "B, in control groups: kept apart from nothing, and found again",
-            Tier::C => "C, unsafe: kept apart from nothing",
-        })
-    }
-}
+/// A socket for streams that is bound to an address.
+pub type Bound = OwnedFd;
 
 /// What the sessions of a run are kept in.
 #[derive(Debug)]

@@ -5,28 +5,26 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
-use super::attend::{ChildPlan, Shared};
-use super::handover::{self, Hello, Order};
+use super::attend::Shared;
+use super::handover::Hello;
 use super::init::Init;
 use super::place::SessionFolder;
 use super::remains::{self, Remain};
 use crate::event::{Event, Status, What, Who};
 use crate::forks;
+use crate::observe::ends::{Input, Reader, is_gone};
 use crate::observe::process::{self, Facts};
 use crate::observe::starvation::{Looked, Starvation};
-use crate::observe::terminal::{Input, Reader, Terminal};
+use crate::observe::terminal::Terminal;
 use crate::record::Record;
+use crate::signal::Signal;
 
 /// The name of a trace in its session's folder.
 pub(super) const TRACE: &str = "strace";
@@ -67,23 +65,14 @@ pub struct Session {
 impl Session {
     /// A session of another run, as its record tells of it: nothing is started, and whatever is done to it does nothing.
     pub fn past(record: Arc<Record>, folder: SessionFolder, pid: i32, who: Who, patience: Duration) -> Self {
-        let shared = Shared {
-            record: record.clone(),
-            who,
-            child: ChildPlan::Held(Vec::new()),
-            own: Vec::new(),
-            standin: PathBuf::new(),
-            starts: Mutex::default(),
-            watching: Mutex::default(),
-        };
         Session {
-            record,
             folder,
             pid,
             patience,
             who,
             input: Mutex::default(),
-            shared: Arc::new(shared),
+            shared: Arc::new(Shared::past(record.clone(), who)),
+            record,
             terminal: None,
             readers: Mutex::default(),
             init: None,
@@ -104,7 +93,7 @@ impl Session {
         self.record.push(What::Typed { bytes: bytes.to_vec() });
         // What is not taken in time shows in what does not happen.
         match tokio::time::timeout(self.patience, input.write_apart(bytes.chunks(1))).await {
-            Ok(Err(error)) if error.raw_os_error() != Some(libc::EPIPE) => Err(error),
+            Ok(Err(error)) if !is_gone(&error) => Err(error),
             _ => Ok(()),
         }
     }
@@ -118,7 +107,7 @@ impl Session {
         while !rest.is_empty() {
             match tokio::time::timeout(self.patience, input.write_some(rest)).await {
                 Ok(Ok(written)) => rest = &rest[written..],
-                Ok(Err(error)) if !matches!(error.raw_os_error(), Some(libc::EPIPE | libc::EIO)) => return Err(error),
+                Ok(Err(error)) if !is_gone(&error) => return Err(error),
                 // Nobody takes it, or nothing more of it for long: that shows in what does not happen.
                 _ => break,
             }
@@ -325,47 +314,12 @@ impl Session {
 
     /// What the `n`th stand-in in the server's place was given.
     pub fn hello(&self, n: usize) -> Option<Hello> {
-        let live = || self.shared.starts.lock().expect("not poisoned").get(n).map(|s| s.hello.clone());
-        self.record.answer(&format!("how the {} was started", self.who.child(n)), live)
+        self.record.answer(&format!("how the {} was started", self.who.child(n)), || self.shared.hello(n))
     }
 
     /// The system calls so far, if the session is traced.
     pub fn trace(&self) -> Option<Vec<u8>> {
         std::fs::read(self.folder.join(TRACE)).ok()
-    }
-
-    /// Takes the end that the held server inherited under a number.
-    pub fn take_end(&self, n: usize, number: i32) -> Option<OwnedFd> {
-        let mut starts = self.shared.starts.lock().expect("not poisoned");
-        let mut held = starts.get_mut(n).map(|start| &mut start.held);
-        let at = held.as_ref().and_then(|held| held.iter().position(|(h, _)| *h == number));
-        let at = self.record.answer(&format!("the end of the {} at {number}", self.who.child(n)), || at)?;
-        match &mut held {
-            Some(held) => Some(held.swap_remove(at).1),
-            // In a session of another run an end without another side stands in its place.
-            None => UnixStream::pair().ok().map(|(end, _)| end.into()),
-        }
-    }
-
-    /// Closes every end of the held server that was not taken.
-    pub fn drop_ends(&self, n: usize) {
-        if let Some(start) = self.shared.starts.lock().expect("not poisoned").get_mut(n) {
-            start.held.clear();
-        }
-    }
-
-    /// Gives a held stand-in another order. That it is gone already is not an error: its end is seen.
-    pub fn order(&self, n: usize, order: &Order) -> io::Result<()> {
-        if self.record.is_past() {
-            return Ok(());
-        }
-        let starts = self.shared.starts.lock().expect("not poisoned");
-        let control = starts.get(n).and_then(|s| s.control.as_ref());
-        let sent = handover::send(control.ok_or_else(|| io::Error::other("there is no held server"))?, order, &[]);
-        sent.or_else(|error| match error.raw_os_error() {
-            Some(libc::EPIPE | libc::ECONNRESET) => Ok(()),
-            _ => Err(error),
-        })
     }
 
     /// Waits for the end of the process that the session started, and says how it ended.
@@ -417,16 +371,7 @@ impl Session {
                     // So that its end is seen; one that is slow to go goes with all others.
                     let _ = remains::end(pid, self.patience).await;
                 }
-                let (folder, above) = (self.folder.clone(), init.clone());
-                // Whoever asks what a process runs waits for it as long as it is at its own memory: other sessions need not.
-                let found = tokio::task::spawn_blocking(move || remains::now(&folder, Some(&above)));
-                let found = found.await.map_err(io::Error::other)??;
-                let (begun, hurry) = (Instant::now(), self.folder.sandbox.hurry(&self.folder));
-                init.end().await?;
-                self.folder.sandbox.emptied_in(begun.elapsed());
-                drop(hurry);
-                init.gone().await?;
-                found
+                init.finish(&self.folder).await?
             }
             None => remains::clear(&self.folder, &known).await?,
         };
@@ -444,7 +389,7 @@ impl Session {
                 reader.reading.abort();
             }
         }
-        self.shared.starts.lock().expect("not poisoned").clear();
+        self.shared.let_go();
         self.finished.store(true, Ordering::Release);
         Ok(outlived)
     }

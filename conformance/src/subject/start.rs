@@ -4,10 +4,8 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -15,43 +13,22 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::attend::{ChildPlan, Program, Shared, StartError, Starting, attend, begin};
+use super::attend::{Program, Shared, Starting, attend, begin};
 use super::handover::{Become, SOCKET};
 use super::place::{SessionFolder, environment};
+use super::plan::{Plan, StartError};
 use super::remains;
 use super::session::{Session, TRACE, look_at};
 use crate::descriptors;
-use crate::event::{Stream, Who};
+use crate::event::Stream;
 use crate::forks;
+use crate::observe::ends::{Input, read_into};
 use crate::observe::looking::now_and_then;
 use crate::observe::process::{self, Watch};
 use crate::observe::starvation::Starvation;
 use crate::observe::strace::traced;
-use crate::observe::terminal::{Input, Terminal, read_into};
+use crate::observe::terminal::Terminal;
 use crate::record::Record;
-
-/// What is to be started, and how.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// The program.
-    pub program: PathBuf,
-    /// Its arguments, without the name.
-    pub args: Vec<OsString>,
-    /// Entries added to the fixed environment.
-    pub env: Vec<OsString>,
-    /// In a terminal, or on three plain pipes.
-    pub terminal: bool,
-    /// What a stand-in in the child's place does.
-    pub child: ChildPlan,
-    /// Descriptors beyond standard input and outputs, with the numbers they are placed under.
-    pub extra: Vec<(i32, Arc<OwnedFd>)>,
-    /// Signals that the program is started with ignored and blocked.
-    pub deaf_to: Vec<i32>,
-    /// The tracer under which the program runs, if any.
-    pub strace: Option<PathBuf>,
-    /// Who the program is, in the record.
-    pub who: Who,
-}
 
 impl Session {
     /// Starts the program. Every wait in the session lasts `patience` at most.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{started, told_up};
-use crate::cases::steps::text;
+use crate::cases::seen::text;
 use crate::message::{Message, Tail};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::supervisor::{Start, Supervisor};

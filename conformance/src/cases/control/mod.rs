@@ -2,7 +2,7 @@
 //!
 //! Steps of the cases of a service alone are here.
 
-use crate::cases::steps::{must_end, state};
+use crate::cases::seen::{must_end, state};
 use crate::event::{Status, Who};
 use crate::message::{Lifetime, Message, Tail};
 use crate::outcome::Stop;
@@ -11,11 +11,17 @@ use crate::stage::Stage;
 
 pub(super) mod lifetime;
 pub(super) mod message;
+#[cfg(unix)]
 mod played;
 pub(super) mod stop;
+#[cfg(unix)]
 pub(super) mod supervisor_ends;
+#[cfg(unix)]
 pub(super) mod supervisor_hears;
+#[cfg(unix)]
 pub(super) mod supervisor_starts;
+#[cfg(unix)]
+pub(super) mod together;
 
 /// A service that was asked for lifetime events and has told that it has started.
 async fn started(stage: &Stage) -> Result<Supervisor, Stop> {

@@ -1,19 +1,13 @@
-//! What ends a service, and what does not: alone, with the suite as its supervisor, and together with a supervisor that is
-//! killed.
-
-use std::time::Instant;
-
-use nix::sys::signal::Signal;
+//! What ends a service, and what does not, with the suite as its supervisor.
 
 use super::{begun, complete, ends_well, events, last_words, shutdowns, started, words};
-use crate::cases::steps::{complaints, must_end, state, text};
-use crate::event::{Event, Status, What, Who, children, passed};
-use crate::message::{Lifetime, cut, encoded};
+use crate::cases::seen::{complaints, must_end, state, text};
+use crate::event::{Event, Status, Who};
+use crate::message::encoded;
 use crate::outcome::{Outcome, Stop};
-use crate::probe::service::numbers;
 use crate::probe::supervisor::{Control, Start, Supervisor, Telling};
+use crate::signal::Signal;
 use crate::stage::Stage;
-use crate::stage::stated::Parent;
 
 crate::cases::cases! {
     "stop.end-of-pipe" => end_of_pipe,
@@ -30,7 +24,6 @@ crate::cases::cases! {
     "stop.untold" => untold,
     "stop.uncontrolled" => uncontrolled,
     "stop.no-such-pipe" => no_such_pipe,
-    "stop.supervisor-killed" => supervisor_killed,
 }
 
 /// The order to stop, in the words of a report.
@@ -187,23 +180,4 @@ async fn no_such_pipe(stage: &Stage) -> Outcome {
         Some(status) => Err(Stop::failure(expected, format!("{status}; {}", text(&said)))),
         None => Err(Stop::Missing("how it ended".into())),
     }
-}
-
-/// A service ends when its supervisor is killed.
-async fn supervisor_killed(stage: &Stage) -> Outcome {
-    let run = stage.stated_parent(Parent { on_pipes: true, ..Parent::default() }).await?;
-    let up = run.until(|events| children(events).first().copied()).await;
-    let pid = up.ok_or_else(|| Stop::Missing(format!("a service that was started; {}", state(&run))))?;
-    // It has come up when it says so, if it is asked to, or else when it rests.
-    let telling = run.hello(0).and_then(|hello| numbers(&hello, &stage.suite.profile.control).1).unwrap_or(-1);
-    let told = |all: &[Event]| events(&cut(&passed(all, Who::Supervisor, telling)).0).contains(&Lifetime::Complete);
-    let soon = Instant::now() + run.patience() / 5;
-    run.record.until(soon, |all| told(all).then_some(())).await;
-    run.asleep(pid, Instant::now() + run.patience() / 2).await;
-    run.signal(Who::Supervisor, Signal::SIGKILL)?;
-    let over = |event: &Event| matches!(event.what, What::Ended { who: Who::Service(0), .. });
-    if run.until(|events| events.iter().any(over).then_some(())).await.is_some() {
-        return Ok(());
-    }
-    Err(Stop::failure("the service ends after its supervisor was killed", state(&run)))
 }

@@ -1,13 +1,12 @@
 //! How a supervisor stops its service, and what it does when that ends.
 
-use nix::sys::signal::Signal;
-
 use super::played::{more_shown, played, ready};
-use crate::cases::steps::{must_end, shown_bytes, state, status_text, text};
+use crate::cases::seen::{must_end, shown_bytes, state, status_text, text};
 use crate::event::{Event, Status, What, Who, ended, shown};
 use crate::message::Lifetime;
 use crate::outcome::{Outcome, Stop};
 use crate::probe::service::Service;
+use crate::signal::Signal;
 use crate::stage::{Run, Stage};
 
 crate::cases::cases! {

@@ -1,7 +1,7 @@
 //! What a supervisor understands of what its service tells, as far as it shows it.
 
 use super::played::{more_shown, played, up};
-use crate::cases::steps::{must_end, shown_bytes, shows, state, status_text, text};
+use crate::cases::seen::{must_end, shown_bytes, shows, state, status_text, text};
 use crate::event::{Event, Status, Who, shown};
 use crate::message::{LIFETIME, Lifetime, encoded};
 use crate::outcome::{Outcome, Stop};

@@ -2,15 +2,14 @@
 
 use std::ffi::OsString;
 
-use nix::sys::signal::Signal;
-
 use super::played::{played, ready, up};
 use crate::cases::handed::{handed, missing_is_named, nothing_but};
-use crate::cases::steps::{state, text};
+use crate::cases::seen::{state, text};
 use crate::event::Who;
 use crate::message::Lifetime;
 use crate::outcome::{Outcome, Stop};
 use crate::probe::service::numbers;
+use crate::signal::Signal;
 use crate::stage::Stage;
 use crate::stage::stated::Parent;
 use crate::subject::handover::{Descriptor, Hello, Kind};

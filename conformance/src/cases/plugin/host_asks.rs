@@ -2,7 +2,7 @@
 
 use super::played::{arrived, call, has_line, line, must_show, played, type_call};
 use super::{FIRST, all_is_chunks, answered, differ_in_number, has_bytes, sent, words};
-use crate::cases::steps::text;
+use crate::cases::seen::text;
 use crate::chunk::{Chunk, Direction};
 use crate::dialect::find;
 use crate::event::shown;

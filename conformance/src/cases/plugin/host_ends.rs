@@ -1,14 +1,13 @@
 //! How a host ends its plugin, and what it does when that ends, with the suite in the plugin's place.
 
-use nix::sys::signal::Signal;
-
 use super::played::{call, fails, played, played_in};
 use super::{NONSENSE, out_of_range, sent};
-use crate::cases::steps::{must_end, shown_bytes, state, status_text};
+use crate::cases::seen::{must_end, shown_bytes, state, status_text};
 use crate::chunk::{Direction, STOP};
 use crate::event::{Event, Status, What, Who, ended};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::plugin::Plugin;
+use crate::signal::Signal;
 use crate::stage::Stage;
 use crate::stage::stated::Parent;
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::played::fails;
 use super::{sent, words};
 use crate::cases::handed::{handed, missing_is_named, nothing_but};
-use crate::cases::steps::shown_bytes;
+use crate::cases::seen::shown_bytes;
 use crate::chunk::METADATA;
 use crate::event::Status;
 use crate::outcome::{Outcome, Stop};

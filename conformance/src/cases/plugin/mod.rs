@@ -4,21 +4,27 @@
 
 use std::collections::BTreeSet;
 
-use crate::cases::steps::{state, text};
+use crate::cases::seen::{state, text};
 use crate::chunk::{Chunk, Direction, ERROR, PING, Tail};
 use crate::outcome::{Outcome, Stop};
 use crate::probe::connection::{Connection, Heard};
 use crate::stage::Stage;
 
+#[cfg(unix)]
 pub(super) mod host_answers;
+#[cfg(unix)]
 pub(super) mod host_asks;
+#[cfg(unix)]
 pub(super) mod host_ends;
+#[cfg(unix)]
 pub(super) mod host_starts;
+#[cfg(unix)]
 mod played;
 pub(super) mod plugin_answers;
 pub(super) mod plugin_asks;
 pub(super) mod plugin_ends;
 pub(super) mod plugin_speaks;
+#[cfg(unix)]
 pub(super) mod together;
 
 /// The number of the suite's first request but for the greeting. Few count from there, and after some more it takes another bit.

@@ -1,7 +1,7 @@
 //! Steps of cases in which the suite plays the plugin of a host.
 
 use super::sent;
-use crate::cases::steps::{must_end, status_text, text};
+use crate::cases::seen::{must_end, status_text, text};
 use crate::chunk::Chunk;
 use crate::event::{Event, Status, Who, shown};
 use crate::outcome::{Outcome, Stop};

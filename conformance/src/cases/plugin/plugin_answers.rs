@@ -1,7 +1,7 @@
 //! What a plugin answers, and what it does not, alone, with the suite as its host.
 
 use super::{FIRST, answered, answered_once, each_is_answered, has_bytes, ping_is_answered, unknown_is_refused, words};
-use crate::cases::steps::text;
+use crate::cases::seen::text;
 use crate::chunk::{Chunk, Direction, ERROR};
 use crate::dialect::find;
 use crate::outcome::{Outcome, Stop};

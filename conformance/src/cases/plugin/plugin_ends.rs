@@ -1,7 +1,7 @@
 //! What ends a plugin, alone, with the suite as its host.
 
 use super::{FIRST, NONSENSE, answered, back, out_of_range, sent};
-use crate::cases::steps::must_end;
+use crate::cases::seen::must_end;
 use crate::chunk::{Chunk, STOP};
 use crate::event::{Status, Who};
 use crate::outcome::{Outcome, Stop};

@@ -1,7 +1,7 @@
 //! Where and in what form a plugin speaks, alone, with the suite as its host.
 
 use super::{FIRST, LARGE_BYTES, WIDE, all_is_chunks, answered, any_bytes, has_bytes, large, response, sent, words};
-use crate::cases::steps::state;
+use crate::cases::seen::state;
 use crate::chunk::{Chunk, METADATA};
 use crate::dialect::find;
 use crate::outcome::{Outcome, Stop};

@@ -1,11 +1,10 @@
 //! A host and its plugin together.
 
-use nix::sys::signal::Signal;
-
 use super::played::{ends_a_line, line};
-use crate::cases::steps::{must_end, state, status_text};
+use crate::cases::seen::{must_end, state, status_text};
 use crate::event::{Status, Who};
 use crate::outcome::{Outcome, Stop};
+use crate::signal::Signal;
 use crate::stage::stated::Parent;
 use crate::stage::{Run, Stage};
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{answer, are_in_order, ends_well, is_shown, missing, request, says_and_ends, seen, typed};
-use crate::cases::steps::{must_end, text};
+use crate::cases::seen::{must_end, text};
 use crate::event::Who;
 use crate::outcome::{Outcome, Stop};
 use crate::probe::callee::{Callee, Does};

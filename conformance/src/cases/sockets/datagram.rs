@@ -1,9 +1,7 @@
 //! A server to which datagrams come, alone, with the suite as its clients.
 
-use nix::sys::signal::Signal;
-
 use super::{TOO_LONG_BYTES, answer, ends_well, missing, request, slow, started};
-use crate::cases::steps::{must_end, state, text};
+use crate::cases::seen::{must_end, state, text};
 use crate::dialect::datagram::Numbered;
 use crate::dialect::find;
 use crate::event::{Who, requests};
@@ -12,6 +10,7 @@ use crate::observe::target::Answer;
 use crate::outcome::{Outcome, Stop};
 use crate::probe::caller::Listening;
 use crate::probe::datagrams::Datagrams;
+use crate::signal::Signal;
 use crate::stage::Stage;
 use crate::stage::addressed::{How, Kind};
 

@@ -1,9 +1,7 @@
 //! A server that listens, alone, with the suite as its clients.
 
-use nix::sys::signal::Signal;
-
 use super::{answered, are_answers, ends_badly, missing, request, seen, slow, started, still_serves, up};
-use crate::cases::steps::must_end;
+use crate::cases::seen::must_end;
 use crate::descriptors;
 use crate::dialect::find;
 use crate::event::{Status, Who};
@@ -13,6 +11,7 @@ use crate::outcome::{Outcome, Stop};
 use crate::probe::callee::{Callee, Does};
 use crate::probe::caller::Listening;
 use crate::probe::stream::Stream;
+use crate::signal::Signal;
 use crate::stage::Stage;
 use crate::stage::addressed::Kind;
 use crate::subject::session::Size;

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use crate::cases::steps::{complaints, must_close, must_end, shows, state, text};
+use crate::cases::seen::{complaints, must_close, must_end, shows, state, text};
 use crate::dialect::find;
 use crate::event::{Event, Status, Stream as Shown, Who, shown};
 use crate::outcome::{Outcome, Stop};

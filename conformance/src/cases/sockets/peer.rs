@@ -4,7 +4,7 @@
 
 use super::datagram::{are_answered, ask, seen, session};
 use super::{ends_well, missing};
-use crate::cases::steps::must_end;
+use crate::cases::seen::must_end;
 use crate::event::Who;
 use crate::outcome::{Outcome, Stop};
 use crate::probe::caller::Listening;

@@ -7,7 +7,7 @@ use super::datagram::seen;
 use super::{
     TOO_LONG_BYTES, answer, are_in_order, ends_well, has_said_and_ended, is_shown, missing, request, shown_as, typed,
 };
-use crate::cases::steps::{must_end, state, text};
+use crate::cases::seen::{must_end, state, text};
 use crate::dialect::datagram::Numbered;
 use crate::event::{Event, Status, Who, ended, shown};
 use crate::outcome::{Outcome, Stop};
