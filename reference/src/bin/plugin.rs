@@ -9,9 +9,21 @@ use reference::plugin::command::parse_load;
 use reference::plugin::options::{PluginOptions, order};
 use reference::plugin::{Ended, Ends, Handlers, Limits, Peer, Request, Served, load};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    let options = PluginOptions::parse();
+fn main() -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(why) => {
+            say(&format!("error: {why}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let status = runtime.block_on(run(PluginOptions::parse()));
+    // Where pipes are read on threads of their own, one may wait for a host that says nothing more and lives.
+    runtime.shutdown_background();
+    status
+}
+
+async fn run(options: PluginOptions) -> ExitCode {
     let ends = match (options.reads, options.writes) {
         (Some(reads), Some(writes)) => Ends::inherited(reads, writes),
         _ => Ends::standard(),
