@@ -11,7 +11,6 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, String> {
 }
 
 /// What a file holds as TOML. The error names the file.
-#[cfg(unix)]
 pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, String> {
     read(path, |text| toml::from_str(text))
 }

@@ -3,9 +3,7 @@
 //!
 //! What a target needs, and what runs it, is known in `targets`; what conforms, by the suite alone.
 
-#[cfg(unix)]
 mod faults;
-#[cfg(unix)]
 mod judged;
 mod runner;
 mod table;
@@ -149,13 +147,11 @@ fn row(target: &Target, options: &Options, path: &OsStr) -> Row {
         Ok(None) => row.cells = everywhere(&Cell::BuiltOnly),
         Ok(Some(runner)) => {
             row.system = runner.system(target.system);
-            row.cells = match target.has_suite() {
-                #[cfg(unix)]
-                true => judged::cells(target, &runner, families, for_target(&options.bin_for, target)),
-                #[cfg(not(unix))]
-                true => everywhere(&Cell::Skipped("the commands that judge are not there on this system yet".into())),
-                false => BTreeMap::from([(TESTS.to_owned(), tests(target, &runner))]),
-            };
+            let pair = for_target(&options.bin_for, target);
+            row.cells.extend(judged::cells(target, &runner, &judged_there(target, families), pair));
+            if !target.has_whole_suite() {
+                row.cells.insert(TESTS.to_owned(), tests(target, &runner));
+            }
         }
     }
     row
@@ -172,15 +168,18 @@ fn named_runner(target: &Target, options: &Options) -> Option<Vec<String>> {
     for_target(&options.runner, target).map(words).or_else(|| runner::configured(target.triple))
 }
 
-/// The area of the reference's own tests, where nothing else runs.
+/// The area of the reference's own tests, where the suite does not see all of it.
 const TESTS: &str = "own tests";
 
-/// What is looked at there: the families, or those tests alone where the suite cannot go.
+/// What is looked at there: the families, and those tests where the suite does not see all of them.
 fn areas(target: &Target, families: &[Family]) -> Vec<String> {
-    match target.has_suite() {
-        true => families.iter().map(ToString::to_string).collect(),
-        false => vec![TESTS.to_owned()],
-    }
+    let judged = judged_there(target, families).into_iter().map(|family| family.to_string());
+    judged.chain((!target.has_whole_suite()).then(|| TESTS.to_owned())).collect()
+}
+
+/// Those of these families of which the suite judges something there.
+fn judged_there(target: &Target, families: &[Family]) -> Vec<Family> {
+    families.iter().copied().filter(|family| target.judges(*family)).collect()
 }
 
 /// Builds all that a target has, and comes by what runs it, if anything does: that is believed once a canary has sung.
@@ -216,31 +215,32 @@ fn believed(target: &Target, named: Option<Vec<String>>) -> Result<Runner, Strin
     Err(format!("the runner is not believed: its canary says `{words}` and should say `{expected}` ({complaint})"))
 }
 
-/// The reference's own tests, where the suite cannot go.
+/// The reference's own tests, and those of the suite's parts, if it is there.
 fn tests(target: &Target, runner: &Runner) -> Cell {
-    let mut cargo = target.cargo_test("reference");
-    runner.lend_to_cargo(&mut cargo, target);
+    let suite = target.has_suite().then_some(["-p", "conformance", "--lib"]);
     let left_out = runner.cannot();
-    cargo.arg("--").args(left_out.iter().flat_map(|test| ["--skip", test]));
-    // What is pending is for a person to review, and here is nobody. Where the snapshots are is asked of cargo otherwise, which
-    // is no program of that system.
-    cargo.env("INSTA_UPDATE", "no").env("INSTA_WORKSPACE_ROOT", workspace());
-    let output = match cargo.stdin(Stdio::null()).output() {
-        Ok(output) => output,
-        Err(error) => return Cell::Failed(format!("cargo could not be started: {error}")),
-    };
-    let passed = passed(&String::from_utf8_lossy(&output.stdout));
-    match output.status.success() {
-        true if passed > 0 => {
-            let counts = [("pass", passed), ("left_out", left_out.len())].into_iter().filter(|(_, count)| *count > 0);
-            Cell::Ran { verdicts: counts.map(|(verdict, count)| (verdict.to_owned(), count)).collect() }
-        }
-        _ => {
+    let mut all = 0;
+    for what in [&["-p", "reference"][..]].into_iter().chain(suite.as_ref().map(|suite| &suite[..])) {
+        let mut cargo = target.cargo_test(what);
+        runner.lend_to_cargo(&mut cargo, target);
+        cargo.arg("--").args(left_out.iter().flat_map(|test| ["--skip", test]));
+        // What is pending is for a person to review, and here is nobody. Where the snapshots are is asked of cargo otherwise, which
+        // is no program of that system.
+        cargo.env("INSTA_UPDATE", "no").env("INSTA_WORKSPACE_ROOT", workspace());
+        let output = match cargo.stdin(Stdio::null()).output() {
+            Ok(output) => output,
+            Err(error) => return Cell::Failed(format!("cargo could not be started: {error}")),
+        };
+        let passed = passed(&String::from_utf8_lossy(&output.stdout));
+        if !output.status.success() || passed == 0 {
             let said = [output.stdout, output.stderr].concat();
             eprintln!("{}", String::from_utf8_lossy(&said));
-            Cell::Failed(format!("{passed} tests passed and not all, see above"))
+            return Cell::Failed(format!("{passed} tests passed and not all, see above"));
         }
+        all += passed;
     }
+    let counts = [("pass", all), ("left_out", left_out.len())].into_iter().filter(|(_, count)| *count > 0);
+    Cell::Ran { verdicts: counts.map(|(verdict, count)| (verdict.to_owned(), count)).collect() }
 }
 
 /// How many tests passed, of what cargo says of all programs of tests.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use conformance::family::Family;
-use conformance::subject::sandbox::Tier;
+use conformance::subject::tier::Tier;
 
 use crate::files::{read_json, replace};
 use crate::test::has_namespaces;

@@ -65,7 +65,7 @@ pub(super) fn judge(
 ) -> Result<(Report, Option<i32>), String> {
     let json = target.built().join(name).with_extension("json");
     let _ = std::fs::remove_file(&json);
-    let mut judge = runner.command(&target.built().join("conformance"));
+    let mut judge = runner.command(&target.built().join(target.file_of("conformance")));
     judge.args(["--family", &family.to_string(), "--bin"]).arg(pair).arg("--json").arg(&json);
     judge.args(profile.into_iter().flat_map(|profile| [OsStr::new("--profile"), profile.as_os_str()]));
     if runner.is_emulated() {

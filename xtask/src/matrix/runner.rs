@@ -68,7 +68,6 @@ impl Runner {
     }
 
     /// Programs see another processor than the kernel does.
-    #[cfg(unix)]
     pub(super) fn is_emulated(&self) -> bool {
         matches!(self, Runner::Emulated { .. })
     }

@@ -8,6 +8,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use clap::ValueEnum;
+use conformance::family::Family;
+
 use super::wine;
 use crate::{steps, workspace};
 
@@ -225,9 +228,29 @@ impl Target {
         format!("{} {} {}-endian {}-bit", self.os, self.arch, self.order, self.bits)
     }
 
-    /// The suite drives pairs by pty, pipes and signals as these two have them, and so does the library by which it has a pty.
+    /// Something of this family is judged by the suite there. It drives pairs by pty, pipes and signals as two systems have them, and
+    /// so does the library by which it has a pty; on Windows it judges children alone, of families in which that can be.
+    pub(super) fn judges(&self, family: Family) -> bool {
+        match self.os {
+            "linux" | "macos" => true,
+            "windows" => matches!(family, Family::Control | Family::Plugin),
+            _ => false,
+        }
+    }
+
+    /// The suite is there.
     pub(super) fn has_suite(&self) -> bool {
-        matches!(self.os, "linux" | "macos")
+        Family::value_variants().iter().any(|family| self.judges(*family))
+    }
+
+    /// The suite judges all of every family there.
+    pub(super) fn has_whole_suite(&self) -> bool {
+        Family::value_variants().iter().all(|family| self.judges(*family))
+    }
+
+    /// What a program is called there, as a file.
+    pub(super) fn file_of(&self, program: &str) -> String {
+        format!("{program}{}", if self.os == "windows" { ".exe" } else { "" })
     }
 
     /// What runs its programs.
@@ -288,9 +311,11 @@ impl Target {
         self.with_tools(steps::cargo([if is_by_zig { "zigbuild" } else { "build" }, "--quiet"]))
     }
 
-    /// `cargo test` of a package for it.
-    pub(super) fn cargo_test(&self, package: &str) -> Command {
-        self.with_tools(steps::cargo(["test", "--quiet", "--no-fail-fast", "-p", package]))
+    /// `cargo test` for it, of what these words choose.
+    pub(super) fn cargo_test(&self, of: &[&str]) -> Command {
+        let mut cargo = steps::cargo(["test", "--quiet", "--no-fail-fast"]);
+        cargo.args(of);
+        self.with_tools(cargo)
     }
 
     fn with_tools(&self, mut cargo: Command) -> Command {
@@ -322,7 +347,7 @@ impl Target {
     pub(super) fn canary(&self) -> Result<PathBuf, String> {
         let folder = self.built();
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        let program = folder.join(if self.os == "windows" { "canary.exe" } else { "canary" });
+        let program = folder.join(self.file_of("canary"));
         let mut rustc = Command::new("rustc");
         rustc.args(["--edition", "2024", "--crate-name", "canary", "--target", self.triple]);
         if !self.is_this_machines() {
