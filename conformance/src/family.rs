@@ -60,13 +60,11 @@ impl Family {
     }
 
     /// The suite can do on this system what it takes to judge a parent: give it a terminal, and stand in the pipes to its child.
-    pub fn has_its_parent_judged(self) -> bool {
-        cfg!(unix)
-    }
+    pub const PARENTS_ARE_JUDGED: bool = cfg!(unix);
 
-    /// A pair of it, or a child alone, can be judged on this system.
-    pub fn is_judged_here(self) -> bool {
-        self.has_its_parent_judged() || matches!(self, Family::Control | Family::Plugin)
+    /// A child of it can be judged where no parent can.
+    pub fn is_judged_everywhere(self) -> bool {
+        matches!(self, Family::Control | Family::Plugin)
     }
 
     /// How the two speak differs from pair to pair, and is learned.

@@ -1,21 +1,15 @@
 //! Starts of programs and closed pipes, kept apart: a process that is to become a program holds copies of all our
 //! descriptors until it is that program, so the reader of a pipe that we close meanwhile learns of its end only later.
 
-#[cfg(unix)]
 use std::io;
-#[cfg(unix)]
 use std::sync::{PoisonError, RwLock};
-#[cfg(unix)]
 use std::time::Instant;
 
-#[cfg(unix)]
 use crate::subject::MACHINE_PATIENCE;
 
-#[cfg(unix)]
 static FORKS: RwLock<()> = RwLock::new(());
 
 /// Starts a program, and returns when it runs.
-#[cfg(unix)]
 pub(crate) fn starting<T>(mut start: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let _under_way = FORKS.read().unwrap_or_else(PoisonError::into_inner);
     let (mut end, copied) = os_pipe::pipe()?;
@@ -35,20 +29,13 @@ pub(crate) fn starting<T>(mut start: impl FnMut() -> io::Result<T>) -> io::Resul
     started
 }
 
-/// Closes an end of a pipe, of which nobody has a copy by our starting something.
-#[cfg(windows)]
-pub(crate) fn close<T>(end: T) {
-    drop(end);
-}
-
 /// Closes an end of a pipe while no program is being started: whoever reads from it finds its end from here on.
-#[cfg(unix)]
 pub(crate) fn close<T>(end: T) {
     let _none_under_way = FORKS.write().unwrap_or_else(PoisonError::into_inner);
     drop(end);
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use std::fs::File;
     use std::process::Command;

@@ -13,6 +13,10 @@ pub mod dialect;
 pub mod escape;
 pub mod event;
 pub mod family;
+#[cfg(unix)]
+mod forks;
+#[cfg(windows)]
+#[path = "forks_windows.rs"]
 mod forks;
 pub mod interrupts;
 pub mod journal;

@@ -154,13 +154,6 @@ pub type Progress<'a> = &'a (dyn Fn(usize, usize, &Judged) + Send + Sync);
 /// Finds the programs: a folder that holds both, or the parent's path with the child beside it or named. Where a child may be
 /// judged alone, a folder may hold just that, and a path with no other beside it is the child's.
 pub fn find_pair(family: Family, bin: &Path, child: Option<&Path>) -> Result<Pair, Refusal> {
-    if !family.is_judged_here() {
-        return Err(format!(
-            "--family {family}: nothing of it is judged on this system, but of {} and {}",
-            Family::Control,
-            Family::Plugin
-        ));
-    }
     let absolute = |path: PathBuf| {
         let found = whole(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         if !found.is_file() || !may_be_executed(&found) {
@@ -179,7 +172,7 @@ pub fn find_pair(family: Family, bin: &Path, child: Option<&Path>) -> Result<Pai
         (None, false) if may_be_alone => (None, bin.to_owned()),
         (None, false) => (Some(bin.to_owned()), bin.parent().unwrap_or(bin).join(&child_name)),
     };
-    let parent = parent.filter(|_| family.has_its_parent_judged());
+    let parent = parent.filter(|_| Family::PARENTS_ARE_JUDGED);
     Ok(Pair {
         family,
         parent: parent.map(absolute).transpose().map_err(|e| format!("no {parent_name}: {e}"))?,
@@ -309,7 +302,14 @@ pub fn check(options: &Options) -> Result<(), Refusal> {
 }
 
 fn select(options: &Options) -> Result<Vec<Requirement>, Refusal> {
-    let all = requirements_of(options.pair.family);
+    let family = options.pair.family;
+    if !Family::PARENTS_ARE_JUDGED && !family.is_judged_everywhere() {
+        let [control, plugin] = [Family::Control, Family::Plugin];
+        return Err(format!(
+            "--family {family}: nothing of it is judged on this system, but of {control} and {plugin}"
+        ));
+    }
+    let all = requirements_of(family);
     for only in &options.only {
         if !all.iter().any(|r| matches(r, only)) {
             return Err(format!("--only {only}: expected a requirement's id or an area; --list shows them"));

@@ -46,7 +46,7 @@ impl Pair {
     /// Why nothing of a parent is judged, where there is none, or none that could be.
     pub fn no_parent(&self) -> String {
         let (parent, child) = (self.family.parent(), self.family.child());
-        if self.family.has_its_parent_judged() {
+        if Family::PARENTS_ARE_JUDGED {
             format!("a {child} is judged and no {parent}")
         } else {
             format!("on this system a {child} is judged alone, without a {parent}")

@@ -1,6 +1,6 @@
 //! Steps of cases about what a parent gives its child when it starts it, where the suite plays the child.
 
-use crate::cases::steps::{must_end, state, status_text, text};
+use crate::cases::seen::{must_end, state, status_text, text};
 use crate::event::{Status, shown};
 use crate::outcome::{Outcome, Stop};
 use crate::stage::stated::Parent;

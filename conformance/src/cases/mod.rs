@@ -1,4 +1,4 @@
-//! The cases, one file an area, and one for each side alone. A case drives sessions and says what happened; it never sees a verdict.
+//! The cases, a folder for each family. A case drives sessions and says what happened; it never sees a verdict.
 //!
 //! The sentence of the requirement stands above each case; a test holds the two together.
 
@@ -8,45 +8,15 @@ use std::sync::Arc;
 use crate::outcome::Outcome;
 use crate::stage::Stage;
 
-#[cfg(unix)]
-mod command;
 mod control;
 #[cfg(unix)]
-mod descriptor;
-#[cfg(unix)]
-mod end;
-#[cfg(unix)]
 mod handed;
-#[cfg(unix)]
-mod json;
-#[cfg(unix)]
-mod operation;
-#[cfg(unix)]
-mod payload_to_server;
-#[cfg(unix)]
-mod payload_to_watchdog;
 mod plugin;
-#[cfg(unix)]
-mod request;
 mod seen;
-#[cfg(unix)]
-mod server_alone;
-#[cfg(unix)]
-mod server_dies;
-#[cfg(unix)]
-mod server_ends;
 #[cfg(unix)]
 mod sockets;
 #[cfg(unix)]
-mod start;
-#[cfg(unix)]
-mod steps;
-#[cfg(unix)]
-mod to_server;
-#[cfg(unix)]
-mod to_watchdog;
-#[cfg(unix)]
-mod wire;
+mod watchdog;
 
 /// A check of one requirement.
 pub struct Case {
@@ -73,74 +43,15 @@ use cases;
 
 /// Every case.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    let parts = [
+    let families = [
         #[cfg(unix)]
-        start::CASES,
+        watchdog::PARTS,
+        control::PARTS,
+        plugin::PARTS,
         #[cfg(unix)]
-        command::CASES,
-        #[cfg(unix)]
-        wire::CASES,
-        #[cfg(unix)]
-        payload_to_server::CASES,
-        #[cfg(unix)]
-        payload_to_watchdog::CASES,
-        #[cfg(unix)]
-        to_server::CASES,
-        #[cfg(unix)]
-        to_watchdog::CASES,
-        #[cfg(unix)]
-        server_alone::CASES,
-        #[cfg(unix)]
-        server_dies::CASES,
-        #[cfg(unix)]
-        server_ends::CASES,
-        #[cfg(unix)]
-        descriptor::CASES,
-        #[cfg(unix)]
-        operation::CASES,
-        #[cfg(unix)]
-        request::CASES,
-        #[cfg(unix)]
-        end::CASES,
-        control::message::CASES,
-        control::lifetime::CASES,
-        control::stop::CASES,
-        #[cfg(unix)]
-        control::supervisor_starts::CASES,
-        #[cfg(unix)]
-        control::supervisor_hears::CASES,
-        #[cfg(unix)]
-        control::supervisor_ends::CASES,
-        #[cfg(unix)]
-        control::together::CASES,
-        plugin::plugin_speaks::CASES,
-        plugin::plugin_answers::CASES,
-        plugin::plugin_asks::CASES,
-        plugin::plugin_ends::CASES,
-        #[cfg(unix)]
-        plugin::host_starts::CASES,
-        #[cfg(unix)]
-        plugin::host_asks::CASES,
-        #[cfg(unix)]
-        plugin::host_answers::CASES,
-        #[cfg(unix)]
-        plugin::host_ends::CASES,
-        #[cfg(unix)]
-        plugin::together::CASES,
-        #[cfg(unix)]
-        sockets::listen::CASES,
-        #[cfg(unix)]
-        sockets::paths::CASES,
-        #[cfg(unix)]
-        sockets::connect::CASES,
-        #[cfg(unix)]
-        sockets::datagram::CASES,
-        #[cfg(unix)]
-        sockets::resend::CASES,
-        #[cfg(unix)]
-        sockets::peer::CASES,
+        sockets::PARTS,
     ];
-    parts.into_iter().flatten()
+    families.into_iter().flatten().copied().flatten()
 }
 
 /// The case of a requirement.

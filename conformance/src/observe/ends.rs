@@ -174,6 +174,26 @@ pub fn read_into(record: Arc<Record>, end: End, stream: Stream) -> io::Result<Re
     Reader::start(record, end, move |bytes| What::Shown { stream, bytes }, What::ShownAll { stream })
 }
 
+/// What a program without a terminal has in its place: three pipes.
+pub struct Standard {
+    /// What is typed.
+    pub input: Input,
+    /// What notes whatever it shows.
+    pub readers: Vec<Reader>,
+    /// Its own ends: standard input, output and error.
+    pub its: [End; 3],
+}
+
+/// Makes them, and reads from here on what comes out of two.
+pub fn standard(record: &Arc<Record>) -> io::Result<Standard> {
+    let (stdin, writer) = pipe(Ours::Writer)?;
+    let (out, stdout) = pipe(Ours::Reader)?;
+    let (err, stderr) = pipe(Ours::Reader)?;
+    let readers =
+        vec![read_into(record.clone(), out, Stream::Stdout)?, read_into(record.clone(), err, Stream::Stderr)?];
+    Ok(Standard { input: Input::new(writer)?, readers, its: [stdin, stdout, stderr] })
+}
+
 /// Reads an end of a pipe towards a subject until it is closed, and notes what passes.
 pub fn read_passing(record: Arc<Record>, end: End, to: Who, fd: i32) -> io::Result<Reader> {
     Reader::start(record, end, move |bytes| What::Passed { to, fd, bytes }, What::Closed { to, fd })

@@ -409,7 +409,7 @@ impl Drop for Session {
     }
 }
 
-/// Notes how long the ends of a session have waited for a processor.
+/// Notes how long the processes of a session have waited for a processor.
 pub(super) fn look_at(starvation: &Starvation, record: &Record, folder: &SessionFolder, program: i32) {
     let looked = |pid| {
         let waited = process::processor_time(pid)?.waited;

@@ -22,7 +22,7 @@ use super::session::{Session, TRACE, look_at};
 use crate::descriptors;
 use crate::event::Stream;
 use crate::forks;
-use crate::observe::ends::{Input, read_into};
+use crate::observe::ends::{Input, read_into, standard};
 use crate::observe::looking::now_and_then;
 use crate::observe::process::{self, Watch};
 use crate::observe::starvation::Starvation;
@@ -45,13 +45,10 @@ impl Session {
         let mut readers = Vec::new();
         let mut input = None;
         if !plan.terminal {
-            let (stdin, writer) = os_pipe::pipe()?;
-            let (out, stdout) = os_pipe::pipe()?;
-            let (err, stderr) = os_pipe::pipe()?;
-            readers.push(read_into(record.clone(), out.into(), Stream::Stdout)?);
-            readers.push(read_into(record.clone(), err.into(), Stream::Stderr)?);
-            input = Some(Input::new(writer.into())?);
-            ends = vec![stdin.into(), stdout.into(), stderr.into()];
+            let standard = standard(&record)?;
+            readers = standard.readers;
+            input = Some(standard.input);
+            ends = standard.its.into();
             place = vec![0, 1, 2];
         }
         let own =

@@ -233,7 +233,7 @@ impl Target {
     pub(super) fn judges(&self, family: Family) -> bool {
         match self.os {
             "linux" | "macos" => true,
-            "windows" => matches!(family, Family::Control | Family::Plugin),
+            "windows" => family.is_judged_everywhere(),
             _ => false,
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Steps of the cases of a service alone are here.
 
+use crate::cases::Case;
 use crate::cases::seen::{must_end, state};
 use crate::event::{Status, Who};
 use crate::message::{Lifetime, Message, Tail};
@@ -9,19 +10,34 @@ use crate::outcome::Stop;
 use crate::probe::supervisor::{Start, Supervisor};
 use crate::stage::Stage;
 
-pub(super) mod lifetime;
-pub(super) mod message;
+mod lifetime;
+mod message;
 #[cfg(unix)]
 mod played;
-pub(super) mod stop;
+mod stop;
 #[cfg(unix)]
-pub(super) mod supervisor_ends;
+mod supervisor_ends;
 #[cfg(unix)]
-pub(super) mod supervisor_hears;
+mod supervisor_hears;
 #[cfg(unix)]
-pub(super) mod supervisor_starts;
+mod supervisor_starts;
 #[cfg(unix)]
-pub(super) mod together;
+mod together;
+
+/// All of them, as far as they can be performed on this system.
+pub(super) const PARTS: &[&[Case]] = &[
+    message::CASES,
+    lifetime::CASES,
+    stop::CASES,
+    #[cfg(unix)]
+    supervisor_starts::CASES,
+    #[cfg(unix)]
+    supervisor_hears::CASES,
+    #[cfg(unix)]
+    supervisor_ends::CASES,
+    #[cfg(unix)]
+    together::CASES,
+];
 
 /// A service that was asked for lifetime events and has told that it has started.
 async fn started(stage: &Stage) -> Result<Supervisor, Stop> {

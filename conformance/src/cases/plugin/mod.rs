@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::cases::Case;
 use crate::cases::seen::{state, text};
 use crate::chunk::{Chunk, Direction, ERROR, PING, Tail};
 use crate::outcome::{Outcome, Stop};
@@ -11,21 +12,39 @@ use crate::probe::connection::{Connection, Heard};
 use crate::stage::Stage;
 
 #[cfg(unix)]
-pub(super) mod host_answers;
+mod host_answers;
 #[cfg(unix)]
-pub(super) mod host_asks;
+mod host_asks;
 #[cfg(unix)]
-pub(super) mod host_ends;
+mod host_ends;
 #[cfg(unix)]
-pub(super) mod host_starts;
+mod host_starts;
 #[cfg(unix)]
 mod played;
-pub(super) mod plugin_answers;
-pub(super) mod plugin_asks;
-pub(super) mod plugin_ends;
-pub(super) mod plugin_speaks;
+mod plugin_answers;
+mod plugin_asks;
+mod plugin_ends;
+mod plugin_speaks;
 #[cfg(unix)]
-pub(super) mod together;
+mod together;
+
+/// All of them, as far as they can be performed on this system.
+pub(super) const PARTS: &[&[Case]] = &[
+    plugin_speaks::CASES,
+    plugin_answers::CASES,
+    plugin_asks::CASES,
+    plugin_ends::CASES,
+    #[cfg(unix)]
+    host_starts::CASES,
+    #[cfg(unix)]
+    host_asks::CASES,
+    #[cfg(unix)]
+    host_answers::CASES,
+    #[cfg(unix)]
+    host_ends::CASES,
+    #[cfg(unix)]
+    together::CASES,
+];
 
 /// The number of the suite's first request but for the greeting. Few count from there, and after some more it takes another bit.
 const FIRST: u64 = (1 << 20) - 15;

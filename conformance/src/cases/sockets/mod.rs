@@ -4,6 +4,7 @@
 
 use std::time::Instant;
 
+use crate::cases::Case;
 use crate::cases::seen::{complaints, must_close, must_end, shows, state, text};
 use crate::dialect::find;
 use crate::event::{Event, Status, Stream as Shown, Who, shown};
@@ -13,12 +14,16 @@ use crate::probe::stream::Stream;
 use crate::stage::addressed::Kind;
 use crate::stage::{Run, Stage};
 
-pub(super) mod connect;
-pub(super) mod datagram;
-pub(super) mod listen;
-pub(super) mod paths;
-pub(super) mod peer;
-pub(super) mod resend;
+mod connect;
+mod datagram;
+mod listen;
+mod paths;
+mod peer;
+mod resend;
+
+/// All of them.
+pub(super) const PARTS: &[&[Case]] =
+    &[listen::CASES, paths::CASES, connect::CASES, datagram::CASES, resend::CASES, peer::CASES];
 
 /// More than a datagram carries by any protocol, unless its sender asks for that.
 const TOO_LONG_BYTES: usize = 300_000;

@@ -1,5 +1,5 @@
-//! Ends on Windows: handles of named pipes. Ours can be waited for, which an end that the subject has to find as it finds any other
-//! must not be told of it.
+//! Ends on Windows: handles of named pipes. Ours can be waited for beside all else; a subject's is one of the usual kind, at which
+//! whoever reads or writes waits.
 
 #![expect(unsafe_code, reason = "a pipe of which each end is of another kind is made by the system's own call only")]
 

@@ -22,7 +22,7 @@ use windows_sys::Win32::System::Threading::{
     TerminateProcess, UpdateProcThreadAttribute,
 };
 
-use super::job::Group;
+use super::job::{Group, done};
 use crate::observe::ends::End;
 use crate::observe::process::ENDED_BY_US;
 
@@ -155,10 +155,6 @@ impl Drop for AttributeList {
         // SAFETY: it was made, and is not used any more.
         unsafe { DeleteProcThreadAttributeList(self.0.as_mut_ptr().cast()) };
     }
-}
-
-fn done(done: i32) -> io::Result<()> {
-    if done == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// With a zero at its end.

@@ -101,6 +101,7 @@ impl Group {
 /// The list is longer.
 const MORE_DATA: i32 = windows_sys::Win32::Foundation::ERROR_MORE_DATA.cast_signed();
 
-fn done(done: i32) -> io::Result<()> {
+/// What came of a call that answers 0 where it failed.
+pub(super) fn done(done: i32) -> io::Result<()> {
     if done == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -13,8 +13,8 @@ use super::create::{Creation, create};
 use super::place::{SessionFolder, environment};
 use super::plan::{Plan, StartError};
 use super::session::Session;
-use crate::event::{Stream, What};
-use crate::observe::ends::{Input, Ours, pipe, read_into};
+use crate::event::What;
+use crate::observe::ends::{Standard, standard};
 use crate::observe::process::Watch;
 use crate::observe::starvation::Starvation;
 use crate::record::Record;
@@ -28,18 +28,13 @@ impl Session {
         patience: Duration,
     ) -> Result<Self, StartError> {
         let who = plan.who;
-        let (stdin, writer) = pipe(Ours::Writer)?;
-        let (out, stdout) = pipe(Ours::Reader)?;
-        let (err, stderr) = pipe(Ours::Reader)?;
-        let readers =
-            vec![read_into(record.clone(), out, Stream::Stdout)?, read_into(record.clone(), err, Stream::Stderr)?];
-        let input = Input::new(writer)?;
-        let mut standard = [stdin, stdout, stderr].map(Arc::new);
+        let Standard { input, readers, its } = standard(&record)?;
+        let mut its = its.map(Arc::new);
         let mut others = Vec::new();
         for (number, end) in plan.extra {
             match usize::try_from(number) {
                 // An end that takes the place of standard input or output replaces it.
-                Ok(number @ 0..=2) => standard[number] = end,
+                Ok(number @ 0..=2) => its[number] = end,
                 _ => others.push(end),
             }
         }
@@ -49,12 +44,12 @@ impl Session {
             args: &plan.args,
             env: &env,
             folder: &folder,
-            standard: standard.each_ref().map(|end| &**end),
+            standard: its.each_ref().map(|end| &**end),
             others: others.iter().map(|end| &**end).collect(),
             job: folder.group.as_deref(),
         };
         let (process, pid) = create(&creation).map_err(StartError::Program)?;
-        drop((standard, others));
+        drop((its, others));
         record.push(What::Started { who, pid });
         let watch = Watch::of(process)?;
         let mut watching = JoinSet::new();

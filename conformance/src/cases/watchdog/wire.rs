@@ -14,7 +14,7 @@ use crate::signal::Signal;
 use crate::stage::Stage;
 use crate::stage::watchdog::Watchdog;
 
-super::cases! {
+crate::cases::cases! {
     "wire.end-symbol" => end_symbol,
     "wire.op" => op,
     "wire.no-blanks" => no_blanks,

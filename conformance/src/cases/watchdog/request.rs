@@ -11,7 +11,7 @@ use crate::outcome::{Outcome, Stop};
 use crate::stage::watchdog::Watchdog;
 use crate::stage::{Run, Stage};
 
-super::cases! {
+crate::cases::cases! {
     "request.refused" => refused,
     "request.reset" => reset,
     "request.closed" => closed,

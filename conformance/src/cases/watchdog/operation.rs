@@ -15,7 +15,7 @@ use crate::outcome::{Outcome, Stop};
 use crate::stage::watchdog::Watchdog;
 use crate::stage::{Run, Stage};
 
-super::cases! {
+crate::cases::cases! {
     "operation.memory-request" => memory_request,
     "operation.memory-answer" => memory_answer,
     "operation.memory-edge" => memory_edge,

@@ -7,7 +7,7 @@
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-pub(super) use super::seen::{complaints, must_close, must_end, shown_bytes, shows, state, status_text, text};
+pub(super) use crate::cases::seen::{complaints, must_close, must_end, shown_bytes, shows, state, status_text, text};
 use crate::dialect::{cut, times};
 use crate::event::{Event, Request, Status, What, Who, children, ended, passed, requests, shown};
 use crate::observe::rogue::Rogue;

@@ -16,7 +16,7 @@ use crate::stage::watchdog::Watchdog;
 use crate::stage::{Run, Stage};
 use crate::subject::handover::Order;
 
-super::cases! {
+crate::cases::cases! {
     "end.exit-answer" => exit_answer,
     "end.starting-server" => starting_server,
     "end.exit-alarm" => exit_alarm,

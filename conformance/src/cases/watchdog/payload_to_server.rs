@@ -19,7 +19,7 @@ use crate::signal::Signal;
 use crate::stage::watchdog::Watchdog;
 use crate::stage::{Run, Stage};
 
-super::cases! {
+crate::cases::cases! {
     "wire.payload-forms" => payload_forms,
     "wire.payload-refused" => payload_refused,
     "wire.payload-twice" => payload_twice,

@@ -11,7 +11,7 @@ use crate::probe::lesson::{ANSWER, SETTINGS};
 use crate::probe::server::Server;
 use crate::stage::{Run, Stage};
 
-super::cases! {
+crate::cases::cases! {
     "wire.reply-forms" => reply_forms,
     "wire.reply-refused" => reply_refused,
     "wire.value-forms" => value_forms,

@@ -12,7 +12,7 @@ use crate::stage::watchdog::{SARGS, SERVER, Watchdog};
 use crate::stage::{Run, Stage};
 use crate::subject::handover::Hello;
 
-super::cases! {
+crate::cases::cases! {
     "start.server" => server,
     "start.path-as-it-is" => path_as_it_is,
     "start.arguments" => arguments,

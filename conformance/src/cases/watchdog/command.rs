@@ -13,7 +13,7 @@ use crate::outcome::{Outcome, Stop};
 use crate::stage::watchdog::Watchdog;
 use crate::stage::{Run, Stage};
 
-super::cases! {
+crate::cases::cases! {
     "command.setmeml" => setmeml,
     "command.setproc" => setproc,
     "command.doreq-get" => doreq_get,

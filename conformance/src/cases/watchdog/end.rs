@@ -13,7 +13,7 @@ use crate::signal::Signal;
 use crate::stage::watchdog::Watchdog;
 use crate::stage::{Run, Stage};
 
-super::cases! {
+crate::cases::cases! {
     "end.sigalrm" => sigalrm,
     "end.sigalrm-busy" => sigalrm_busy,
     "end.sigalrm-mid-message" => sigalrm_mid_message,

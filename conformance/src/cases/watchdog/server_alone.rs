@@ -14,7 +14,7 @@ use crate::probe::client::Client;
 use crate::signal::Signal;
 use crate::stage::Stage;
 
-super::cases! {
+crate::cases::cases! {
     "end.pending-done" => pending_done,
     "end.sigalrm-early" => sigalrm_early,
     "end.sigalrm-stopped" => sigalrm_stopped,

@@ -11,7 +11,7 @@ use crate::stage::Stage;
 use crate::stage::watchdog::{Alone, Watchdog};
 use crate::subject::handover::{Descriptor, Kind};
 
-super::cases! {
+crate::cases::cases! {
     "descriptor.pipe" => pipe,
     "descriptor.two-way" => two_way,
     "descriptor.numbers" => numbers,

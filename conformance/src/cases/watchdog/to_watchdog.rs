@@ -13,7 +13,7 @@ use crate::stage::watchdog::Watchdog;
 use crate::stage::{Run, Stage};
 use crate::subject::handover::Order;
 
-super::cases! {
+crate::cases::cases! {
     "wire.reply-bytewise" => reply_bytewise,
     "wire.reply-split" => reply_split,
     "wire.replies-coalesced" => replies_coalesced,

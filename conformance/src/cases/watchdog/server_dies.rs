@@ -14,7 +14,7 @@ use crate::stage::watchdog::Watchdog;
 use crate::stage::{Run, Stage};
 use crate::subject::handover::Order;
 
-super::cases! {
+crate::cases::cases! {
     "end.death-in-order" => death_in_order,
     "end.losses-told" => losses_told,
     "end.no-losses-told" => no_losses_told,

@@ -14,7 +14,7 @@ use crate::probe::client::Client;
 use crate::probe::lesson::SETTINGS;
 use crate::stage::Stage;
 
-super::cases! {
+crate::cases::cases! {
     "wire.bytewise" => bytewise,
     "wire.split-anywhere" => split_anywhere,
     "wire.coalesced" => coalesced,
