@@ -26,14 +26,15 @@ mod unix;
 #[cfg(windows)]
 pub(crate) use system::ENDED_BY_US;
 pub use system::{
-    Watch, descriptors, descriptors_max, environment, facts, namespace, parent, processor_time, threads, waited,
+    Watch, descriptors, descriptors_max, environment, facts, namespace, own_memory_kib, parent, processor_time,
+    threads, waited,
 };
 #[cfg(unix)]
 pub use system::{corpse, is_in_foreground, number, peer, reads, runs};
 #[cfg(windows)]
-pub use system::{is_living_child, own_memory_kib, program, reap, signal, system_session};
+pub use system::{is_living_child, program, reap, signal, system_session};
 #[cfg(unix)]
-pub use unix::{has_ended, is_living_child, own_memory_kib, reap, signal, system_session};
+pub use unix::{has_ended, is_living_child, reap, signal, system_session};
 
 /// What the system says of a living process, where it says it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

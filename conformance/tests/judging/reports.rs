@@ -4,7 +4,7 @@
 // What cannot be seen on another system, and how it words its errors, would make other reports.
 #![cfg(target_os = "linux")]
 
-use crate::common::{Bench, forgetful, python_pair, python_path};
+use crate::common::{Bench, forgetful, python_pair, python_path, reference};
 
 #[test]
 fn the_report_of_a_pair_that_conforms() {
@@ -23,6 +23,21 @@ fn the_report_of_a_pair_that_does_not() {
     let run = bench.judge(&pair, &["--only", "command"]);
     assert_eq!(run.status, 1, "{}", run.stdout);
     snapshot("report of a pair that does not conform", &settled(&run.stdout, &bench));
+}
+
+/// Some systems count what a process had before it became another program, or lent from its parent until then.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_memory_of_a_judge_is_not_that_of_who_started_it() {
+    let large = std::hint::black_box(vec![1_u8; 400 << 20]);
+    let bench = Bench::new(&std::env::var_os("PATH").unwrap_or_default());
+    let report = bench.folder().join("report.json");
+    let mut suite = bench.suite();
+    suite.args(["--tier", "C", "--only", "start.server", "--bin"]).arg(reference()).arg("--json").arg(&report);
+    assert!(suite.output().unwrap().status.success());
+    let report: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(report).unwrap()).unwrap();
+    let memory_kib = report["memory_kib"].as_u64().unwrap();
+    assert!((1..200 << 10).contains(&memory_kib), "{memory_kib} KiB beside {} bytes", large.len());
 }
 
 fn snapshot(name: &str, report: &str) {

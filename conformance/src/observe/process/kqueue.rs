@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
+use nix::sys::resource::{UsageWho, getrusage};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -18,6 +19,12 @@ use crate::observe::readiness::register;
 #[derive(Debug)]
 pub struct Watch {
     queue: AsyncFd<OwnedFd>,
+}
+
+/// The most memory that this process itself had in use, in KiB.
+pub fn own_memory_kib() -> u64 {
+    let bytes = getrusage(UsageWho::RUSAGE_SELF).map_or(0, |used| used.max_rss());
+    u64::try_from(bytes).unwrap_or(0) >> 10
 }
 
 /// How many threads a process has, which is not asked here: one at least.

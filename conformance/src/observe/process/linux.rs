@@ -194,6 +194,14 @@ pub fn processor_time(pid: i32) -> Option<ProcessorTime> {
     Some(ProcessorTime { ran: own.ran + of_children, ..own })
 }
 
+/// The most memory that this process itself had in use, in KiB, since it became this program: what `getrusage` says counts whoever
+/// started it, whose memory it had before that.
+pub fn own_memory_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+    most.unwrap_or_default()
+}
+
 /// Whether a process that ended, and was not reaped yet, had waited for a child of its own: what page faults such children
 /// had is counted as its own then, and no program runs without any.
 pub fn waited(pid: i32) -> Option<bool> {

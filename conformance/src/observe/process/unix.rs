@@ -5,7 +5,6 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rustix::process::{WaitOptions, waitpid};
@@ -39,13 +38,6 @@ pub fn is_living_child(pid: i32) -> bool {
 pub fn has_ended(watch: &Watch, within: Duration) -> bool {
     let timeout = PollTimeout::try_from(within).unwrap_or(PollTimeout::MAX);
     poll(&mut [PollFd::new(watch.as_fd(), PollFlags::POLLIN)], timeout).is_ok_and(|ready| ready > 0)
-}
-
-/// The most memory that this process itself had in use.
-pub fn own_memory_kib() -> u64 {
-    let used = getrusage(UsageWho::RUSAGE_SELF).map_or(0, |used| u64::try_from(used.max_rss()).unwrap_or(0));
-    // Only Linux counts in KiB.
-    if cfg!(target_os = "linux") { used } else { used >> 10 }
 }
 
 /// The session of the operating system, as setsid makes one, that a process is in.
